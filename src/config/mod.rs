@@ -1,0 +1,246 @@
+//! Settings: `config/default.toml`, `config/<APP_ENV>.toml`, the file given by `--config`, the environment.
+//!
+//! The defaults live in `config/default.toml` alone, where operators read them; a key that does not stand there does not
+//! exist.
+
+mod load;
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{Sources, load};
+
+use crate::secret::Secret;
+
+/// All settings. Each field is documented in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Settings {
+    pub server: Server,
+    pub log: Log,
+    pub membrane: Membrane,
+    pub catalog: Catalog,
+    pub auth: Auth,
+    pub sessions: Sessions,
+    pub streams: Streams,
+    pub sandbox: Sandbox,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Server {
+    pub host: String,
+    pub port: Count,
+    pub workers: Count,
+    pub max_body_bytes: Count,
+    #[serde(rename = "shutdown_s", with = "seconds")]
+    pub shutdown: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Log {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "&'static str")]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Membrane {
+    pub base_url: String,
+    pub api_version: ApiVersion,
+    #[serde(rename = "connect_timeout_ms", with = "millis")]
+    pub connect_timeout: Duration,
+    #[serde(rename = "read_timeout_ms", with = "millis")]
+    pub read_timeout: Duration,
+    #[serde(rename = "run_timeout_ms", with = "millis")]
+    pub run_timeout: Duration,
+    pub page_size: Count,
+    pub per_user_concurrency: Count,
+    pub max_connections: Count,
+    pub max_response_bytes: Count,
+}
+
+/// The version of the Membrane API to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "&'static str")]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub enum ApiVersion {
+    Legacy,
+    V2025_10_21,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Catalog {
+    #[serde(rename = "fresh_s", with = "seconds")]
+    pub fresh: Duration,
+    pub max_entries: Count,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Auth {
+    #[serde(rename = "trust_s", with = "seconds")]
+    pub trust: Duration,
+    pub max_trusted: Count,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Sessions {
+    #[serde(rename = "retention_s", with = "seconds")]
+    pub retention: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Streams {
+    #[serde(rename = "keep_alive_s", with = "seconds")]
+    pub keep_alive: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Sandbox {
+    pub enabled: bool,
+    pub port: Count,
+    pub secret: Secret,
+    pub catalog: PathBuf,
+    pub page_size: Count,
+    #[serde(rename = "latency_ms", with = "millis")]
+    pub latency: Duration,
+}
+
+/// A whole number, never negative. `config` would cut a number down to a smaller type without a word, so ranges are
+/// checked by [`Settings::faults`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Count(u64);
+
+impl Count {
+    /// The number, for sizes in memory.
+    #[must_use]
+    pub fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// The number as a port; `faults` has seen to its range.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        u16::try_from(self.0).unwrap_or(u16::MAX)
+    }
+}
+
+/// A value that a setting can't have.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Such as `server.port`.
+    pub key: &'static str,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+impl Settings {
+    /// The settings whose values are of the right type but out of range.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        let port = |n: Count| u16::try_from(n.0).is_ok();
+        let page = |n: Count| (1..=1000).contains(&n.0);
+        let some = |n: Count| n.0 > 0;
+        let time = |d: Duration| !d.is_zero();
+        let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+        let m = &self.membrane;
+        let address = self.server.host.parse::<std::net::IpAddr>().is_ok() || self.server.host == "localhost";
+        let checks = [
+            ("server.host", address, "an IP address or localhost"),
+            ("server.port", port(self.server.port), "a number from 0 to 65535"),
+            ("server.workers", self.server.workers.0 <= 1024, "a number from 0 to 1024"),
+            ("server.max_body_bytes", some(self.server.max_body_bytes), "a number from 1"),
+            ("log.filter", env_filter(&self.log.filter), "a level or a list of module=level"),
+            ("membrane.base_url", web(&m.base_url), "an http:// or https:// URL"),
+            ("membrane.connect_timeout_ms", time(m.connect_timeout), "a number from 1"),
+            ("membrane.read_timeout_ms", time(m.read_timeout), "a number from 1"),
+            ("membrane.run_timeout_ms", time(m.run_timeout), "a number from 1"),
+            ("membrane.page_size", page(m.page_size), "a number from 1 to 1000"),
+            ("membrane.per_user_concurrency", some(m.per_user_concurrency), "a number from 1"),
+            ("membrane.max_connections", some(m.max_connections), "a number from 1"),
+            ("membrane.max_response_bytes", some(m.max_response_bytes), "a number from 1"),
+            ("catalog.max_entries", some(self.catalog.max_entries), "a number from 1"),
+            ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
+            ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),
+            ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
+            ("streams.keep_alive_s", time(self.streams.keep_alive), "a number from 1"),
+            ("sandbox.port", port(self.sandbox.port), "a number from 0 to 65535"),
+            ("sandbox.page_size", page(self.sandbox.page_size), "a number from 1 to 1000"),
+        ];
+        let faulty = checks.into_iter().filter(|(_, sound, _)| !sound);
+        faulty.map(|(key, _, allowed)| Fault { key, allowed }).collect()
+    }
+}
+
+fn env_filter(text: &str) -> bool {
+    let mut builder = env_filter::Builder::new();
+    builder.try_parse(text).is_ok()
+}
+
+/// Texts for an enum in settings; what is none of them is refused with the list.
+macro_rules! named {
+    ($type:ident, $($variant:ident = $text:literal),+) => {
+        impl TryFrom<String> for $type {
+            type Error = String;
+            fn try_from(text: String) -> Result<Self, String> {
+                match text.as_str() {
+                    $($text => Ok(Self::$variant),)+
+                    other => Err(format!("{other:?} is none of {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+        impl From<$type> for &'static str {
+            fn from(value: $type) -> Self {
+                match value { $($type::$variant => $text),+ }
+            }
+        }
+    };
+}
+named!(LogFormat, Text = "text", Json = "json");
+named!(ApiVersion, Legacy = "legacy", V2025_10_21 = "2025-10-21");
+
+/// A module that reads and writes durations as whole numbers of a unit.
+macro_rules! duration_unit {
+    ($name:ident, $from:ident, $as:ident) => {
+        mod $name {
+            use super::{Deserialize, Duration};
+            use serde::{Deserializer, Serializer};
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+                u64::deserialize(d).map(Duration::$from)
+            }
+
+            pub(super) fn serialize<S: Serializer>(value: &Duration, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_u64(u64::try_from(value.$as()).unwrap_or(u64::MAX))
+            }
+        }
+    };
+}
+duration_unit!(seconds, from_secs, as_secs);
+duration_unit!(millis, from_millis, as_millis);

@@ -1,0 +1,132 @@
+//! Everything that can keep a request from being answered with a result.
+//!
+//! An [`Error`] is a condition: it knows neither request ids nor numbers. [`ErrorKind`] is the closed set by which
+//! `protocol::codes` picks the JSON-RPC code and `http::reply` the HTTP status, each in one place.
+//! A tool that fails upstream is no error here but a result with `isError: true`.
+
+use crate::{ids::ToolName, token::TokenProblem};
+
+/// Why a request was not answered with a result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The body is not JSON.
+    #[error("Parse error: {0}")]
+    Parse(String),
+    /// The body is JSON but no JSON-RPC message that is allowed here.
+    #[error("Invalid Request: {0}")]
+    InvalidRequest(String),
+    /// `initialize` within a session.
+    #[error("Invalid Request: Server already initialized")]
+    AlreadyInitialized,
+    /// A method that this server does not offer.
+    #[error("Method not found: {0}")]
+    MethodNotFound(String),
+    /// The method's parameters are missing or of the wrong form.
+    #[error("Invalid params: {0}")]
+    InvalidParams(String),
+    /// No tool of that name.
+    #[error("Unknown tool: {0}")]
+    UnknownTool(ToolName),
+    /// In dynamic mode: the tool has not been enabled.
+    #[error("Tool {0} is not enabled: enable it with enable-tools first")]
+    ToolNotEnabled(ToolName),
+    /// The client cancelled the request: there is nothing to answer.
+    #[error("the request was cancelled")]
+    Cancelled,
+
+    /// A request that needs a session came without `Mcp-Session-Id`.
+    #[error("Bad Request: Mcp-Session-Id header is required")]
+    SessionIdMissing,
+    /// The session is unknown, ended, or somebody else's: the three look alike on purpose.
+    #[error("Session not found")]
+    SessionNotFound,
+    /// `MCP-Protocol-Version` names a revision that is not spoken here.
+    #[error("Bad Request: Unsupported protocol version: {requested} (supported versions: {supported})")]
+    RevisionUnsupported {
+        /// What the client asked for.
+        requested: String,
+        /// What it can have.
+        supported: String,
+    },
+
+    /// A query parameter or header with a value that can't be used.
+    #[error("Bad Request: {0}")]
+    BadRequest(String),
+    /// The client accepts nothing that can be sent.
+    #[error("Not Acceptable: Client must accept {0}")]
+    NotAcceptable(&'static str),
+    /// The body is not declared as JSON.
+    #[error("Unsupported Media Type: Content-Type must be application/json")]
+    UnsupportedMediaType,
+    /// The body is larger than `server.max_body_bytes`.
+    #[error("Payload Too Large: at most {limit} bytes are accepted")]
+    BodyTooLarge {
+        /// The setting, in bytes.
+        limit: usize,
+    },
+    /// The resource has no such method.
+    #[error("Method Not Allowed")]
+    MethodNotAllowed,
+    /// No such path.
+    #[error("Not Found")]
+    NoSuchPath,
+
+    /// The caller is not known.
+    #[error("Unauthorized: {0}")]
+    Unauthenticated(#[from] TokenProblem),
+    /// The upstream could not be asked.
+    #[error("Service Unavailable: {0}")]
+    UpstreamUnavailable(String),
+    /// Something here is broken; details are in the log alone.
+    #[error("Internal server error")]
+    Internal,
+}
+
+/// The kinds of [`Error`], as transports tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the Error of the same name")]
+pub enum ErrorKind {
+    Parse,
+    InvalidRequest,
+    MethodNotFound,
+    InvalidParams,
+    Cancelled,
+    SessionIdMissing,
+    SessionNotFound,
+    RevisionUnsupported,
+    BadRequest,
+    NotAcceptable,
+    UnsupportedMediaType,
+    BodyTooLarge,
+    MethodNotAllowed,
+    NoSuchPath,
+    Unauthenticated,
+    UpstreamUnavailable,
+    Internal,
+}
+
+impl Error {
+    /// The kind of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Parse(_) => ErrorKind::Parse,
+            Self::InvalidRequest(_) | Self::AlreadyInitialized => ErrorKind::InvalidRequest,
+            Self::MethodNotFound(_) => ErrorKind::MethodNotFound,
+            Self::InvalidParams(_) | Self::UnknownTool(_) | Self::ToolNotEnabled(_) => ErrorKind::InvalidParams,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::SessionIdMissing => ErrorKind::SessionIdMissing,
+            Self::SessionNotFound => ErrorKind::SessionNotFound,
+            Self::RevisionUnsupported { .. } => ErrorKind::RevisionUnsupported,
+            Self::BadRequest(_) => ErrorKind::BadRequest,
+            Self::NotAcceptable(_) => ErrorKind::NotAcceptable,
+            Self::UnsupportedMediaType => ErrorKind::UnsupportedMediaType,
+            Self::BodyTooLarge { .. } => ErrorKind::BodyTooLarge,
+            Self::MethodNotAllowed => ErrorKind::MethodNotAllowed,
+            Self::NoSuchPath => ErrorKind::NoSuchPath,
+            Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
+            Self::UpstreamUnavailable(_) => ErrorKind::UpstreamUnavailable,
+            Self::Internal => ErrorKind::Internal,
+        }
+    }
+}

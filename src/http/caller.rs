@@ -1,0 +1,78 @@
+//! Who is asking: the token of a request, and whose the upstream says it is.
+
+use std::time::SystemTime;
+
+use actix_web::{HttpRequest, http::header::AUTHORIZATION};
+
+use super::{Worker, access_log, query::Query};
+use crate::{
+    error::Error,
+    membrane::{Caller, Proof},
+    token::{AccessToken, TokenProblem},
+};
+
+/// Finds out who is asking. Nothing is told or done for a caller that the upstream has not accepted.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::BadRequest`] for two tokens; [`Error::UpstreamUnavailable`].
+pub async fn authenticate(
+    request: &HttpRequest,
+    query: &Query,
+    worker: &Worker,
+    proof: Proof,
+) -> Result<Caller, Error> {
+    let token = token(request, query)?.ok_or(TokenProblem::Missing)?;
+    let token = AccessToken::parse(&token, SystemTime::now())?;
+    let caller = worker.shards.authenticate(token, proof).await?;
+    access_log::note(request, |line| line.user = Some(caller.user().clone()));
+    Ok(caller)
+}
+
+/// The token of the header or the query; both may carry it if they agree.
+fn token(request: &HttpRequest, query: &Query) -> Result<Option<String>, Error> {
+    let in_header = request.headers().get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?));
+    match (in_header, query.token()) {
+        (Some(header), Some(query)) if header != query => {
+            Err(Error::BadRequest("the Authorization header and ?token= carry different tokens".to_owned()))
+        }
+        (Some(token), _) | (None, Some(token)) => Ok(Some(token.to_owned())),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The token of a `Bearer` header, the scheme in any case (RFC 9110 § 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn a_token_comes_by_header_or_query() {
+        let cases = [
+            (None, "/mcp", Ok(None)),
+            (Some("Bearer a.b.c"), "/mcp", Ok(Some("a.b.c"))),
+            (Some("bearer  a.b.c "), "/mcp", Ok(Some("a.b.c"))),
+            (Some("Basic a.b.c"), "/mcp", Ok(None)),
+            (Some("Bearer"), "/mcp", Ok(None)),
+            (None, "/mcp?mode=static&token=a%2Bb", Ok(Some("a+b"))),
+            (None, "/mcp?token=", Ok(None)),
+            (Some("Bearer a"), "/mcp?token=a", Ok(Some("a"))),
+            (Some("Bearer a"), "/mcp?token=b", Err(())),
+        ];
+        for (header, uri, expected) in cases {
+            let mut request = TestRequest::with_uri(uri);
+            if let Some(value) = header {
+                request = request.insert_header((AUTHORIZATION, value));
+            }
+            let request = request.to_http_request();
+            let token = token(&request, &Query::of(&request)).map_err(|_two| ());
+            assert_eq!(token, expected.map(|t| t.map(str::to_owned)), "{header:?} {uri}");
+        }
+    }
+}

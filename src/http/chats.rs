@@ -1,0 +1,19 @@
+//! `GET /mcp/sessions`: the caller's chats with their sessions.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{Worker, caller::authenticate, query::Query, reply};
+use crate::{error::Error, membrane::Proof};
+
+/// `{chatId: sessionId}` of the caller; `{}` when there is none.
+pub async fn list(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
+    let chats = async {
+        let caller = authenticate(&request, &Query::of(&request), &worker, Proof::Customer).await?;
+        worker.shards.chats(caller.user().clone()).await
+    };
+    let chats: Result<_, Error> = chats.await;
+    match chats {
+        Ok(chats) => reply::json_value(&chats),
+        Err(error) => reply::error(None, &error),
+    }
+}

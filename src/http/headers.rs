@@ -1,0 +1,132 @@
+//! The headers that MCP uses, read into types.
+
+use actix_web::{
+    HttpMessage, HttpRequest,
+    http::header::{ACCEPT, HeaderName, HeaderValue},
+};
+
+use crate::{
+    error::Error,
+    ids::{ChatId, SessionId},
+    protocol::revision::Revision,
+};
+
+/// The id of a session (MCP 2025-11-25, basic/transports § Session Management).
+pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The revision that is spoken (MCP 2025-11-25, basic/transports § Protocol Version Header).
+pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// The caller's own name for a conversation.
+pub const CHAT_ID: HeaderName = HeaderName::from_static("x-chat-id");
+
+/// What a client will take as an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepts {
+    /// `application/json`.
+    pub json: bool,
+    /// `text/event-stream`.
+    pub events: bool,
+}
+
+impl Accepts {
+    /// Reads the `Accept` headers; without one, everything is taken (RFC 9110 § 12.5.1).
+    #[must_use]
+    pub fn of(request: &HttpRequest) -> Self {
+        let mut headers = request.headers().get_all(ACCEPT).peekable();
+        if headers.peek().is_none() {
+            return Self { json: true, events: true };
+        }
+        Self::parse(headers.filter_map(|header| header.to_str().ok()))
+    }
+
+    fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Self {
+        let mut accepts = Self { json: false, events: false };
+        for item in headers.flat_map(|header| header.split(',')) {
+            let mut parts = item.split(';').map(|part| part.trim().to_ascii_lowercase());
+            let range = parts.next().unwrap_or_default();
+            if parts.any(|parameter| matches!(parameter.as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")) {
+                continue;
+            }
+            accepts.json |= matches!(range.as_str(), "application/json" | "application/*" | "*/*");
+            accepts.events |= matches!(range.as_str(), "text/event-stream" | "text/*" | "*/*");
+        }
+        accepts
+    }
+}
+
+/// Whether the body is declared as JSON.
+///
+/// # Errors
+/// [`Error::UnsupportedMediaType`].
+pub fn require_json(request: &HttpRequest) -> Result<(), Error> {
+    if request.content_type().eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Error::UnsupportedMediaType)
+}
+
+/// The session id, if there is one. A text that is no id of ours is that of a session that is unknown here.
+///
+/// # Errors
+/// [`Error::SessionNotFound`].
+pub fn session_id(request: &HttpRequest) -> Result<Option<SessionId>, Error> {
+    let Some(value) = request.headers().get(SESSION_ID) else {
+        return Ok(None);
+    };
+    let id = value.to_str().ok().and_then(SessionId::parse);
+    id.map(Some).ok_or(Error::SessionNotFound)
+}
+
+/// The chat id, if there is one.
+///
+/// # Errors
+/// [`Error::BadRequest`].
+pub fn chat_id(request: &HttpRequest) -> Result<Option<ChatId>, Error> {
+    let Some(value) = request.headers().get(CHAT_ID) else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    let chat = text.and_then(ChatId::parse).ok_or_else(|| {
+        Error::BadRequest(format!("x-chat-id must be 1 to {} bytes without control characters", ChatId::MAX_BYTES))
+    })?;
+    Ok(Some(chat))
+}
+
+/// Sees to it that `MCP-Protocol-Version`, if there, names a revision that is spoken here. It need not be the one that was
+/// negotiated (MCP 2025-11-25, basic/transports § Protocol Version Header).
+///
+/// # Errors
+/// [`Error::RevisionUnsupported`].
+pub fn require_known_revision(request: &HttpRequest) -> Result<(), Error> {
+    let known = |value: &HeaderValue| value.to_str().ok().and_then(Revision::parse).is_some();
+    match request.headers().get(PROTOCOL_VERSION) {
+        Some(value) if !known(value) => Err(Error::RevisionUnsupported {
+            requested: String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            supported: Revision::supported(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_takes_is_read_leniently() {
+        let cases: [(&[&str], (bool, bool)); 9] = [
+            (&["application/json, text/event-stream"], (true, true)),
+            (&["Application/JSON;charset=utf-8", "text/event-stream;q=0.5"], (true, true)),
+            (&["*/*"], (true, true)),
+            (&["application/*"], (true, false)),
+            (&["text/event-stream"], (false, true)),
+            (&["application/json"], (true, false)),
+            (&["application/json;q=0, text/event-stream"], (false, true)),
+            (&["text/html"], (false, false)),
+            (&[""], (false, false)),
+        ];
+        for (headers, (json, events)) in cases {
+            let accepts = Accepts::parse(headers.iter().copied());
+            assert_eq!(accepts, Accepts { json, events }, "{headers:?}");
+        }
+    }
+}

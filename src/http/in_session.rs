@@ -1,0 +1,113 @@
+//! Messages that belong to a session, and their answers.
+
+use actix::{Handler, Message as ActorMessage};
+use actix_web::{HttpRequest, web::Data};
+use bytes::Bytes;
+
+use super::{Worker, access_log, caller::authenticate, headers, query::Query};
+use crate::{
+    error::Error,
+    ids::{ChatId, SessionId},
+    membrane::{Caller, Proof},
+    protocol::{
+        answer::Answer,
+        jsonrpc::{self, Message, Notification, RequestId, Unusable},
+        request::{ClientNotification, ClientRequest},
+    },
+    session::{
+        SessionActor, SessionRegistry,
+        messages::{CallTool, Cancel, Deliver, Describe, ListTools, Profile},
+    },
+};
+
+/// A request that names its session.
+pub(super) struct InSession {
+    pub(super) worker: Data<Worker>,
+    pub(super) caller: Caller,
+    pub(super) session: SessionId,
+    pub(super) chat: Option<ChatId>,
+}
+
+impl InSession {
+    /// Reads a request that has no body: GET and DELETE.
+    pub(super) async fn of(request: &HttpRequest, worker: &Data<Worker>) -> Result<Self, Error> {
+        let caller = authenticate(request, &Query::of(request), worker, Proof::Customer).await?;
+        headers::require_known_revision(request)?;
+        let session = headers::session_id(request)?.ok_or(Error::SessionIdMissing)?;
+        let chat = headers::chat_id(request)?;
+        access_log::note(request, |line| {
+            line.session = Some(session);
+            line.chat.clone_from(&chat);
+        });
+        Ok(Self { worker: worker.clone(), caller, session, chat })
+    }
+
+    /// Passes a message to the session.
+    pub(super) async fn deliver<M, T>(&self, message: M) -> Result<T, Error>
+    where
+        M: ActorMessage<Result = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+        SessionActor: Handler<M>,
+        SessionRegistry: Handler<Deliver<M>>,
+    {
+        let user = self.caller.user().clone();
+        self.worker.shards.deliver(self.session, user, self.chat.clone(), message).await
+    }
+
+    /// What the session is, if it is there at all.
+    pub(super) async fn describe(&self) -> Result<Profile, Error> {
+        self.deliver(Describe).await
+    }
+
+    /// Answers a request, or an attempt at one. That the session is gone is the first thing a client has to know.
+    pub(super) async fn answer(&self, request: Result<ClientRequest, Error>, id: RequestId) -> Result<Answer, Error> {
+        let caller = self.caller.clone();
+        match request {
+            Ok(ClientRequest::ListTools) => self.deliver(ListTools { caller }).await.map(Answer::Tools),
+            Ok(ClientRequest::CallTool(call)) => self.deliver(CallTool { caller, id, call }).await.map(Answer::Call),
+            Ok(ClientRequest::Ping) => self.describe().await.map(|_| Answer::Empty),
+            Ok(ClientRequest::Initialize(_)) => self.describe().await.and(Err(Error::AlreadyInitialized)),
+            Err(error) => self.describe().await.and(Err(error)),
+        }
+    }
+
+    /// Takes a notification.
+    pub(super) async fn notify(&self, notification: &Notification) -> Result<(), Error> {
+        match ClientNotification::read(notification) {
+            ClientNotification::Cancelled(id) => self.deliver(Cancel { id }).await,
+            ClientNotification::Other => self.describe().await.map(|_| ()),
+        }
+    }
+
+    /// Answers a message of a batch; what needs no answer gets none.
+    pub(super) async fn answer_item(&self, message: Result<Message, Unusable>) -> Option<Vec<Bytes>> {
+        match message {
+            Ok(Message::Request(request)) => {
+                let read = ClientRequest::read(&request).and_then(|read| match read {
+                    ClientRequest::Initialize(_) => {
+                        Err(Error::InvalidRequest("initialize must not be part of a batch".to_owned()))
+                    }
+                    other => Ok(other),
+                });
+                let answer = self.answer(read, request.id.clone()).await;
+                response_to(&request.id, answer)
+            }
+            Ok(Message::Notification(notification)) => {
+                // Whether it could be passed on is nothing a notification is told.
+                let _ = self.notify(&notification).await;
+                None
+            }
+            Ok(Message::Response) => None,
+            Err(Unusable { id, error }) => Some(vec![jsonrpc::error_response(id.as_ref(), &error)]),
+        }
+    }
+}
+
+/// The response to a request; none where the client has cancelled it.
+pub(super) fn response_to(id: &RequestId, answer: Result<Answer, Error>) -> Option<Vec<Bytes>> {
+    match answer {
+        Ok(answer) => Some(jsonrpc::result_response(id, answer.into_pieces())),
+        Err(Error::Cancelled) => None,
+        Err(error) => Some(vec![jsonrpc::error_response(Some(id), &error)]),
+    }
+}

@@ -1,0 +1,80 @@
+//! The HTTP surface. Handlers are thin: they read a request into types, ask once, and write the answer.
+
+mod access_log;
+mod body;
+mod caller;
+mod chats;
+mod headers;
+mod in_session;
+mod query;
+mod reply;
+mod streamable;
+mod welcome;
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse, guard,
+    http::{Method, header},
+    middleware::{NormalizePath, from_fn},
+    web::{self, ServiceConfig},
+};
+
+use crate::{config::Settings, error::Error, session::Shards};
+
+pub use access_log::log_requests;
+
+/// What every handler of a worker has at hand.
+pub struct Worker {
+    /// All shards.
+    pub shards: Shards,
+    /// The number of this worker's own.
+    pub shard: usize,
+    /// The settings.
+    pub settings: Arc<Settings>,
+}
+
+/// The routes, all below one scope so that what surrounds them is the same for each.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(
+        web::scope("")
+            .wrap(NormalizePath::trim())
+            .wrap(from_fn(log_requests))
+            .service(
+                web::resource("/mcp")
+                    .route(web::post().to(streamable::post))
+                    .route(web::get().to(streamable::get))
+                    .route(web::delete().to(streamable::delete))
+                    .default_service(refuse_method("GET, POST, DELETE")),
+            )
+            .service(
+                web::resource("/mcp/sessions").route(web::get().to(chats::list)).default_service(refuse_method("GET")),
+            )
+            .service(
+                web::resource("/healthz").route(web::get().to(welcome::alive)).default_service(refuse_method("GET")),
+            )
+            .service(
+                web::resource("")
+                    .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(welcome::welcome))
+                    .default_service(refuse_method("GET, HEAD")),
+            )
+            .default_service(web::to(no_such_path)),
+    );
+}
+
+/// 405 with the methods that are allowed (RFC 9110 § 15.5.6).
+fn refuse_method(allowed: &'static str) -> actix_web::Route {
+    web::to(move || async move {
+        let mut response = reply::error(None, &Error::MethodNotAllowed);
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+        response
+    })
+}
+
+async fn no_such_path(request: HttpRequest) -> HttpResponse {
+    // A browser's own requests, such as for an icon, are no mistake of anybody's.
+    if request.method() == Method::GET {
+        return HttpResponse::NotFound().content_type("text/plain").body("Not Found\n");
+    }
+    reply::error(None, &Error::NoSuchPath)
+}

@@ -1,0 +1,47 @@
+//! The query of `/mcp`: `token`, `mode`, `apps`.
+
+use actix_web::HttpRequest;
+
+use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode};
+
+/// A request's query, decoded. Members that are not known are somebody else's.
+#[derive(Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads the query of a request.
+    #[must_use]
+    pub fn of(request: &HttpRequest) -> Self {
+        // The form accepts whatever comes: bytes that can't be decoded stay as they are.
+        Self(serde_urlencoded::from_str(request.query_string()).unwrap_or_default())
+    }
+
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let of_name = self.0.iter().filter(move |(key, _)| key == name);
+        of_name.map(|(_, value)| value.as_str())
+    }
+
+    /// The token, where the query has one.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.values("token").find(|token| !token.is_empty())
+    }
+
+    /// The mode; static where none is given.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] that names the modes there are.
+    pub fn mode(&self) -> Result<ToolMode, Error> {
+        match self.values("mode").find(|mode| !mode.is_empty()) {
+            None => Ok(ToolMode::Static),
+            Some(text) => ToolMode::parse(text)
+                .ok_or_else(|| Error::BadRequest(format!("unknown mode {text:?}: the modes are static and dynamic"))),
+        }
+    }
+
+    /// The apps to be confined to.
+    #[must_use]
+    pub fn apps(&self) -> Apps {
+        Apps::parse(self.values("apps"))
+    }
+}

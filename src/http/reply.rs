@@ -1,0 +1,115 @@
+//! Answers as HTTP responses, and the one table of error statuses.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+};
+use actix_web_lab::sse;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use serde::Serialize;
+
+use super::body::Pieces;
+use crate::{
+    error::{Error, ErrorKind},
+    protocol::{
+        json,
+        jsonrpc::{self, RequestId},
+    },
+    token::TokenProblem,
+};
+
+/// Seconds after which a client may try again when the upstream could not be asked.
+const RETRY_AFTER_S: &str = "5";
+
+/// Proxies must not hold events back.
+const NO_BUFFERING: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+
+/// The HTTP status of an error kind (MCP 2025-11-25, basic/transports; the rest as HTTP has it). An error that is the
+/// answer to a sound request is an answer: 200.
+fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::MethodNotFound | ErrorKind::InvalidParams => StatusCode::OK,
+        ErrorKind::Cancelled => StatusCode::ACCEPTED,
+        ErrorKind::Parse
+        | ErrorKind::InvalidRequest
+        | ErrorKind::SessionIdMissing
+        | ErrorKind::RevisionUnsupported
+        | ErrorKind::BadRequest => StatusCode::BAD_REQUEST,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::SessionNotFound | ErrorKind::NoSuchPath => StatusCode::NOT_FOUND,
+        ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+        ErrorKind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorKind::UpstreamUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An error as a response.
+#[must_use]
+pub fn error(id: Option<&RequestId>, error: &Error) -> HttpResponse {
+    let mut response = HttpResponse::build(status(error.kind()));
+    match error {
+        // A cancelled request is not answered (MCP 2025-11-25, basic/utilities/cancellation).
+        Error::Cancelled => return response.finish(),
+        Error::Unauthenticated(problem) => {
+            #[derive(Serialize)]
+            struct Body {
+                error: String,
+            }
+            response.insert_header((WWW_AUTHENTICATE, challenge(problem)));
+            return response.json(Body { error: error.to_string() });
+        }
+        Error::UpstreamUnavailable(_) => {
+            response.insert_header((RETRY_AFTER, RETRY_AFTER_S));
+        }
+        _ => {}
+    }
+    response.content_type("application/json").body(jsonrpc::error_response(id, error))
+}
+
+/// What a client has to do to be let in (RFC 6750 § 3). Without a token there is no error to name.
+fn challenge(problem: &TokenProblem) -> String {
+    if *problem == TokenProblem::Missing {
+        return "Bearer realm=\"mcp\"".to_owned();
+    }
+    let quotable = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+    let description: String = problem.to_string().chars().filter(quotable).collect();
+    format!("Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"{description}\"")
+}
+
+/// JSON in pieces.
+#[must_use]
+pub fn json(pieces: Vec<Bytes>) -> HttpResponse {
+    let mut response = HttpResponse::with_body(StatusCode::OK, Pieces::new(pieces)).map_into_boxed_body();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Any value as JSON.
+#[must_use]
+pub fn json_value<T: Serialize>(value: &T) -> HttpResponse {
+    json(vec![json::to_string(value).into()])
+}
+
+/// A stream of JSON-RPC messages as events, with comments that keep it open.
+pub fn events(messages: impl Stream<Item = Vec<Bytes>> + 'static, keep_alive: Duration) -> HttpResponse {
+    let events = messages.map(|message| {
+        // Our messages are JSON, which is text; should one not be, the client sees where.
+        let text = String::from_utf8_lossy(&message.concat()).into_owned();
+        sse::Event::Data(sse::Data::new(text).event("message"))
+    });
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((CACHE_CONTROL, "no-cache, no-transform"))
+        .insert_header(NO_BUFFERING)
+        .body(sse::Sse::from_infallible_stream(events).with_keep_alive(keep_alive))
+}

@@ -1,0 +1,164 @@
+//! The names things go by. Parsed once, at the edge; inside the crate nothing is a bare string.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Declares a cheap-to-clone text identifier.
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes the text as it is.
+            #[must_use]
+            pub fn new(text: &str) -> Self {
+                Self(text.into())
+            }
+
+            /// The text of the identifier.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// The key of an integration, such as `google-calendar`.
+    IntegrationKey
+}
+text_id! {
+    /// The key of an action within its integration, such as `create-event`.
+    ActionKey
+}
+text_id! {
+    /// The name of a tool, `<integration key>_<action key>`, or a name that a client asked for.
+    ToolName
+}
+
+/// Who a session, chat or catalog belongs to: a user within a workspace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserKey {
+    workspace: Arc<str>,
+    user: Arc<str>,
+}
+
+impl UserKey {
+    /// The user `user` of the workspace `workspace`.
+    #[must_use]
+    pub fn new(workspace: &str, user: &str) -> Self {
+        Self { workspace: workspace.into(), user: user.into() }
+    }
+
+    /// The user's id within the workspace.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+}
+
+impl fmt::Display for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.workspace, self.user)
+    }
+}
+
+/// The id of an MCP session: a random UUID v4 (MCP 2025-11-25, basic/transports § Session Management).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// Draws a new id from the operating system's random source.
+    #[must_use]
+    pub fn draw() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// Reads an id as this server writes it. Anything else names no session.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = Uuid::try_parse(text).ok()?;
+        (text.len() == uuid::fmt::Hyphenated::LENGTH).then_some(Self(id))
+    }
+
+    /// A number that spreads ids evenly over shards.
+    #[must_use]
+    pub fn spread(&self) -> u64 {
+        self.0.as_u64_pair().1
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The value of an `x-chat-id` header: the caller's own name for a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ChatId(Arc<str>);
+
+impl ChatId {
+    /// Longest accepted chat id, in bytes.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Reads a chat id: 1 to 256 bytes without control characters, spaces around it ignored.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let fits = !text.is_empty() && text.len() <= Self::MAX_BYTES;
+        (fits && !text.chars().any(char::is_control)).then(|| Self(text.into()))
+    }
+
+    /// The text of the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_id_is_read_only_in_the_form_it_is_written() {
+        let id = SessionId::draw();
+        assert_eq!(SessionId::parse(&id.to_string()), Some(id));
+        for text in ["", "1", "not-a-session", &id.to_string().replace('-', "")] {
+            assert_eq!(SessionId::parse(text), None, "session id {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_chat_id_has_bounds() {
+        let longest = "x".repeat(ChatId::MAX_BYTES);
+        let cases = [
+            ("chat-1", true),
+            (" spaces around ", true),
+            (longest.as_str(), true),
+            ("", false),
+            ("  ", false),
+            ("line\nbreak", false),
+            ("\u{1b}[31mred", false),
+            (&format!("{longest}x"), false),
+        ];
+        for (text, accepted) in cases {
+            assert_eq!(ChatId::parse(text).is_some(), accepted, "chat id {text:?}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Integration App MCP Server: the apps that a user has connected on Membrane (once Integration.app) as MCP tools.
+//!
+//! # Layout
+//!
+//! An actix-web handler reads a request into types and sends one message. The [`session::SessionRegistry`] of the session's
+//! shard passes it to the [`session::SessionActor`], which holds what the session has enabled, its calls in flight and its
+//! stream. Tools come from the [`membrane::MembraneActor`], which loads each user's catalog once for all who ask; calls go
+//! upstream by the [`membrane::MembraneClient`] of the session's own thread.
+//!
+//! ```text
+//! http ──▶ session ──▶ membrane ──▶ protocol ──▶ error, token ──▶ ids, secret
+//! ```
+//!
+//! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
+//! and nothing is locked. [`session::Shards`] knows which shard a session, a user or a token belongs to.
+//!
+//! # Invariants (checked by `tests/tidy.rs`)
+//!
+//! - Invariant: layers import downwards only, as drawn above. `config` is a leaf that any layer above `protocol` may read;
+//!   `sandbox` is a program of its own, which only `cli` and `banner` know.
+//! - Invariant: `protocol` is pure. It knows no actor, no HTTP and no clock.
+//! - Invariant: only `http` knows status codes and header names of MCP; only `protocol::codes` knows JSON-RPC codes.
+//! - Invariant: only `membrane` knows the upstream's paths; only `config` reads the environment.
+//! - Invariant: no mailbox waits. What asks the upstream runs as a future of its own and returns as a message.
+//! - Invariant: a [`membrane::Caller`] is made by authentication alone, so whoever holds one may act for its user.
+//! - Invariant: a token is a [`secret::Secret`], which shows itself to the wire only.
+
+pub mod banner;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod ids;
+pub mod logging;
+pub mod membrane;
+pub mod protocol;
+pub mod sandbox;
+pub mod secret;
+pub mod server;
+pub mod session;
+pub mod token;

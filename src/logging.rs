@@ -1,0 +1,105 @@
+//! Log lines: `key=value` text for people, or one JSON object a line for machines.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
+
+use env_logger::fmt::Formatter;
+use log::{
+    Record,
+    kv::{self, Key, Value, VisitSource, VisitValue},
+};
+use serde_json::{Map, json};
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging to standard error. A second call changes nothing.
+pub fn init(settings: &Log) {
+    let format = match settings.format {
+        LogFormat::Text => text,
+        LogFormat::Json => json,
+    };
+    let logger = env_logger::Builder::new().parse_filters(&settings.filter).format(format).try_init();
+    if logger.is_err() {
+        log::debug!("logging had begun already");
+    }
+}
+
+fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let mut line = format!("{} {:<5} {}: ", out.timestamp_millis(), record.level(), record.target());
+    // What clients send can stand in a message: it must not look like lines or colours of our own.
+    write_escaped(&mut line, &record.args().to_string());
+    let _ = record.key_values().visit(&mut TextFields(&mut line));
+    writeln!(out, "{line}")
+}
+
+struct TextFields<'a>(&'a mut String);
+
+impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        if is_absent(&value) {
+            return Ok(());
+        }
+        self.0.push(' ');
+        self.0.push_str(key.as_str());
+        self.0.push('=');
+        write_escaped(self.0, &value.to_string());
+        Ok(())
+    }
+}
+
+fn write_escaped(line: &mut String, text: &str) {
+    for c in text.chars() {
+        if c.is_control() {
+            // Writing to a String can't fail.
+            let _ = write!(line, "{}", c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+}
+
+fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let mut fields = Map::new();
+    fields.insert("time".to_owned(), json!(out.timestamp_millis().to_string()));
+    fields.insert("level".to_owned(), json!(record.level().as_str().to_lowercase()));
+    fields.insert("target".to_owned(), json!(record.target()));
+    fields.insert("message".to_owned(), json!(record.args().to_string()));
+    let _ = record.key_values().visit(&mut JsonFields(&mut fields));
+    writeln!(out, "{}", serde_json::Value::Object(fields))
+}
+
+struct JsonFields<'a>(&'a mut Map<String, serde_json::Value>);
+
+impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        if is_absent(&value) {
+            return Ok(());
+        }
+        let value = match (value.to_u64(), value.to_bool()) {
+            (Some(number), _) => json!(number),
+            (None, Some(truth)) => json!(truth),
+            (None, None) => json!(value.to_string()),
+        };
+        self.0.insert(key.as_str().to_owned(), value);
+        Ok(())
+    }
+}
+
+/// An `Option` that holds nothing is a field that is not there.
+fn is_absent(value: &Value<'_>) -> bool {
+    struct Absence(bool);
+    impl VisitValue<'_> for Absence {
+        fn visit_any(&mut self, _: Value<'_>) -> Result<(), kv::Error> {
+            Ok(())
+        }
+        fn visit_null(&mut self) -> Result<(), kv::Error> {
+            self.0 = true;
+            Ok(())
+        }
+    }
+    let mut absence = Absence(false);
+    let _ = value.visit(&mut absence);
+    absence.0
+}

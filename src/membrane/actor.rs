@@ -1,0 +1,318 @@
+//! The actor between the sessions and the upstream: it knows which tokens are good, loads each user's catalog once for all
+//! who ask, and looks tools up in batches. Nothing here waits for the network: requests run beside the mailbox and come
+//! back as messages.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+    num::NonZeroUsize,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use lru::LruCache;
+use tokio::sync::oneshot;
+
+use super::{
+    Apps, Caller, Catalog, MembraneClient, MembraneError, Tool, load::load_catalog, lookup::find_tools,
+    model::Customer, trust::Trust,
+};
+use crate::{
+    config::Settings,
+    error::Error,
+    ids::{ToolName, UserKey},
+    secret::Fingerprint,
+    token::{AccessToken, Claim, TokenProblem},
+};
+
+/// Asks whether a token is good. The answer is the upstream's: that of a request made with the very token, or what it said
+/// before, for a while.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Caller, Error>")]
+pub struct Authenticate {
+    /// The token.
+    pub token: AccessToken,
+    /// How to find out.
+    pub proof: Proof,
+}
+
+/// The request by which the upstream is asked about a token.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// The cheapest there is.
+    Customer,
+    /// The load of the catalog, which will be wanted next: that saves a round trip.
+    Catalog(Apps),
+}
+
+/// Asks for a user's tools.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<Catalog>, MembraneError>")]
+pub struct LoadCatalog {
+    /// Whose.
+    pub caller: Caller,
+    /// Of which apps.
+    pub apps: Apps,
+}
+
+/// Asks for tools that are not in the user's catalog; those found come by the names asked for.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<BTreeMap<ToolName, Arc<Tool>>, MembraneError>")]
+pub struct FindTools {
+    /// For whom.
+    pub caller: Caller,
+    /// Nothing outside these.
+    pub apps: Apps,
+    /// The catalog that does not have them.
+    pub catalog: Arc<Catalog>,
+    /// Their names.
+    pub names: Vec<ToolName>,
+}
+
+/// The upstream refused a token: it must be asked again before the token counts.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Distrust(pub Fingerprint);
+
+/// To self: the upstream has said what it thinks of a token.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TokenChecked {
+    token: Fingerprint,
+    verdict: Result<UserKey, Error>,
+}
+
+/// To self: a load has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CatalogLoaded {
+    key: CatalogKey,
+    token: Fingerprint,
+    outcome: Result<Arc<Catalog>, MembraneError>,
+}
+
+type CatalogKey = (UserKey, Apps);
+/// Who waits: the token they came with, and where they wait.
+type Asked<T, E> = (AccessToken, oneshot::Sender<Result<T, E>>);
+
+/// See the [module](self).
+pub struct MembraneActor {
+    client: Rc<MembraneClient>,
+    concurrency: usize,
+    fresh: Duration,
+    trust: Trust,
+    /// Who waits for the verdict on a token.
+    checks: HashMap<Fingerprint, Vec<Asked<Caller, Error>>>,
+    catalogs: LruCache<CatalogKey, Cached>,
+    loads: HashMap<CatalogKey, Load>,
+}
+
+struct Cached {
+    catalog: Arc<Catalog>,
+    since: Instant,
+}
+
+/// A load in flight.
+struct Load {
+    /// The token it is made with.
+    token: Fingerprint,
+    waiting: Vec<Asked<Arc<Catalog>, MembraneError>>,
+}
+
+impl MembraneActor {
+    /// An actor that asks the upstream through `client`.
+    #[must_use]
+    pub fn new(client: Rc<MembraneClient>, settings: &Settings) -> Self {
+        let max_catalogs = NonZeroUsize::new(settings.catalog.max_entries.get()).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            client,
+            concurrency: settings.membrane.per_user_concurrency.get(),
+            fresh: settings.catalog.fresh,
+            trust: Trust::new(settings.auth.trust, settings.auth.max_trusted.get()),
+            checks: HashMap::new(),
+            catalogs: LruCache::new(max_catalogs),
+            loads: HashMap::new(),
+        }
+    }
+
+    fn fresh_catalog(&mut self, key: &CatalogKey) -> Option<Arc<Catalog>> {
+        let fresh = self.fresh;
+        let cached = self.catalogs.get(key)?;
+        (cached.since.elapsed() < fresh).then(|| cached.catalog.clone())
+    }
+
+    /// Asks the upstream about a token in the way of `proof`, unless a load with the same token will tell anyway.
+    fn check(&mut self, token: AccessToken, proof: Proof, ctx: &Context<Self>) {
+        if let (Claim::User { user, .. }, Proof::Catalog(apps)) = (token.claim(), proof) {
+            let key = (user.clone(), apps);
+            if self.fresh_catalog(&key).is_none() && !self.loads.contains_key(&key) {
+                self.load(key.clone(), token.clone(), ctx);
+            }
+            let load = self.loads.get(&key);
+            if load.is_some_and(|load| load.token == token.secret().fingerprint()) {
+                return;
+            }
+        }
+        let (client, addr) = (Rc::clone(&self.client), ctx.address());
+        actix::spawn(async move {
+            let verdict = client.customer(&token).await.map_err(Error::from);
+            addr.do_send(TokenChecked {
+                token: token.secret().fingerprint(),
+                verdict: verdict.and_then(|customer| user_of(token.claim(), &customer)),
+            });
+        });
+    }
+
+    /// Starts a load, whose first answer is also the verdict on its token.
+    fn load(&mut self, key: CatalogKey, token: AccessToken, ctx: &Context<Self>) {
+        let fingerprint = token.secret().fingerprint();
+        let load = Load { token: fingerprint, waiting: Vec::new() };
+        self.loads.insert(key.clone(), load);
+
+        let (client, concurrency, addr) = (Rc::clone(&self.client), self.concurrency, ctx.address());
+        actix::spawn(async move {
+            let (user, apps) = &key;
+            let told = Cell::new(false);
+            let on_accepted = || {
+                if !told.replace(true) {
+                    addr.do_send(TokenChecked { token: fingerprint, verdict: Ok(user.clone()) });
+                }
+            };
+            let outcome = load_catalog(&client, &token, apps, concurrency, on_accepted).await;
+            addr.do_send(CatalogLoaded { token: fingerprint, outcome: outcome.map(Arc::new), key });
+        });
+    }
+
+    /// Tells all who wait what the upstream thinks of a token.
+    fn give_verdict(&mut self, token: Fingerprint, verdict: &Result<UserKey, Error>) {
+        for (token, reply) in self.checks.remove(&token).unwrap_or_default() {
+            // Who no longer waits has no use for it.
+            let _ = reply.send(verdict.clone().map(|user| Caller::new(user, token)));
+        }
+    }
+}
+
+/// Whom the upstream says an accepted token speaks for. Without a workspace's key the customer's own id, unique
+/// everywhere, has to do.
+fn user_of(claim: &Claim, customer: &Customer) -> Result<UserKey, Error> {
+    if let Claim::User { user, .. } = claim {
+        return Ok(user.clone());
+    }
+    match (&customer.workspace_key, &customer.internal_id, &customer.id) {
+        (Some(workspace), Some(user), _) => Ok(UserKey::new(workspace, user)),
+        (_, _, Some(id)) => Ok(UserKey::new("", id)),
+        _ => Err(TokenProblem::WithoutUser.into()),
+    }
+}
+
+impl Actor for MembraneActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Authenticate> for MembraneActor {
+    type Result = ResponseFuture<Result<Caller, Error>>;
+
+    fn handle(&mut self, Authenticate { token, proof }: Authenticate, ctx: &mut Context<Self>) -> Self::Result {
+        let fingerprint = token.secret().fingerprint();
+        if let Some(user) = self.trust.user(fingerprint, Instant::now()) {
+            return Box::pin(async move { Ok(Caller::new(user, token)) });
+        }
+        let (reply, verdict) = oneshot::channel();
+        let waiting = self.checks.entry(fingerprint).or_default();
+        waiting.push((token.clone(), reply));
+        if waiting.len() == 1 {
+            self.check(token, proof, ctx);
+        }
+        Box::pin(async move { verdict.await.unwrap_or(Err(Error::Internal)) })
+    }
+}
+
+impl Handler<TokenChecked> for MembraneActor {
+    type Result = ();
+
+    fn handle(&mut self, TokenChecked { token, verdict }: TokenChecked, _: &mut Context<Self>) {
+        if let Ok(user) = &verdict {
+            self.trust.accept(token, user.clone(), Instant::now());
+        }
+        self.give_verdict(token, &verdict);
+    }
+}
+
+impl Handler<Distrust> for MembraneActor {
+    type Result = ();
+
+    fn handle(&mut self, Distrust(token): Distrust, _: &mut Context<Self>) {
+        self.trust.revoke(token);
+    }
+}
+
+impl Handler<LoadCatalog> for MembraneActor {
+    type Result = ResponseFuture<Result<Arc<Catalog>, MembraneError>>;
+
+    fn handle(&mut self, LoadCatalog { caller, apps }: LoadCatalog, ctx: &mut Context<Self>) -> Self::Result {
+        let key = (caller.user().clone(), apps);
+        if let Some(catalog) = self.fresh_catalog(&key) {
+            return Box::pin(async move { Ok(catalog) });
+        }
+        if !self.loads.contains_key(&key) {
+            self.load(key.clone(), caller.token().clone(), ctx);
+        }
+        let (reply, outcome) = oneshot::channel();
+        if let Some(load) = self.loads.get_mut(&key) {
+            load.waiting.push((caller.token().clone(), reply));
+        }
+        Box::pin(async move {
+            let gone = || MembraneError::Broken("the load was given up".to_owned());
+            outcome.await.unwrap_or_else(|_gone| Err(gone()))
+        })
+    }
+}
+
+impl Handler<CatalogLoaded> for MembraneActor {
+    type Result = ();
+
+    fn handle(&mut self, loaded: CatalogLoaded, ctx: &mut Context<Self>) {
+        let CatalogLoaded { key, token, outcome } = loaded;
+        let waiting = self.loads.remove(&key).map(|load| load.waiting).unwrap_or_default();
+        match &outcome {
+            Ok(catalog) => {
+                let cached = Cached { catalog: catalog.clone(), since: Instant::now() };
+                self.catalogs.put(key.clone(), cached);
+            }
+            Err(error) => {
+                log::warn!("a user's tools can't be loaded: {error}");
+                self.give_verdict(token, &Err(error.clone().into()));
+            }
+        }
+        // One caller's bad token says nothing about the others': they try with their own.
+        let is_about_token = matches!(&outcome, Err(error) if error.is_unauthenticated());
+        let mut others = Vec::new();
+        for (theirs, reply) in waiting {
+            if is_about_token && theirs.secret().fingerprint() != token {
+                others.push((theirs, reply));
+            } else {
+                let _ = reply.send(outcome.clone());
+            }
+        }
+        if let Some((next, _)) = others.first() {
+            self.load(key.clone(), next.clone(), ctx);
+            if let Some(load) = self.loads.get_mut(&key) {
+                load.waiting = others;
+            }
+        }
+    }
+}
+
+impl Handler<FindTools> for MembraneActor {
+    type Result = ResponseFuture<Result<BTreeMap<ToolName, Arc<Tool>>, MembraneError>>;
+
+    fn handle(&mut self, find: FindTools, _: &mut Context<Self>) -> Self::Result {
+        let (client, concurrency) = (Rc::clone(&self.client), self.concurrency);
+        Box::pin(async move {
+            let FindTools { caller, apps, catalog, names } = find;
+            find_tools(&client, caller.token(), &apps, catalog.integrations(), &names, concurrency).await
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! Membrane's HTTP API: one method a call. No cache, no retry; those are the [`MembraneActor`](super::MembraneActor)'s.
+
+use std::{collections::HashSet, time::Duration};
+
+use awc::{
+    ClientRequest, Connector,
+    error::{ConnectError, PayloadError, SendRequestError},
+    http::{Method, StatusCode, header},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use super::{
+    error::{MembraneError, Refusal},
+    model::{Action, Connection, Customer, Page},
+};
+use crate::{
+    config::{ApiVersion, Membrane as Settings},
+    ids::{ActionKey, IntegrationKey},
+    token::AccessToken,
+};
+
+/// A client of the Membrane API. It lives on one thread, with its own connections.
+pub struct MembraneClient {
+    http: awc::Client,
+    settings: Settings,
+}
+
+/// Which actions a list is asked for.
+#[derive(Debug, Clone)]
+pub enum ActionsOf {
+    /// Those of the integration with this id.
+    IntegrationId(String),
+    /// Those of the integration with this key.
+    IntegrationKey(IntegrationKey),
+}
+
+type Query<'a> = [(&'static str, &'a str)];
+
+impl MembraneClient {
+    /// A client for the API at `settings.base_url`.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let connector = Connector::new().timeout(settings.connect_timeout).limit(settings.max_connections.get());
+        let mut builder = awc::Client::builder()
+            .connector(connector)
+            // Each call has one deadline for head and body, see `exchange`.
+            .disable_timeout()
+            // A redirect could carry the token to another host.
+            .disable_redirects()
+            .add_default_header((header::USER_AGENT, concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))));
+        if settings.api_version == ApiVersion::V2025_10_21 {
+            builder = builder.add_default_header(("membrane-api-version", "2025-10-21"));
+        }
+        Self { http: builder.finish(), settings: settings.clone() }
+    }
+
+    /// `GET /self`: the customer that the token speaks for.
+    ///
+    /// # Errors
+    /// [`MembraneError`].
+    pub async fn customer(&self, token: &AccessToken) -> Result<Customer, MembraneError> {
+        self.get(token, "/self", &[]).await
+    }
+
+    /// `GET /connections`, all pages. `on_page` is told of each page, so that a caller learns at the first that the token
+    /// was accepted.
+    ///
+    /// # Errors
+    /// [`MembraneError`].
+    pub async fn connections(
+        &self,
+        token: &AccessToken,
+        integration: Option<&IntegrationKey>,
+        on_page: impl Fn(),
+    ) -> Result<Vec<Connection>, MembraneError> {
+        let filter: Vec<_> = integration.iter().map(|key| ("integrationKey", key.as_str())).collect();
+        self.pages(token, "/connections", &filter, on_page).await
+    }
+
+    /// `GET /actions` of an integration, all pages.
+    ///
+    /// # Errors
+    /// [`MembraneError`].
+    pub async fn actions(&self, token: &AccessToken, of: &ActionsOf) -> Result<Vec<Action>, MembraneError> {
+        let filter = match of {
+            ActionsOf::IntegrationId(id) => ("integrationId", id.as_str()),
+            ActionsOf::IntegrationKey(key) => ("integrationKey", key.as_str()),
+        };
+        self.pages(token, "/actions", &[filter], || ()).await
+    }
+
+    /// `GET /action`: one action by its key, or nothing where there is none.
+    ///
+    /// # Errors
+    /// [`MembraneError`].
+    pub async fn action(
+        &self,
+        token: &AccessToken,
+        integration: &IntegrationKey,
+        action: &ActionKey,
+    ) -> Result<Option<Action>, MembraneError> {
+        let query = [("integrationKey", integration.as_str()), ("key", action.as_str())];
+        match self.get(token, "/action", &query).await {
+            Ok(action) => Ok(Some(action)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs an action with `input` exactly as it is. Gives its output: nothing where that is absent or null.
+    ///
+    /// # Errors
+    /// [`MembraneError`].
+    pub async fn run(
+        &self,
+        token: &AccessToken,
+        integration: &IntegrationKey,
+        action: &ActionKey,
+        input: &RawValue,
+    ) -> Result<Option<Box<RawValue>>, MembraneError> {
+        #[derive(Deserialize)]
+        struct Run {
+            #[serde(default)]
+            output: Option<Box<RawValue>>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Act<'a> {
+            key: &'a str,
+            integration_key: &'a str,
+            input: &'a RawValue,
+        }
+        let (integration, action) = (integration.as_str(), action.as_str());
+        let (path, body) = match self.settings.api_version {
+            ApiVersion::Legacy => {
+                let query = [("autoCreate", "true"), ("integrationKey", integration), ("parentKey", action)];
+                (with_query("/action-instance/run", &query), input.get().to_owned())
+            }
+            ApiVersion::V2025_10_21 => {
+                let act = Act { key: action, integration_key: integration, input };
+                ("/act".to_owned(), crate::protocol::json::to_string(&act))
+            }
+        };
+        let request = self.request(Method::POST, token, &path).content_type("application/json");
+        let bytes = self.exchange(request, body.into(), self.settings.run_timeout).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        read::<Run>(&bytes).map(|run| run.output)
+    }
+
+    /// Walks a list to its end.
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        token: &AccessToken,
+        path: &str,
+        filter: &Query<'_>,
+        on_page: impl Fn(),
+    ) -> Result<Vec<T>, MembraneError> {
+        let limit = self.settings.page_size.get().to_string();
+        let mut items = Vec::new();
+        let mut seen = HashSet::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = filter.to_vec();
+            query.push(("limit", &limit));
+            if let Some(cursor) = &cursor {
+                query.push(("cursor", cursor));
+            }
+            let page: Page = self.get(token, path, &query).await?;
+            on_page();
+            items.extend(page.items.iter().filter_map(|item| {
+                crate::protocol::json::read(item)
+                    .inspect_err(|error| log::warn!(path; "skipped an item of a list: {error}"))
+                    .ok()
+            }));
+            cursor = page.cursor.filter(|cursor| !cursor.is_empty());
+            match &cursor {
+                None => return Ok(items),
+                Some(cursor) if !seen.insert(cursor.clone()) => return Err(MembraneError::EndlessList),
+                Some(_) => {}
+            }
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        token: &AccessToken,
+        path: &str,
+        query: &Query<'_>,
+    ) -> Result<T, MembraneError> {
+        let request = self.request(Method::GET, token, &with_query(path, query));
+        let bytes = self.exchange(request, Bytes::new(), self.settings.read_timeout).await?;
+        read(&bytes)
+    }
+
+    fn request(&self, method: Method, token: &AccessToken, path: &str) -> ClientRequest {
+        let url = format!("{}{path}", self.settings.base_url.trim_end_matches('/'));
+        self.http
+            .request(method, url)
+            .bearer_auth(token.secret().reveal())
+            .insert_header((header::ACCEPT, "application/json"))
+    }
+
+    /// Sends a request and reads the whole answer, all within `deadline`.
+    async fn exchange(&self, request: ClientRequest, body: Bytes, deadline: Duration) -> Result<Bytes, MembraneError> {
+        let limit = self.settings.max_response_bytes.get();
+        let exchange = async {
+            let mut response = request.send_body(body).await.map_err(|error| not_sent(&error))?;
+            let status = response.status();
+            let bytes = response.body().limit(limit).await.map_err(|error| match error {
+                PayloadError::Overflow => MembraneError::TooLarge { limit },
+                other => MembraneError::Broken(other.to_string()),
+            })?;
+            Ok((status, bytes))
+        };
+        let (status, bytes) = tokio::time::timeout(deadline, exchange)
+            .await
+            .map_err(|_elapsed| MembraneError::Timeout { after_ms: deadline.as_millis() })??;
+        if status.is_success() && (status == StatusCode::NO_CONTENT || !bytes.is_empty()) {
+            Ok(bytes)
+        } else if status.is_success() {
+            Err(MembraneError::Malformed("it is empty".to_owned()))
+        } else {
+            Err(MembraneError::Refused(Refusal::read(status.as_u16(), &bytes).into()))
+        }
+    }
+}
+
+fn with_query(path: &str, query: &Query<'_>) -> String {
+    // Pairs of texts always encode.
+    let query = serde_urlencoded::to_string(query).unwrap_or_default();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MembraneError> {
+    serde_json::from_slice(bytes).map_err(|error| MembraneError::Malformed(error.to_string()))
+}
+
+fn not_sent(error: &SendRequestError) -> MembraneError {
+    match error {
+        SendRequestError::Connect(ConnectError::Timeout) => {
+            MembraneError::Unreachable("no connection in time".to_owned())
+        }
+        SendRequestError::Connect(ConnectError::Resolver(error)) => {
+            MembraneError::Unreachable(format!("its name can't be resolved: {error}"))
+        }
+        SendRequestError::Connect(error) => MembraneError::Unreachable(error.to_string()),
+        SendRequestError::Url(error) => MembraneError::Unreachable(error.to_string()),
+        other => MembraneError::Broken(other.to_string()),
+    }
+}

@@ -1,0 +1,163 @@
+//! What goes wrong with the upstream.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{error::Error, protocol::json, token::TokenProblem};
+
+/// Why the upstream gave no answer that can be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum MembraneError {
+    /// It answered with an error of its own.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// It took too long.
+    #[error("the upstream did not answer within {after_ms} ms")]
+    Timeout {
+        /// The setting, in milliseconds.
+        after_ms: u128,
+    },
+    /// No connection could be had.
+    #[error("the upstream can't be reached: {0}")]
+    Unreachable(String),
+    /// The connection broke before the answer was whole.
+    #[error("the upstream's answer broke off: {0}")]
+    Broken(String),
+    /// The answer is larger than `membrane.max_response_bytes`.
+    #[error("the upstream's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The setting, in bytes.
+        limit: usize,
+    },
+    /// The answer is not what was asked for.
+    #[error("the upstream's answer can't be read: {0}")]
+    Malformed(String),
+    /// A list sends the same cursor again.
+    #[error("the upstream's list has no end: it repeats a cursor")]
+    EndlessList,
+}
+
+/// An error that the upstream itself reports: `{type, key, message, data, causedByError}`.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error's `type`, such as `bad_request`, where it has one.
+    pub kind: Option<String>,
+    /// The error's `key`, such as `not_authenticated`, where it has one.
+    pub key: Option<String>,
+    /// The error's message, or the status in words.
+    pub message: String,
+    /// What caused it, in the upstream's words.
+    pub cause: Option<String>,
+    /// Details, as JSON.
+    pub data: Option<String>,
+}
+
+impl Refusal {
+    /// Reads the body of an error answer; one that is no error object leaves the status alone to tell.
+    #[must_use]
+    pub fn read(status: u16, body: &[u8]) -> Self {
+        #[derive(Deserialize, Default)]
+        #[serde(rename_all = "camelCase")]
+        struct Body {
+            r#type: Option<String>,
+            key: Option<String>,
+            message: Option<String>,
+            data: Option<Box<RawValue>>,
+            caused_by_error: Option<Cause>,
+        }
+        #[derive(Deserialize)]
+        struct Cause {
+            message: Option<String>,
+            data: Option<Box<RawValue>>,
+        }
+        let body: Body = serde_json::from_slice(body).unwrap_or_default();
+        let (cause, cause_data) = body.caused_by_error.map_or((None, None), |c| (c.message, c.data));
+        Self {
+            status,
+            kind: body.r#type,
+            key: body.key,
+            message: body
+                .message
+                .filter(|message| !message.is_empty())
+                .unwrap_or_else(|| format!("the upstream answered with HTTP status {status}")),
+            cause,
+            data: body.data.or(cause_data).map(|data| json::compact(&data)),
+        }
+    }
+
+    /// All of it, for a model that is to act on it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let mut text = self.message.clone();
+        for (label, detail) in [("Cause", &self.cause), ("Details", &self.data)] {
+            if let Some(detail) = detail {
+                text = format!("{text}\n{label}: {detail}");
+            }
+        }
+        text
+    }
+}
+
+impl MembraneError {
+    /// Whether the upstream says that the token is not, or no longer, good.
+    #[must_use]
+    pub fn is_unauthenticated(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.status == 401)
+    }
+
+    /// Whether the upstream says that there is no such thing.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.status == 404)
+    }
+
+    /// The text of a tool result that reports it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::Refused(refusal) => refusal.in_full(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl From<MembraneError> for Error {
+    /// For requests that can't be answered without the upstream: a token that it refuses is the caller's matter, all
+    /// else is a service that is missing.
+    fn from(error: MembraneError) -> Self {
+        match error {
+            MembraneError::Refused(refusal) if matches!(refusal.status, 401 | 403) => {
+                Self::Unauthenticated(TokenProblem::Refused(refusal.message))
+            }
+            other => Self::UpstreamUnavailable(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstreams_own_words_are_kept() {
+        let cases = [
+            (
+                r#"{"type":"bad_request","message":"email: wrong","data":{ "field": "email" }}"#,
+                "email: wrong\nDetails: {\"field\":\"email\"}",
+            ),
+            (
+                r#"{"type":"action_run","message":"Action run failed","causedByError":{"message":"status 422","data":{"a":1}}}"#,
+                "Action run failed\nCause: status 422\nDetails: {\"a\":1}",
+            ),
+            (r#"{"type":"custom_code","message":"mine"}"#, "mine"),
+            ("<html>Bad gateway</html>", "the upstream answered with HTTP status 502"),
+            ("", "the upstream answered with HTTP status 502"),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(Refusal::read(502, body.as_bytes()).in_full(), expected, "{body}");
+        }
+    }
+}

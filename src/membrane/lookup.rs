@@ -1,0 +1,149 @@
+//! Looking up tools that are not in a user's catalog, many names at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    Apps, MembraneClient, MembraneError,
+    client::ActionsOf,
+    model::Action,
+    tool::{App, Tool},
+};
+use crate::{
+    ids::{ActionKey, IntegrationKey, ToolName},
+    token::AccessToken,
+};
+
+/// Places at which an unknown name is cut into integration key and action key, at most.
+const MAX_CUTS: usize = 8;
+
+/// Looks names up, asking each integration once whatever the number of names. Gives the tools by the names asked for;
+/// a name without an entry is unknown.
+///
+/// `known` are the integrations of the user's own connections. A name that begins with one of them belongs to it; any
+/// other is tried at each of its underscores, since keys may hold underscores themselves.
+///
+/// # Errors
+/// Where the upstream no longer accepts the token. An integration that can't be asked leaves its names unknown, with a
+/// warning.
+pub async fn find_tools(
+    client: &MembraneClient,
+    token: &AccessToken,
+    apps: &Apps,
+    known: &BTreeSet<IntegrationKey>,
+    names: &[ToolName],
+    concurrency: usize,
+) -> Result<BTreeMap<ToolName, Arc<Tool>>, MembraneError> {
+    let mut wanted: BTreeMap<IntegrationKey, BTreeMap<ActionKey, ToolName>> = BTreeMap::new();
+    for name in names {
+        for (integration, action) in cuts(name, known) {
+            if apps.include(&integration) {
+                wanted.entry(integration).or_default().insert(action, name.clone());
+            }
+        }
+    }
+    let found: Vec<Vec<(ToolName, Tool)>> = stream::iter(&wanted)
+        .map(|(integration, actions)| ask(client, token, integration, actions))
+        .buffered(concurrency)
+        .try_collect()
+        .await?;
+
+    let mut tools = BTreeMap::new();
+    for (name, tool) in found.into_iter().flatten() {
+        // The longest integration key that leads to a tool is the right one; `wanted` has the shortest first.
+        tools.insert(name, Arc::new(tool));
+    }
+    Ok(tools)
+}
+
+/// The ways to read a name as an integration key and an action key.
+fn cuts(name: &ToolName, known: &BTreeSet<IntegrationKey>) -> Vec<(IntegrationKey, ActionKey)> {
+    let name = name.as_str();
+    let own = known
+        .iter()
+        .filter_map(|key| {
+            let action = name.strip_prefix(key.as_str())?.strip_prefix('_')?;
+            (!action.is_empty()).then_some(())?;
+            Some((key.clone(), ActionKey::new(action)))
+        })
+        .max_by_key(|(key, _)| key.as_str().len());
+    if let Some(own) = own {
+        return vec![own];
+    }
+    name.match_indices('_')
+        .filter_map(|(i, _)| {
+            let (integration, action) = (name.get(..i)?, name.get(i + 1..)?);
+            let complete = !integration.is_empty() && !action.is_empty();
+            complete.then(|| (IntegrationKey::new(integration), ActionKey::new(action)))
+        })
+        .take(MAX_CUTS)
+        .collect()
+}
+
+async fn ask(
+    client: &MembraneClient,
+    token: &AccessToken,
+    integration: &IntegrationKey,
+    wanted: &BTreeMap<ActionKey, ToolName>,
+) -> Result<Vec<(ToolName, Tool)>, MembraneError> {
+    match fetch(client, token, integration, wanted).await {
+        Ok(actions) => Ok(actions
+            .iter()
+            .filter_map(|action| {
+                let name = wanted.get(&ActionKey::new(action.key.as_deref()?))?;
+                let app = App::of(action.integration.as_ref()?, false)?;
+                (app.key == *integration).then_some(())?;
+                Some((name.clone(), Tool::of(&app, action)?))
+            })
+            .collect()),
+        Err(error) if error.is_unauthenticated() => Err(error),
+        Err(error) => {
+            if !error.is_not_found() {
+                log::warn!(integration = integration.as_str(); "tools can't be looked up: {error}");
+            }
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// One request: the action itself where one is wanted, the integration's list where there are more.
+async fn fetch(
+    client: &MembraneClient,
+    token: &AccessToken,
+    integration: &IntegrationKey,
+    wanted: &BTreeMap<ActionKey, ToolName>,
+) -> Result<Vec<Action>, MembraneError> {
+    if let (1, Some(action)) = (wanted.len(), wanted.keys().next()) {
+        let action = client.action(token, integration, action).await?;
+        Ok(action.into_iter().collect())
+    } else {
+        client.actions(token, &ActionsOf::IntegrationKey(integration.clone())).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_cut_at_a_known_integration_or_at_every_underscore() {
+        let known: BTreeSet<_> = ["acme", "acme_crm", "slack"].map(IntegrationKey::new).into();
+        let cases: [(&str, &[(&str, &str)]); 7] = [
+            ("slack_list-users", &[("slack", "list-users")]),
+            ("acme_crm_list_leads", &[("acme_crm", "list_leads")]),
+            ("acme_other", &[("acme", "other")]),
+            ("google_cal_get", &[("google", "cal_get"), ("google_cal", "get")]),
+            ("slack_", &[("slack", "")]),
+            ("_x_", &[("_x", "")]),
+            ("non-existent-tool", &[]),
+        ];
+        for (name, expected) in cases {
+            let cuts = cuts(&ToolName::new(name), &known);
+            let cuts: Vec<_> = cuts.iter().map(|(i, a)| (i.as_str(), a.as_str())).collect();
+            let complete: Vec<_> = expected.iter().copied().filter(|(_, action)| !action.is_empty()).collect();
+            assert_eq!(cuts, complete, "{name}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Membrane's wire format, as far as it matters here. Every member may be missing: schemas differ between the API's
+//! versions and between what workspaces have set up.
+
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+/// A page of a list. No cursor: the last one.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    /// The items, read one by one so that a strange one costs itself alone.
+    pub items: Vec<Box<RawValue>>,
+    /// What to ask the next page with.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// The customer that a token speaks for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Customer {
+    /// Unique everywhere.
+    pub id: Option<String>,
+    /// The token's `id` or `tenantKey`: unique in the workspace.
+    pub internal_id: Option<String>,
+    /// The workspace, where the API tells it.
+    pub workspace_key: Option<String>,
+}
+
+/// An account that a user has connected.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    /// The app. Missing where the connection hangs on a bare connector.
+    pub integration: Option<Integration>,
+    /// Its credentials are lost.
+    #[serde(default)]
+    pub disconnected: Option<bool>,
+    #[serde(default)]
+    is_deactivated: Option<bool>,
+    #[serde(default)]
+    archived_at: Option<IgnoredAny>,
+}
+
+/// An app.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Integration {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its key, the first part of its tools' names.
+    pub key: Option<String>,
+    /// Its name, for people.
+    pub name: Option<String>,
+    /// Its logo.
+    #[serde(default)]
+    pub logo_uri: Option<String>,
+    #[serde(default)]
+    is_deactivated: Option<bool>,
+    #[serde(default)]
+    archived_at: Option<IgnoredAny>,
+}
+
+/// Something that can be done with an app.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Action {
+    /// Its key, the second part of the tool's name.
+    pub key: Option<String>,
+    /// Its name, for people.
+    pub name: Option<String>,
+    /// What it does.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// What sort of action it is, such as `create-data-record`.
+    #[serde(default)]
+    pub r#type: Option<String>,
+    /// What it takes.
+    #[serde(default)]
+    pub input_schema: Option<Box<RawValue>>,
+    /// What it gives.
+    #[serde(default)]
+    pub output_schema: Option<Box<RawValue>>,
+    /// Its app.
+    #[serde(default)]
+    pub integration: Option<Integration>,
+    #[serde(default)]
+    integration_id: Option<String>,
+    #[serde(default)]
+    integration_key: Option<String>,
+    #[serde(default)]
+    is_deactivated: Option<bool>,
+    #[serde(default)]
+    archived_at: Option<IgnoredAny>,
+}
+
+impl Connection {
+    /// Whether it is neither archived nor deactivated.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        is_live(self.is_deactivated, self.archived_at)
+    }
+}
+
+impl Integration {
+    /// Whether it is neither archived nor deactivated.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        is_live(self.is_deactivated, self.archived_at)
+    }
+}
+
+impl Action {
+    /// Whether it is neither archived nor deactivated.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        is_live(self.is_deactivated, self.archived_at)
+    }
+
+    /// Whether it belongs to an app: a universal action does not.
+    #[must_use]
+    pub fn has_integration(&self) -> bool {
+        self.integration.is_some() || self.integration_id.is_some() || self.integration_key.is_some()
+    }
+}
+
+fn is_live(is_deactivated: Option<bool>, archived_at: Option<IgnoredAny>) -> bool {
+    is_deactivated != Some(true) && archived_at.is_none()
+}

@@ -1,0 +1,227 @@
+//! An action as a tool.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use serde_json::{Value, value::RawValue};
+
+use super::model::{Action, Integration};
+use crate::{
+    ids::{ActionKey, IntegrationKey, ToolName},
+    protocol::{
+        json,
+        schema::{self, InputSchema},
+        tools::{Annotations, Definition, Icon},
+        validation::Validator,
+    },
+};
+
+/// Longest name of a tool, in characters (MCP 2025-11-25, server/tools § Tool Names).
+const MAX_NAME_CHARS: usize = 128;
+
+/// An action of an app, ready to be listed and called. Immutable and shared.
+#[derive(Debug)]
+pub struct Tool {
+    name: ToolName,
+    integration: IntegrationKey,
+    action: ActionKey,
+    /// What to tell a user whose account is disconnected: the app's name.
+    reconnect: Option<String>,
+    definition: Bytes,
+    input: Check,
+    wrapped: bool,
+    output: Option<Check>,
+}
+
+/// A schema that is compiled when it is first needed, and once.
+#[derive(Debug)]
+struct Check {
+    schema: Box<RawValue>,
+    compiled: OnceLock<Option<Validator>>,
+}
+
+/// The app whose actions become tools.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its key.
+    pub key: IntegrationKey,
+    /// Its name, for people.
+    pub name: String,
+    /// Its logo, where that is an `https:` or `data:` URI.
+    pub logo: Option<String>,
+    /// The user's account has to be connected again.
+    pub disconnected: bool,
+}
+
+impl App {
+    /// The app of an integration, unless that has no key.
+    #[must_use]
+    pub fn of(integration: &Integration, disconnected: bool) -> Option<Self> {
+        let key = integration.key.as_deref().filter(|key| !key.is_empty())?;
+        let logo = integration.logo_uri.clone();
+        Some(Self {
+            key: IntegrationKey::new(key),
+            name: integration.name.clone().unwrap_or_else(|| key.to_owned()),
+            logo: logo.filter(|uri| uri.starts_with("https:") || uri.starts_with("data:")),
+            disconnected,
+        })
+    }
+}
+
+impl Tool {
+    /// Makes a tool of an action, unless it can't be one: it is archived, belongs to no app, or has no usable name.
+    #[must_use]
+    pub fn of(app: &App, action: &Action) -> Option<Self> {
+        let key = action.key.as_deref().filter(|key| !key.is_empty())?;
+        if !action.is_live() || !action.has_integration() {
+            return None;
+        }
+        let name = name(&app.key, key)?;
+        let title = format!("{}: {}", app.name, action.name.as_deref().unwrap_or(key));
+        let description = match action.description.as_deref().map(str::trim) {
+            Some(own) if !own.is_empty() => format!("{title}\n{own}"),
+            _ => title.clone(),
+        };
+        let input = InputSchema::of(action.input_schema.as_deref());
+        let output = action.output_schema.as_deref().filter(|output| schema::is_object_schema(output));
+        let definition = Definition {
+            name: name.as_str(),
+            title: &title,
+            description: &description,
+            input_schema: &input.published,
+            output_schema: output,
+            annotations: action.r#type.as_deref().and_then(annotations),
+            icons: app.logo.as_deref().map(|src| [Icon { src }]),
+        };
+        Some(Self {
+            definition: json::to_string(&definition).into(),
+            integration: app.key.clone(),
+            action: ActionKey::new(key),
+            reconnect: app.disconnected.then(|| app.name.clone()),
+            input: Check::new(json::to_raw(&input.checked)),
+            wrapped: input.wrapped,
+            output: output.map(|output| Check::new(output.to_owned())),
+            name,
+        })
+    }
+
+    /// The name by which it is listed and called.
+    #[must_use]
+    pub fn name(&self) -> &ToolName {
+        &self.name
+    }
+
+    /// The app it belongs to.
+    #[must_use]
+    pub fn integration(&self) -> &IntegrationKey {
+        &self.integration
+    }
+
+    /// The action it runs.
+    #[must_use]
+    pub fn action(&self) -> &ActionKey {
+        &self.action
+    }
+
+    /// Its definition, as JSON.
+    #[must_use]
+    pub fn definition(&self) -> &Bytes {
+        &self.definition
+    }
+
+    /// The app's name, where the user's account has to be connected again.
+    #[must_use]
+    pub fn reconnect(&self) -> Option<&str> {
+        self.reconnect.as_deref()
+    }
+
+    /// Whether the action takes no object, so that its input stands in a member of the arguments.
+    #[must_use]
+    pub fn is_wrapped(&self) -> bool {
+        self.wrapped
+    }
+
+    /// Checks arguments against the action's schema.
+    ///
+    /// # Errors
+    /// What is wrong, with the path.
+    pub fn check_arguments(&self, arguments: &Value) -> Result<(), String> {
+        self.input.check(&self.name, arguments)
+    }
+
+    /// Whether results have a structured form.
+    #[must_use]
+    pub fn has_output_schema(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Checks an output against the action's output schema, where it has one.
+    ///
+    /// # Errors
+    /// What is wrong, with the path.
+    pub fn check_output(&self, output: &Value) -> Result<(), String> {
+        self.output.as_ref().map_or(Ok(()), |check| check.check(&self.name, output))
+    }
+
+    /// The same tool with its definition in a buffer that it shares with others.
+    #[must_use]
+    pub(super) fn with_definition(self, definition: Bytes) -> Self {
+        Self { definition, ..self }
+    }
+}
+
+impl Check {
+    fn new(schema: Box<RawValue>) -> Self {
+        Self { schema, compiled: OnceLock::new() }
+    }
+
+    /// A schema that does not compile is the workspace's mistake, not the caller's: it is logged once and lets all pass.
+    fn check(&self, tool: &ToolName, value: &Value) -> Result<(), String> {
+        let validator = self.compiled.get_or_init(|| {
+            json::read(&self.schema)
+                .map_err(|error| error.to_string())
+                .and_then(|schema: Value| Validator::compile(&schema))
+                .inspect_err(|error| log::warn!(tool = tool.as_str(); "a schema does not compile, values pass unchecked: {error}"))
+                .ok()
+        });
+        validator.as_ref().map_or(Ok(()), |validator| validator.check(value))
+    }
+}
+
+/// `<integration key>_<action key>`, with characters that no tool name may have replaced by `-`.
+fn name(integration: &IntegrationKey, action: &str) -> Option<ToolName> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let name: String = format!("{integration}_{action}").chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+    if name.len() > MAX_NAME_CHARS {
+        log::warn!(tool = name; "skipped a tool: its name is longer than {MAX_NAME_CHARS} characters");
+        return None;
+    }
+    Some(ToolName::new(&name))
+}
+
+/// What the type of an action tells about its effects.
+fn annotations(r#type: &str) -> Option<Annotations> {
+    let write = |destructive, idempotent| Annotations {
+        read_only_hint: false,
+        destructive_hint: Some(destructive),
+        idempotent_hint: Some(idempotent),
+        open_world_hint: true,
+    };
+    match r#type {
+        "list-data-records" | "find-data-record-by-id" | "match-data-record" | "search-data-record" => {
+            Some(Annotations {
+                read_only_hint: true,
+                destructive_hint: None,
+                idempotent_hint: None,
+                open_world_hint: true,
+            })
+        }
+        "create-data-record" => Some(write(false, false)),
+        "find-or-create-data-record" => Some(write(false, true)),
+        "update-data-record" | "delete-data-record" => Some(write(true, true)),
+        _ => None,
+    }
+}
+
+/// A tool that many sessions hold.
+pub type SharedTool = Arc<Tool>;

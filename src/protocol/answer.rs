@@ -1,0 +1,80 @@
+//! The results this server gives, and their bytes.
+
+use bytes::Bytes;
+
+use super::{json, lifecycle::InitializeResult, tools::CallToolResult};
+
+/// The result of a request.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Of `initialize`.
+    Initialize(InitializeResult),
+    /// Of `ping`.
+    Empty,
+    /// Of `tools/list`.
+    Tools(ToolList),
+    /// Of `tools/call`.
+    Call(CallToolResult),
+}
+
+/// The tools of a `tools/list` result: pieces of JSON, each one or more definitions joined by commas. They are shared
+/// with the catalog that made them, so a list costs no copy.
+#[derive(Debug, Clone, Default)]
+pub struct ToolList(Vec<Bytes>);
+
+impl ToolList {
+    /// Appends definitions; an empty piece adds nothing.
+    pub fn push(&mut self, definitions: Bytes) {
+        if !definitions.is_empty() {
+            self.0.push(definitions);
+        }
+    }
+}
+
+impl Answer {
+    /// The JSON of the result in pieces that are to be sent one after the other.
+    #[must_use]
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        match self {
+            Self::Initialize(result) => vec![json::to_string(&result).into()],
+            Self::Empty => vec![Bytes::from_static(b"{}")],
+            Self::Tools(list) => {
+                let mut pieces = Vec::with_capacity(2 * list.0.len() + 2);
+                let mut before = Bytes::from_static(b"{\"tools\":[");
+                for definitions in list.0 {
+                    pieces.extend([before, definitions]);
+                    before = Bytes::from_static(b",");
+                }
+                if pieces.is_empty() {
+                    pieces.push(before);
+                }
+                pieces.push(Bytes::from_static(b"]}"));
+                pieces
+            }
+            Self::Call(result) => vec![json::to_string(&result).into()],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_joins_its_pieces() {
+        let cases: [(&[&str], &str); 4] = [
+            (&[], r#"{"tools":[]}"#),
+            (&["", ""], r#"{"tools":[]}"#),
+            (&["1"], r#"{"tools":[1]}"#),
+            (&["1,2", "", "3"], r#"{"tools":[1,2,3]}"#),
+        ];
+        for (definitions, expected) in cases {
+            let mut list = ToolList::default();
+            for text in definitions {
+                list.push(Bytes::copy_from_slice(text.as_bytes()));
+            }
+            let json = Answer::Tools(list).into_pieces().concat();
+            assert_eq!(String::from_utf8_lossy(&json), expected);
+        }
+    }
+}

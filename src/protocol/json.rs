@@ -1,0 +1,66 @@
+//! Small pieces for JSON that is passed through without being understood.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+/// The same JSON without the white space between its tokens; every number and string stays as it was written.
+#[must_use]
+pub fn compact(raw: &RawValue) -> String {
+    let text = raw.get();
+    let mut compact = String::with_capacity(text.len());
+    let mut in_string = false;
+    let mut escaped = false;
+    for c in text.chars() {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = c == '\\' && !escaped;
+        } else if c.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = c == '"';
+        }
+        compact.push(c);
+    }
+    compact
+}
+
+/// Serialises a value whose serialisation has no way to fail: our own types with text keys.
+#[must_use]
+pub fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
+    // serde_json fails only on maps with non-text keys and on failing Serialize impls; we pass neither.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A value as raw JSON.
+#[must_use]
+pub fn to_raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
+    // As above: our own types always serialise.
+    serde_json::value::to_raw_value(value).unwrap_or_else(|_never| RawValue::NULL.to_owned())
+}
+
+/// Reads raw JSON as a type.
+///
+/// # Errors
+/// Where the JSON does not have the form of `T`.
+pub fn read<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
+    serde_json::from_str(raw.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compacting_touches_white_space_alone() {
+        let cases = [
+            ("{ \"a\" : [ 1.0 , 1e3 ,\n null ] }", "{\"a\":[1.0,1e3,null]}"),
+            (r#"" a \" b \\" "#, r#"" a \" b \\""#),
+            (r#"["\\", " "]"#, r#"["\\"," "]"#),
+            ("12345678901234567890.10", "12345678901234567890.10"),
+        ];
+        for (text, expected) in cases {
+            let raw: &RawValue = serde_json::from_str(text).unwrap();
+            assert_eq!(compact(raw), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! JSON-RPC 2.0 envelopes (MCP 2025-11-25, basic/index § Messages).
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::{codes, json};
+use crate::error::Error;
+
+/// The id of a request: text or an integer, never null. Echoed as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "the variants are the forms of an id")]
+pub enum RequestId {
+    Signed(i64),
+    Unsigned(u64),
+    Text(Box<str>),
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&json::to_string(self))
+    }
+}
+
+/// A message from a client.
+#[derive(Debug)]
+pub enum Message {
+    /// Wants an answer.
+    Request(Request),
+    /// Wants none.
+    Notification(Notification),
+    /// Answers a request of ours. We never send one, so it is taken and dropped.
+    Response,
+}
+
+/// A request whose method and parameters have not been looked at yet.
+#[derive(Debug)]
+pub struct Request {
+    /// By which the client knows the answer.
+    pub id: RequestId,
+    /// Such as `tools/call`.
+    pub method: String,
+    /// As they came.
+    pub params: Option<Box<RawValue>>,
+}
+
+/// A notification whose method and parameters have not been looked at yet.
+#[derive(Debug)]
+pub struct Notification {
+    /// Such as `notifications/initialized`.
+    pub method: String,
+    /// As they came.
+    pub params: Option<Box<RawValue>>,
+}
+
+/// A message that can't be used, with its id where that much could be read.
+#[derive(Debug)]
+pub struct Unusable {
+    /// The id to answer under.
+    pub id: Option<RequestId>,
+    /// What is wrong.
+    pub error: Error,
+}
+
+/// What the body of a POST holds.
+#[derive(Debug)]
+pub enum Body {
+    /// One message.
+    Single(Message),
+    /// An array of messages, each good or bad by itself.
+    Batch(Vec<Result<Message, Unusable>>),
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+/// Keeps `null` apart from a missing member, which `Option` alone would not.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+/// Reads the body of a POST.
+///
+/// # Errors
+/// [`Error::Parse`] where it is no JSON, [`Error::InvalidRequest`] where it is no JSON-RPC message.
+pub fn parse(body: &[u8]) -> Result<Body, Unusable> {
+    if body.trim_ascii_start().first() != Some(&b'[') {
+        return parse_message(body).map(Body::Single);
+    }
+    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|e| not_json(&e))?;
+    if items.is_empty() {
+        return Err(invalid(None, "a batch must not be empty"));
+    }
+    let messages = items.iter().map(|item| parse_message(item.get().as_bytes()));
+    Ok(Body::Batch(messages.collect()))
+}
+
+fn parse_message(text: &[u8]) -> Result<Message, Unusable> {
+    let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|error| {
+        // A data error is reported before the rest was read, which may be no JSON at all.
+        match serde_json::from_slice::<IgnoredAny>(text) {
+            Err(error) => not_json(&error),
+            Ok(_) if error.is_data() => invalid(None, "not a JSON-RPC message"),
+            Ok(_) => not_json(&error),
+        }
+    })?;
+    let id = match envelope.id.map(json::read::<RequestId>) {
+        None => None,
+        Some(Ok(id)) => Some(id),
+        Some(Err(_)) => return Err(invalid(None, "id must be a string or an integer")),
+    };
+    if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+        return Err(invalid(id, "jsonrpc must be \"2.0\""));
+    }
+    let Some(method) = envelope.method else {
+        return match (id, envelope.result.is_some() != envelope.error.is_some()) {
+            (_, true) => Ok(Message::Response),
+            (id, false) => Err(invalid(id, "method is missing")),
+        };
+    };
+    let Ok(method) = json::read::<String>(method) else {
+        return Err(invalid(id, "method must be a string"));
+    };
+    if let Some(params) = envelope.params
+        && !params.get().starts_with('{')
+    {
+        return Err(invalid(id, "params must be an object"));
+    }
+    let params = envelope.params.map(ToOwned::to_owned);
+    Ok(match id {
+        Some(id) => Message::Request(Request { id, method, params }),
+        None => Message::Notification(Notification { method, params }),
+    })
+}
+
+fn not_json(error: &serde_json::Error) -> Unusable {
+    Unusable { id: None, error: Error::Parse(error.to_string()) }
+}
+
+fn invalid(id: Option<RequestId>, what: &str) -> Unusable {
+    Unusable { id, error: Error::InvalidRequest(what.to_owned()) }
+}
+
+/// An error response. Without an id the member is left out: `null` is no id (MCP 2025-11-25, schema `JSONRPCErrorResponse`).
+#[must_use]
+pub fn error_response(id: Option<&RequestId>, error: &Error) -> Bytes {
+    #[derive(Serialize)]
+    struct Response<'a> {
+        jsonrpc: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RequestId>,
+        error: Body,
+    }
+    #[derive(Serialize)]
+    struct Body {
+        code: i32,
+        message: String,
+    }
+    json::to_string(&Response {
+        jsonrpc: "2.0",
+        id,
+        error: Body { code: codes::code(error.kind()), message: error.to_string() },
+    })
+    .into()
+}
+
+/// The pieces of a result response around the pieces of its `result`, none of them copied.
+#[must_use]
+pub fn result_response(id: &RequestId, result: Vec<Bytes>) -> Vec<Bytes> {
+    let mut pieces = Vec::with_capacity(result.len() + 2);
+    pieces.push(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":").into());
+    pieces.extend(result);
+    pieces.push(Bytes::from_static(b"}"));
+    pieces
+}
+
+/// A notification without parameters.
+#[must_use]
+pub fn notification(method: &str) -> String {
+    format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\"}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outline(body: &str) -> String {
+        let message = |message: &Message| match message {
+            Message::Request(r) => format!("request {} {}", r.id, r.method),
+            Message::Notification(n) => format!("notification {}", n.method),
+            Message::Response => "response".to_owned(),
+        };
+        let unusable = |u: &Unusable| {
+            let id = u.id.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("{:?} {id}", u.error.kind()).trim_end().to_owned()
+        };
+        match parse(body.as_bytes()) {
+            Ok(Body::Single(m)) => message(&m),
+            Ok(Body::Batch(items)) => {
+                items.iter().map(|item| item.as_ref().map_or_else(unusable, message)).collect::<Vec<_>>().join(", ")
+            }
+            Err(u) => unusable(&u),
+        }
+    }
+
+    #[test]
+    fn a_body_is_told_apart() {
+        let cases = [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, "request 1 ping"),
+            (r#"{"jsonrpc":"2.0","id":"a\"b","method":"ping"}"#, r#"request "a\"b" ping"#),
+            (r#"{"jsonrpc":"2.0","id":-7,"method":"m","params":{"a":1}}"#, "request -7 m"),
+            (r#"{"jsonrpc":"2.0","id":18446744073709551615,"method":"m"}"#, "request 18446744073709551615 m"),
+            (r#"{"jsonrpc":"2.0","method":"notifications/x"}"#, "notification notifications/x"),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, "response"),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}"#, "response"),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, "InvalidRequest"),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, "InvalidRequest"),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, "InvalidRequest"),
+            (r#"{"jsonrpc":"1.0","id":4,"method":"ping"}"#, "InvalidRequest 4"),
+            (r#"{"id":4,"method":"ping"}"#, "InvalidRequest 4"),
+            (r#"{"jsonrpc":"2.0","id":4}"#, "InvalidRequest 4"),
+            (r#"{"jsonrpc":"2.0","id":4,"method":5}"#, "InvalidRequest 4"),
+            (r#"{"jsonrpc":"2.0","id":4,"method":"m","params":[1]}"#, "InvalidRequest 4"),
+            (r#"{"jsonrpc":"2.0","id":4,"method":"m","params":null}"#, "InvalidRequest 4"),
+            (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, "InvalidRequest"),
+            (r#"{"hello":1}"#, "InvalidRequest"),
+            ("17", "InvalidRequest"),
+            ("{", "Parse"),
+            ("", "Parse"),
+            (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":oops"#, "Parse"),
+            ("[", "Parse"),
+            ("[]", "InvalidRequest"),
+            (
+                r#" [{"jsonrpc":"2.0","id":1,"method":"ping"},1,{"jsonrpc":"2.0","method":"n"}]"#,
+                "request 1 ping, InvalidRequest, notification n",
+            ),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(outline(body), expected, "body {body}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_a_parse_error() {
+        let body = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}";
+        assert!(parse(body).is_err_and(|u| matches!(u.error, Error::Parse(_) | Error::InvalidRequest(_))));
+    }
+
+    #[test]
+    fn deep_nesting_is_no_trouble() {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"a":{}}}}}"#,
+            "[".repeat(100_000) + &"]".repeat(100_000)
+        );
+        assert_eq!(outline(&body), "request 1 m");
+    }
+
+    #[test]
+    fn an_error_without_an_id_has_no_id_member() {
+        let body = error_response(None, &Error::SessionIdMissing);
+        assert!(!String::from_utf8_lossy(&body).contains("\"id\""));
+        let body = error_response(Some(&RequestId::Signed(3)), &Error::SessionNotFound);
+        assert_eq!(&body[..], br#"{"jsonrpc":"2.0","id":3,"error":{"code":-32000,"message":"Session not found"}}"#);
+    }
+}

@@ -1,0 +1,12 @@
+//! MCP as data: revisions, JSON-RPC envelopes, tools and results. Pure: no actor, no HTTP, no I/O.
+
+pub mod answer;
+pub mod codes;
+pub mod json;
+pub mod jsonrpc;
+pub mod lifecycle;
+pub mod request;
+pub mod revision;
+pub mod schema;
+pub mod tools;
+pub mod validation;

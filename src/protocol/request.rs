@@ -1,0 +1,164 @@
+//! The requests and notifications of the session revisions, read into types.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{
+    json,
+    jsonrpc::{Notification, Request, RequestId},
+    lifecycle::InitializeParams,
+};
+use crate::{error::Error, ids::ToolName};
+
+/// A request that this server knows.
+#[derive(Debug)]
+pub enum ClientRequest {
+    /// Opens a session.
+    Initialize(InitializeParams),
+    /// Asks whether we are there.
+    Ping,
+    /// Lists the tools.
+    ListTools,
+    /// Calls a tool.
+    CallTool(CallTool),
+}
+
+/// The parameters of `tools/call`.
+#[derive(Debug)]
+pub struct CallTool {
+    /// The tool.
+    pub name: ToolName,
+    /// Its arguments, a JSON object exactly as sent.
+    pub arguments: Box<RawValue>,
+}
+
+/// A notification that this server acts on; any other is taken and dropped.
+#[derive(Debug)]
+pub enum ClientNotification {
+    /// The client no longer wants an answer.
+    Cancelled(RequestId),
+    /// Nothing to do.
+    Other,
+}
+
+impl ClientRequest {
+    /// Reads the method and the parameters.
+    ///
+    /// # Errors
+    /// [`Error::MethodNotFound`] and [`Error::InvalidParams`].
+    pub fn read(request: &Request) -> Result<Self, Error> {
+        let params = request.params.as_deref();
+        match request.method.as_str() {
+            "initialize" => Ok(Self::Initialize(required(params)?)),
+            "ping" => Ok(Self::Ping),
+            "tools/list" => no_cursor(params).map(|()| Self::ListTools),
+            "tools/call" => CallTool::read(params).map(Self::CallTool),
+            other => Err(Error::MethodNotFound(other.to_owned())),
+        }
+    }
+}
+
+impl ClientNotification {
+    /// Reads the method and the parameters. What is malformed is ignored, as a notification must be
+    /// (MCP 2025-11-25, basic/utilities/cancellation § Error Handling).
+    #[must_use]
+    pub fn read(notification: &Notification) -> Self {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Cancelled {
+            request_id: RequestId,
+        }
+        if notification.method != "notifications/cancelled" {
+            return Self::Other;
+        }
+        required::<Cancelled>(notification.params.as_deref())
+            .map_or(Self::Other, |params| Self::Cancelled(params.request_id))
+    }
+}
+
+impl CallTool {
+    fn read(params: Option<&RawValue>) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Params {
+            name: String,
+            #[serde(default)]
+            arguments: Option<Box<RawValue>>,
+        }
+        let params: Params = required(params)?;
+        let arguments = params.arguments.unwrap_or_else(|| json::to_raw(&serde_json::Map::new()));
+        if !arguments.get().starts_with('{') {
+            return Err(Error::InvalidParams("arguments must be an object".to_owned()));
+        }
+        Ok(Self { name: ToolName::new(&params.name), arguments })
+    }
+}
+
+/// The list comes as one page, so every cursor is an invalid one (MCP 2025-11-25, server/utilities/pagination).
+fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Params {
+        #[serde(default)]
+        cursor: Option<String>,
+    }
+    let Some(params) = params else { return Ok(()) };
+    match required::<Params>(Some(params))?.cursor {
+        None => Ok(()),
+        Some(_) => Err(Error::InvalidParams("unknown cursor".to_owned())),
+    }
+}
+
+fn required<T: DeserializeOwned>(params: Option<&RawValue>) -> Result<T, Error> {
+    let params = params.ok_or_else(|| Error::InvalidParams("params are missing".to_owned()))?;
+    json::read(params).map_err(|error| Error::InvalidParams(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn read(method: &str, params: Option<&str>) -> Result<ClientRequest, ErrorKind> {
+        let request = Request {
+            id: RequestId::Signed(1),
+            method: method.to_owned(),
+            params: params.map(|p| RawValue::from_string(p.to_owned()).unwrap()),
+        };
+        ClientRequest::read(&request).map_err(|e| e.kind())
+    }
+
+    #[test]
+    fn parameters_are_checked_at_the_edge() {
+        let cases = [
+            ("ping", None, None),
+            ("tools/list", None, None),
+            ("tools/list", Some("{}"), None),
+            ("tools/list", Some(r#"{"cursor":"x"}"#), Some(ErrorKind::InvalidParams)),
+            ("tools/list", Some(r#"{"cursor":7}"#), Some(ErrorKind::InvalidParams)),
+            ("tools/call", Some(r#"{"name":"t"}"#), None),
+            ("tools/call", Some(r#"{"name":"t","arguments":null}"#), None),
+            ("tools/call", Some(r#"{"name":"t","arguments":{"a":1},"task":{}}"#), None),
+            ("tools/call", Some(r#"{"name":"t","arguments":[]}"#), Some(ErrorKind::InvalidParams)),
+            ("tools/call", Some(r#"{"arguments":{}}"#), Some(ErrorKind::InvalidParams)),
+            ("tools/call", None, Some(ErrorKind::InvalidParams)),
+            ("initialize", Some(r#"{"protocolVersion":"2025-06-18"}"#), None),
+            ("initialize", Some("{}"), Some(ErrorKind::InvalidParams)),
+            ("initialize", None, Some(ErrorKind::InvalidParams)),
+            ("resources/list", None, Some(ErrorKind::MethodNotFound)),
+            ("logging/setLevel", None, Some(ErrorKind::MethodNotFound)),
+            ("server/discover", None, Some(ErrorKind::MethodNotFound)),
+        ];
+        for (method, params, error) in cases {
+            assert_eq!(read(method, params).err(), error, "{method} {params:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_stay_as_they_were_sent() {
+        let params = r#"{"name":"t","arguments":{ "n" : 1.50, "big": 123456789012345678901234567890 }}"#;
+        let Ok(ClientRequest::CallTool(call)) = read("tools/call", Some(params)) else {
+            panic!("a call");
+        };
+        assert_eq!(call.arguments.get(), r#"{ "n" : 1.50, "big": 123456789012345678901234567890 }"#);
+    }
+}

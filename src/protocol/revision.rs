@@ -1,0 +1,79 @@
+//! The revisions of MCP, and every fact in which they differ.
+
+use std::fmt;
+
+/// A published revision of the Model Context Protocol that sessions speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "a revision's name is its date")]
+pub enum Revision {
+    V2024_11_05,
+    V2025_03_26,
+    V2025_06_18,
+    V2025_11_25,
+}
+
+impl Revision {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 4] = [Self::V2024_11_05, Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25];
+
+    /// The newest revision, offered to a client that asks for one we don't speak.
+    pub const LATEST: Self = Self::V2025_11_25;
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V2024_11_05 => "2024-11-05",
+            Self::V2025_03_26 => "2025-03-26",
+            Self::V2025_06_18 => "2025-06-18",
+            Self::V2025_11_25 => "2025-11-25",
+        }
+    }
+
+    /// Reads a revision's name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|revision| revision.as_str() == text)
+    }
+
+    /// What `initialize` answers: the requested revision where it is spoken, else the newest
+    /// (MCP 2025-11-25, basic/lifecycle § Version Negotiation).
+    #[must_use]
+    pub fn negotiate(requested: &str) -> Self {
+        Self::parse(requested).unwrap_or(Self::LATEST)
+    }
+
+    /// All names, newest first, for messages.
+    #[must_use]
+    pub fn supported() -> String {
+        let names: Vec<_> = Self::ALL.iter().rev().map(|r| r.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// Whether a POST may carry a JSON-RPC batch: in 2025-03-26 alone (basic/index § Batching).
+    #[must_use]
+    pub fn accepts_batches(self) -> bool {
+        self == Self::V2025_03_26
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spoken_revision_is_echoed_and_any_other_gets_the_newest() {
+        for revision in Revision::ALL {
+            assert_eq!(Revision::negotiate(revision.as_str()), revision);
+        }
+        for other in ["2026-07-28", "2024-10-07", "1.0", ""] {
+            assert_eq!(Revision::negotiate(other), Revision::LATEST, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! JSON Schemas of actions: what is published as a tool's schema, and what its arguments are checked against.
+//!
+//! A schema goes out as it came in, byte for byte, but for two repairs without which clients refuse the whole list:
+//! the root must be a schema of an object (MCP 2025-11-25, schema `Tool.inputSchema`), and an array without `items`
+//! gets `{"type":"string"}`.
+
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::json::to_raw;
+
+/// The member under which a root that is no object is wrapped.
+pub const WRAPPED: &str = "input";
+
+/// The input schema of a tool.
+#[derive(Debug)]
+pub struct InputSchema {
+    /// What `tools/list` shows.
+    pub published: Box<RawValue>,
+    /// What arguments are checked against: the action's own schema, without the repair of arrays and without required
+    /// names that are no property.
+    pub checked: Value,
+    /// The action takes no object: what it takes stands in the member [`WRAPPED`] of the arguments.
+    pub wrapped: bool,
+}
+
+impl InputSchema {
+    /// Makes the tool's schema from the action's, which may be missing.
+    #[must_use]
+    pub fn of(action: Option<&RawValue>) -> Self {
+        let Some((raw, Ok(Value::Object(root)))) = action.map(|raw| (raw, serde_json::from_str::<Value>(raw.get())))
+        else {
+            return Self::anything();
+        };
+        let wrapped = is_no_object(&root);
+        let root = if wrapped { wrap(&root) } else { root };
+
+        let mut published = Value::Object(root.clone());
+        let typed = declare_object(&mut published);
+        let completed = complete_arrays(&mut published);
+        let untouched = !(wrapped || typed || completed);
+
+        let mut checked = Value::Object(root);
+        relax_required(&mut checked);
+        Self { published: if untouched { raw.to_owned() } else { to_raw(&published) }, checked, wrapped }
+    }
+
+    fn anything() -> Self {
+        let schema = json!({"type": "object"});
+        Self { published: to_raw(&schema), checked: schema, wrapped: false }
+    }
+}
+
+/// Whether a schema describes objects, by its root.
+#[must_use]
+pub fn is_object_schema(raw: &RawValue) -> bool {
+    serde_json::from_str::<Value>(raw.get())
+        .is_ok_and(|schema| schema.get("type").is_some_and(|r#type| r#type == "object"))
+}
+
+fn has_type(schema: &Map<String, Value>, wanted: &str) -> bool {
+    match schema.get("type") {
+        Some(Value::String(one)) => one == wanted,
+        Some(Value::Array(many)) => many.iter().any(|one| one == wanted),
+        _ => false,
+    }
+}
+
+fn is_no_object(root: &Map<String, Value>) -> bool {
+    root.contains_key("type") && !has_type(root, "object") && !root.contains_key("properties")
+}
+
+fn wrap(root: &Map<String, Value>) -> Map<String, Value> {
+    let mut outer = Map::new();
+    // The dialect is the root's to declare.
+    if let Some(dialect) = root.get("$schema") {
+        outer.insert("$schema".to_owned(), dialect.clone());
+    }
+    outer.insert("type".to_owned(), json!("object"));
+    outer.insert("properties".to_owned(), json!({WRAPPED: root}));
+    outer.insert("required".to_owned(), json!([WRAPPED]));
+    outer
+}
+
+/// Makes the root say `"type": "object"`, and tells whether that was news.
+fn declare_object(root: &mut Value) -> bool {
+    if root["type"] == "object" {
+        return false;
+    }
+    root["type"] = json!("object");
+    true
+}
+
+/// Gives each array without `items` items of type string, and tells whether there was one.
+fn complete_arrays(schema: &mut Value) -> bool {
+    let Value::Object(members) = schema else {
+        return false;
+    };
+    let mut changed = false;
+    if has_type(members, "array") && !members.contains_key("items") && !members.contains_key("prefixItems") {
+        members.insert("items".to_owned(), json!({"type": "string"}));
+        changed = true;
+    }
+    for (keyword, value) in members.iter_mut() {
+        for schema in subschemas(keyword, value) {
+            changed |= complete_arrays(schema);
+        }
+    }
+    changed
+}
+
+/// The schemas within a keyword's value. Values such as those of `enum`, `default` or `examples` are data.
+fn subschemas<'a>(keyword: &str, value: &'a mut Value) -> Vec<&'a mut Value> {
+    match (keyword, value) {
+        ("properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas", Value::Object(schemas)) => {
+            schemas.values_mut().collect()
+        }
+        ("allOf" | "anyOf" | "oneOf" | "prefixItems" | "items", Value::Array(schemas)) => schemas.iter_mut().collect(),
+        (
+            "items"
+            | "additionalProperties"
+            | "additionalItems"
+            | "contains"
+            | "not"
+            | "if"
+            | "then"
+            | "else"
+            | "propertyNames"
+            | "unevaluatedItems"
+            | "unevaluatedProperties",
+            schema,
+        ) => vec![schema],
+        _ => Vec::new(),
+    }
+}
+
+/// Takes names that are no property out of `required`: they are the schema's fault, not the caller's.
+///
+/// Only where a schema stands by itself. Within `anyOf`, `if`, `not` and the like, `required` speaks of the properties
+/// of the schema around it.
+fn relax_required(schema: &mut Value) {
+    let Value::Object(members) = schema else {
+        return;
+    };
+    let known: Vec<String> = match members.get("properties") {
+        Some(Value::Object(properties)) => properties.keys().cloned().collect(),
+        _ => Vec::new(),
+    };
+    if let Some(Value::Array(required)) = members.get_mut("required") {
+        required.retain(|name| known.iter().any(|property| name == property.as_str()));
+    }
+    for (keyword, value) in members.iter_mut() {
+        if matches!(keyword.as_str(), "properties" | "items" | "additionalProperties") {
+            subschemas(keyword, value).into_iter().for_each(relax_required);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(schema: &str) -> String {
+        let raw: &RawValue = serde_json::from_str(schema).unwrap();
+        InputSchema::of(Some(raw)).published.get().to_owned()
+    }
+
+    #[test]
+    fn a_sound_schema_goes_out_byte_for_byte() {
+        let sound = [
+            r#"{"type":"object"}"#,
+            r#"{ "type" : "object", "properties": {"a": {"type":"number","minimum": 1.0e2}}, "required":["b"] }"#,
+            r##"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","$defs":{"a":{"$anchor":"x"}},"properties":{"p":{"$ref":"#x"}},"allOf":[{"if":{},"then":{}}]}"##,
+            r#"{"type":"object","properties":{"list":{"type":"array","prefixItems":[{}]}},"default":{"type":"array"},"examples":[{"type":"array"}]}"#,
+        ];
+        for schema in sound {
+            assert_eq!(published(schema), schema);
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_no_object_schema_is_made_one() {
+        let cases = [
+            ("null", r#"{"type":"object"}"#),
+            ("true", r#"{"type":"object"}"#),
+            ("7", r#"{"type":"object"}"#),
+            ("{}", r#"{"type":"object"}"#),
+            (r#"{"properties":{"a":{}}}"#, r#"{"properties":{"a":{}},"type":"object"}"#),
+            (r#"{"type":["object","null"]}"#, r#"{"type":"object"}"#),
+            (
+                r#"{"type":"array","items":{"type":"number"}}"#,
+                r#"{"type":"object","properties":{"input":{"type":"array","items":{"type":"number"}}},"required":["input"]}"#,
+            ),
+        ];
+        for (schema, expected) in cases {
+            assert_eq!(published(schema), expected, "{schema}");
+        }
+        assert_eq!(InputSchema::of(None).published.get(), r#"{"type":"object"}"#);
+    }
+
+    #[test]
+    fn an_array_without_items_gets_strings_wherever_it_stands() {
+        let bare = r#"{"type":"array"}"#;
+        let full = r#"{"type":"array","items":{"type":"string"}}"#;
+        for template in [
+            r#"{"type":"object","properties":{"a":@}}"#,
+            r#"{"type":"object","additionalProperties":@}"#,
+            r#"{"type":"object","properties":{"a":{"anyOf":[@,{"items":@}]}}}"#,
+            r#"{"type":"object","$defs":{"a":@},"if":{"properties":{"items":@}}}"#,
+        ] {
+            assert_eq!(published(&template.replace('@', bare)), template.replace('@', full));
+        }
+    }
+
+    #[test]
+    fn only_required_names_that_can_be_given_are_asked_for() {
+        let raw: &RawValue = serde_json::from_str(
+            r#"{"type":"object","properties":{"a":{"type":"object","required":["x"]}},"required":["a","ghost"],
+                "anyOf":[{"required":["a"]}]}"#,
+        )
+        .unwrap();
+        let checked = InputSchema::of(Some(raw)).checked;
+        assert_eq!(checked["required"], json!(["a"]));
+        assert_eq!(checked["properties"]["a"]["required"], json!([]));
+        assert_eq!(checked["anyOf"], json!([{"required": ["a"]}]));
+    }
+}

@@ -1,0 +1,174 @@
+//! Tools on the wire: definitions, call results, and the one tool that is ours, `enable-tools`
+//! (MCP 2025-11-25, server/tools).
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::json;
+
+/// Whether a session lists every tool or those it enabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolMode {
+    /// Every tool of the catalog.
+    Static,
+    /// `enable-tools`, and what it enabled.
+    Dynamic,
+}
+
+impl ToolMode {
+    /// Reads the value of `?mode=`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "static" => Some(Self::Static),
+            "dynamic" => Some(Self::Dynamic),
+            _ => None,
+        }
+    }
+}
+
+/// A tool as `tools/list` shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Definition<'a> {
+    /// The name by which it is called.
+    pub name: &'a str,
+    /// A name for people.
+    pub title: &'a str,
+    /// What it does, for the model.
+    pub description: &'a str,
+    /// Its arguments: always a schema of an object.
+    pub input_schema: &'a RawValue,
+    /// Its structured result, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<&'a RawValue>,
+    /// Hints on what it does to the world.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Annotations>,
+    /// The logo of its app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icons: Option<[Icon<'a>; 1]>,
+}
+
+/// Hints on a tool's behaviour (MCP 2025-11-25, schema `ToolAnnotations`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Annotations {
+    /// It changes nothing.
+    pub read_only_hint: bool,
+    /// It may destroy or overwrite something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destructive_hint: Option<bool>,
+    /// Calling it twice is like calling it once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent_hint: Option<bool>,
+    /// It talks to the world outside.
+    pub open_world_hint: bool,
+}
+
+/// An icon, by its address.
+#[derive(Debug, Serialize)]
+pub struct Icon<'a> {
+    /// An `https:` or `data:` URI.
+    pub src: &'a str,
+}
+
+/// The result of `tools/call`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallToolResult {
+    content: Vec<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_content: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_error: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Text {
+    r#type: &'static str,
+    text: String,
+}
+
+impl CallToolResult {
+    /// A success that says `text`.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { content: vec![Text { r#type: "text", text: text.into() }], structured_content: None, is_error: false }
+    }
+
+    /// A failure that the model can act on.
+    #[must_use]
+    pub fn failure(text: impl Into<String>) -> Self {
+        Self { is_error: true, ..Self::text(text) }
+    }
+
+    /// Adds a block of text.
+    #[must_use]
+    pub fn and_text(mut self, text: impl Into<String>) -> Self {
+        self.content.extend(Self::text(text).content);
+        self
+    }
+
+    /// Adds the structured form of the result.
+    #[must_use]
+    pub fn and_structured(mut self, content: Box<RawValue>) -> Self {
+        self.structured_content = Some(content);
+        self
+    }
+
+    /// Whether the call failed.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.is_error
+    }
+}
+
+/// The name of the tool that enables tools in dynamic mode.
+pub const ENABLE_TOOLS: &str = "enable-tools";
+
+/// The arguments of `enable-tools`.
+#[derive(Debug, Deserialize)]
+pub struct EnableTools {
+    /// Names of tools. They replace the set enabled before.
+    pub tools: Vec<String>,
+}
+
+/// The definition of `enable-tools`, as JSON.
+#[must_use]
+pub fn enable_tools_definition() -> Bytes {
+    static DEFINITION: LazyLock<Bytes> = LazyLock::new(|| {
+        let input_schema = serde_json::json!({
+            "type": "object",
+            "properties": {
+                "tools": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "Names of the tools to enable, such as gmail_send-email. They replace the tools enabled before; an empty list disables all."
+                }
+            },
+            "required": ["tools"],
+            "additionalProperties": false
+        });
+        let definition = Definition {
+            name: ENABLE_TOOLS,
+            title: "Enable Tools",
+            description: "Enable a list of tools for the session. The tools named here replace those enabled before.",
+            input_schema: &json::to_raw(&input_schema),
+            output_schema: None,
+            annotations: Some(Annotations {
+                read_only_hint: false,
+                destructive_hint: Some(false),
+                idempotent_hint: Some(true),
+                open_world_hint: false,
+            }),
+            icons: None,
+        };
+        json::to_string(&definition).into()
+    });
+    DEFINITION.clone()
+}

@@ -1,0 +1,69 @@
+//! Values against JSON Schemas (dialect 2020-12 unless `$schema` says otherwise; MCP 2025-11-25, basic/index § JSON Schema
+//! Usage). References are never fetched: a schema that has some elsewhere does not compile.
+
+use serde_json::Value;
+
+/// Faults named in one message.
+const MAX_FAULTS: usize = 5;
+/// Characters shown of one fault, which may quote the value.
+const MAX_FAULT_CHARS: usize = 300;
+
+/// A compiled schema.
+#[derive(Debug)]
+pub struct Validator(jsonschema::Validator);
+
+impl Validator {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// What keeps it from compiling.
+    pub fn compile(schema: &Value) -> Result<Self, String> {
+        jsonschema::options().build(schema).map(Self).map_err(|error| shorten(&error.to_string()))
+    }
+
+    /// Checks a value.
+    ///
+    /// # Errors
+    /// What is wrong, each fault with its path.
+    pub fn check(&self, value: &Value) -> Result<(), String> {
+        let faults: Vec<String> = self
+            .0
+            .iter_errors(value)
+            .take(MAX_FAULTS)
+            .map(|error| {
+                let path = error.instance_path().to_string();
+                let place = if path.is_empty() { "/" } else { path.as_str() };
+                format!("{place}: {}", shorten(&error.to_string()))
+            })
+            .collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(MAX_FAULT_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.split_at(end).0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_fault_is_named_with_its_path() {
+        let schema = json!({"type": "object", "properties": {"to": {"type": "array", "items": {"type": "string"}}}, "required": ["to"]});
+        let validator = Validator::compile(&schema).unwrap();
+        assert_eq!(validator.check(&json!({"to": ["a"]})), Ok(()));
+        assert!(validator.check(&json!({"to": ["a", 1]})).unwrap_err().starts_with("/to/1: "));
+        assert!(validator.check(&json!({})).unwrap_err().starts_with("/: \"to\""));
+    }
+
+    #[test]
+    fn a_reference_elsewhere_is_not_fetched() {
+        let schema = json!({"$ref": "http://127.0.0.1:9/schema.json"});
+        assert!(Validator::compile(&schema).is_err());
+    }
+}

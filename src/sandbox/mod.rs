@@ -1,0 +1,99 @@
+//! A small imitation of Membrane with sample apps, so that the server can be tried without an account.
+//!
+//! It is an HTTP server of its own on a loopback port; the product reaches it through the same client as the real one.
+//! Actions keep state: what one creates, another lists, for each user apart. Tokens are verified as the real ones are.
+//!
+//! Beyond Membrane's API it has a few paths of its own, for tests: `GET /sandbox/stats`, `PUT /sandbox/faults`, and
+//! `POST`, `PATCH` and `DELETE` on `/connections`.
+
+mod api;
+pub mod catalog;
+mod observe;
+mod run;
+mod state;
+pub mod token;
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
+
+use crate::{config, secret::Secret};
+use catalog::{Catalog, CatalogError};
+use observe::Observer;
+use state::State;
+
+/// A sandbox that runs.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// Where it is reached.
+    pub url: String,
+    /// The key that signs its tokens.
+    pub secret: Secret,
+    handle: ServerHandle,
+}
+
+/// Why no sandbox can be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// Its apps can't be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Its port can't be had.
+    #[error("the sandbox can't listen on port {port} of 127.0.0.1: {source}")]
+    Listen {
+        /// The setting `sandbox.port`.
+        port: u16,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// What the sandbox's handlers share.
+struct Shared {
+    catalog: Catalog,
+    state: State,
+    observer: Observer,
+    secret: Secret,
+    settings: config::Sandbox,
+}
+
+impl Sandbox {
+    /// Starts a sandbox in this process.
+    ///
+    /// # Errors
+    /// [`SandboxError`].
+    pub fn start(settings: &config::Sandbox) -> Result<Self, SandboxError> {
+        let secret = match settings.secret.is_empty() {
+            true => token::draw_secret(),
+            false => settings.secret.clone(),
+        };
+        let shared = Arc::new(Shared {
+            catalog: Catalog::load(&settings.catalog)?,
+            state: State::default(),
+            observer: Observer::default(),
+            secret: secret.clone(),
+            settings: settings.clone(),
+        });
+        let port = settings.port.port();
+        let listen = |source| SandboxError::Listen { port, source };
+        let server =
+            HttpServer::new(move || App::new().app_data(web::Data::from(Arc::clone(&shared))).configure(api::routes))
+                .workers(1)
+                .disable_signals()
+                .shutdown_timeout(1)
+                .h1_allow_half_closed(false)
+                .bind((Ipv4Addr::LOCALHOST, port))
+                .map_err(listen)?;
+        let address = server.addrs().first().copied();
+        let url = format!("http://127.0.0.1:{}", address.map_or(port, |address| address.port()));
+        let server = server.run();
+        let handle = server.handle();
+        actix::spawn(server);
+        Ok(Self { url, secret, handle })
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.handle.stop(false).await;
+    }
+}

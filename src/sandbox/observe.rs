@@ -1,0 +1,134 @@
+//! What tests want to know of the sandbox, and want it to do wrong.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use actix_web::{
+    Error, HttpResponse,
+    body::{EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::StatusCode,
+    middleware::Next,
+    web::Data,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Shared;
+
+/// Counts requests and spoils those that it was told to.
+#[derive(Debug, Default)]
+pub struct Observer(Mutex<Observed>);
+
+#[derive(Debug, Default)]
+struct Observed {
+    stats: Stats,
+    faults: Vec<Fault>,
+}
+
+/// What was seen since the start.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Requests by method and path.
+    requests: BTreeMap<String, u64>,
+    /// Requests that wait for their answer.
+    in_flight: u64,
+    /// The most that ever waited at once.
+    max_in_flight: u64,
+    /// Requests whose client left before the answer.
+    abandoned: u64,
+}
+
+/// What to do wrong.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// On requests for this path.
+    path: String,
+    /// Whose query holds this text.
+    #[serde(default)]
+    query: String,
+    /// Answer with this status.
+    status: u16,
+    /// And this body.
+    #[serde(default)]
+    body: Value,
+    /// So many times; always where this is missing.
+    #[serde(default)]
+    times: Option<u64>,
+}
+
+impl Observer {
+    fn observed(&self) -> MutexGuard<'_, Observed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was seen.
+    pub fn stats(&self) -> Stats {
+        self.observed().stats.clone()
+    }
+
+    /// Sets what to do wrong from now on.
+    pub fn set_faults(&self, faults: Vec<Fault>) {
+        self.observed().faults = faults;
+    }
+
+    /// What to do wrong with a request.
+    fn fault(&self, path: &str, query: &str) -> Option<Fault> {
+        let mut observed = self.observed();
+        let fault = observed
+            .faults
+            .iter_mut()
+            .find(|fault| fault.path == path && query.contains(&fault.query) && fault.times != Some(0))?;
+        fault.times = fault.times.map(|times| times - 1);
+        Some(fault.clone())
+    }
+
+    fn begin(&self, what: String) -> InFlight<'_> {
+        let stats = &mut self.observed().stats;
+        *stats.requests.entry(what).or_default() += 1;
+        stats.in_flight += 1;
+        stats.max_in_flight = stats.max_in_flight.max(stats.in_flight);
+        InFlight { observer: self, answered: false }
+    }
+}
+
+/// A request that waits for its answer. Dropped before it has one: its client has left.
+struct InFlight<'a> {
+    observer: &'a Observer,
+    answered: bool,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let stats = &mut self.observer.observed().stats;
+        stats.in_flight -= 1;
+        stats.abandoned += u64::from(!self.answered);
+    }
+}
+
+/// Stands around every request to the API.
+pub async fn observe<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let shared = request.app_data::<Data<Shared>>().cloned();
+    let Some(shared) = shared.filter(|_| !request.path().starts_with("/sandbox/")) else {
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+    };
+    let mut in_flight = shared.observer.begin(format!("{} {}", request.method(), request.path()));
+    tokio::time::sleep(shared.settings.latency).await;
+    let response = match shared.observer.fault(request.path(), request.query_string()) {
+        None => next.call(request).await.map(ServiceResponse::map_into_left_body),
+        Some(fault) => {
+            let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let response = HttpResponse::build(status).json(fault.body);
+            Ok(request.into_response(response).map_into_right_body())
+        }
+    };
+    in_flight.answered = true;
+    response
+}

@@ -1,0 +1,95 @@
+//! The sandbox's tokens: JWTs of the form that Membrane's customers sign, HS256.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind};
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+
+/// The key of the sandbox's only workspace.
+pub const WORKSPACE: &str = "sandbox";
+
+/// How long a token is good.
+pub const LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What a token says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// The user.
+    pub id: String,
+    /// The user's name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The workspace.
+    pub iss: String,
+    /// When it ends, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exp: Option<u64>,
+    /// What else the application says of its user.
+    #[serde(default)]
+    pub fields: Fields,
+}
+
+/// The fields that the sandbox reads.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Fields {
+    /// The keys of the integrations that the user has connected; all of them where this is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Vec<String>>,
+}
+
+/// A new key.
+#[must_use]
+pub fn draw_secret() -> Secret {
+    Secret::new(&format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
+}
+
+/// Mints a token for a user.
+///
+/// # Errors
+/// Where the claims can't be signed.
+pub fn mint(user: &str, secret: &Secret) -> jsonwebtoken::errors::Result<String> {
+    let end = SystemTime::now() + LIFE;
+    let claims = Claims {
+        id: user.to_owned(),
+        name: Some(user.to_owned()),
+        iss: WORKSPACE.to_owned(),
+        exp: end.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()),
+        fields: Fields::default(),
+    };
+    let key = EncodingKey::from_secret(secret.reveal().as_bytes());
+    encode(&Header::new(Algorithm::HS256), &claims, &key)
+}
+
+/// Verifies a token, or a personal access token, which is one behind `pat-`.
+///
+/// # Errors
+/// What is wrong, in the words that the API would use.
+pub fn verify(token: &str, secret: &Secret) -> Result<Claims, &'static str> {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = 0;
+    validation.required_spec_claims.clear();
+    validation.set_issuer(&[WORKSPACE]);
+    let token = token.strip_prefix("pat-").unwrap_or(token);
+    let key = DecodingKey::from_secret(secret.reveal().as_bytes());
+    decode(token, &key, &validation).map(|data| data.claims).map_err(|error| match error.kind() {
+        ErrorKind::ExpiredSignature => "Access token is expired.",
+        _ => "Access token is invalid.",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_signed_with_the_key_is_good() {
+        let secret = draw_secret();
+        let token = mint("ann", &secret).unwrap();
+        assert_eq!(verify(&token, &secret).unwrap().id, "ann");
+        assert_eq!(verify(&format!("pat-{token}"), &secret).unwrap().id, "ann");
+        assert!(verify(&token, &draw_secret()).is_err());
+        assert!(verify("a.b.c", &secret).is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! Puts the parts together, runs them, and stops them in order.
+
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
+
+use actix_web::{App, HttpServer, dev::ServerHandle, web::Data};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    config::Settings,
+    http::{self, Worker},
+    session::Shards,
+};
+
+/// Why the server can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address can't be had.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// Of the settings.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It broke while it ran.
+    #[error("the server broke: {0}")]
+    Broken(#[from] io::Error),
+}
+
+/// A server that listens.
+pub struct Server {
+    address: SocketAddr,
+    server: actix_web::dev::Server,
+    shards: Shards,
+}
+
+impl Server {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// [`ServerError::Listen`].
+    pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
+        install_tls();
+        let workers = match settings.server.workers.get() {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            workers => workers,
+        };
+        let shards = Shards::new(workers);
+        let factory = {
+            let (shards, settings) = (shards.clone(), Arc::clone(settings));
+            // Runs once on each worker's thread, which thereby gets its shard.
+            move || {
+                let worker = Worker {
+                    shard: shards.start_here(&settings),
+                    shards: shards.clone(),
+                    settings: Arc::clone(&settings),
+                };
+                App::new().app_data(Data::new(worker)).configure(http::routes)
+            }
+        };
+        let (host, port) = (settings.server.host.as_str(), settings.server.port.port());
+        let listen = |source| ServerError::Listen { address: format!("{host}:{port}"), source };
+        // One listener: with more, each worker would run the factory once for each.
+        let listener = std::net::TcpListener::bind((host, port)).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let server = HttpServer::new(factory)
+            .workers(workers)
+            .listen(listener)
+            .map_err(listen)?
+            .keep_alive(std::time::Duration::from_secs(75))
+            // An answer in pieces must not wait for the other side's delayed acknowledgement.
+            .tcp_nodelay(true)
+            // A client that has gone must be noticed while its stream is idle.
+            .h1_allow_half_closed(false)
+            .shutdown_timeout(settings.server.shutdown.as_secs())
+            .disable_signals()
+            .run();
+        Ok(Self { address, server, shards })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the process is told to stop.
+    ///
+    /// # Errors
+    /// [`ServerError::Broken`].
+    pub async fn run(self) -> Result<(), ServerError> {
+        let handle = self.server.handle();
+        actix::spawn(stop_when_told(handle, self.shards));
+        Ok(self.server.await?)
+    }
+}
+
+/// Ends the streams first: the server would wait for them to the end of its patience.
+async fn stop_when_told(server: ServerHandle, shards: Shards) {
+    if let Err(error) = told_to_stop().await {
+        log::error!("signals can't be heard, so only a kill will stop the server: {error}");
+        return;
+    }
+    log::info!("told to stop: finishing what is running");
+    shards.drain().await;
+    server.stop(true).await;
+}
+
+async fn told_to_stop() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Chooses the cryptography of TLS, once for the process: `awc` brings none.
+fn install_tls() {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        log::debug!("TLS had its cryptography already");
+    }
+}

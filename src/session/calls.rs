@@ -1,0 +1,54 @@
+//! The calls that a session has in flight, and how they are cancelled.
+
+use tokio::sync::oneshot;
+
+use crate::{error::Error, protocol::jsonrpc::RequestId};
+
+/// Calls in flight. Ids should be unique (MCP 2025-11-25, basic/index § Requests), but two calls under one id are both
+/// answered all the same.
+#[derive(Debug, Default)]
+pub struct Calls {
+    in_flight: Vec<(Ticket, RequestId, oneshot::Sender<()>)>,
+    next: Ticket,
+}
+
+/// Names one call.
+pub type Ticket = u64;
+
+/// Resolves when a call is to stop.
+#[derive(Debug)]
+pub struct Stop(oneshot::Receiver<()>);
+
+impl Stop {
+    /// Waits until the call is to stop, and tells why.
+    pub async fn requested(self) -> Error {
+        match self.0.await {
+            Ok(()) => Error::Cancelled,
+            Err(_session_gone) => Error::SessionNotFound,
+        }
+    }
+}
+
+impl Calls {
+    /// Notes a call that begins.
+    pub fn begin(&mut self, id: RequestId) -> (Ticket, Stop) {
+        let (stop, stopped) = oneshot::channel();
+        self.next += 1;
+        self.in_flight.push((self.next, id, stop));
+        (self.next, Stop(stopped))
+    }
+
+    /// Notes that a call has ended.
+    pub fn finish(&mut self, ticket: Ticket) {
+        self.in_flight.retain(|(other, ..)| *other != ticket);
+    }
+
+    /// Stops the calls under an id; there may be none.
+    pub fn cancel(&mut self, id: &RequestId) {
+        let of_id = self.in_flight.extract_if(.., |(_, other, _)| other == id);
+        for (.., stop) in of_id {
+            // A call that ended by itself needs no word.
+            let _ = stop.send(());
+        }
+    }
+}

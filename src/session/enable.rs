@@ -1,0 +1,82 @@
+//! `enable-tools`: from names to tools.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::value::RawValue;
+
+use super::{Shards, toolbox::Toolbox};
+use crate::{
+    error::Error,
+    ids::ToolName,
+    membrane::{Apps, Caller, Catalog, FindTools},
+    protocol::{
+        json,
+        tools::{CallToolResult, ENABLE_TOOLS, EnableTools},
+    },
+};
+
+/// What a call of `enable-tools` comes to.
+#[derive(Debug)]
+pub struct Selection {
+    /// The tools to enable.
+    pub toolbox: Toolbox,
+    /// The names that are no tool's.
+    pub unknown: Vec<ToolName>,
+}
+
+impl Selection {
+    /// What to tell the client.
+    #[must_use]
+    pub fn result(&self) -> CallToolResult {
+        let enabled = CallToolResult::text("Tools enabled");
+        if self.unknown.is_empty() {
+            return enabled;
+        }
+        let names: Vec<_> = self.unknown.iter().map(ToolName::as_str).collect();
+        enabled.and_text(format!("Unknown tools, not enabled: {}", names.join(", ")))
+    }
+}
+
+/// Reads the arguments of `enable-tools`.
+///
+/// # Errors
+/// A result that tells what is wrong with them.
+pub fn read_names(arguments: &RawValue) -> Result<BTreeSet<ToolName>, CallToolResult> {
+    let arguments: EnableTools = json::read(arguments)
+        .map_err(|error| CallToolResult::failure(format!("Invalid arguments for tool {ENABLE_TOOLS}: {error}")))?;
+    let names = arguments.tools.iter().filter(|name| *name != ENABLE_TOOLS);
+    Ok(names.map(|name| ToolName::new(name)).collect())
+}
+
+/// Finds the tools of the given names: in the catalog, and beyond it in one batch.
+///
+/// # Errors
+/// Where the upstream can't be asked.
+pub async fn select(
+    shards: &Shards,
+    caller: &Caller,
+    apps: &Apps,
+    catalog: Arc<Catalog>,
+    names: BTreeSet<ToolName>,
+) -> Result<Selection, Error> {
+    let mut toolbox = Toolbox::default();
+    let mut missing = Vec::new();
+    for name in names {
+        match catalog.find(&name) {
+            Some(tool) => toolbox.add(tool.name()),
+            None => missing.push(name),
+        }
+    }
+    let mut unknown = Vec::new();
+    if !missing.is_empty() {
+        let find = FindTools { caller: caller.clone(), apps: apps.clone(), catalog, names: missing.clone() };
+        let found = shards.find_tools(find).await?;
+        for name in missing {
+            match found.get(&name) {
+                Some(tool) => toolbox.add_beyond(Arc::clone(tool)),
+                None => unknown.push(name),
+            }
+        }
+    }
+    Ok(Selection { toolbox, unknown })
+}

@@ -1,0 +1,14 @@
+//! Sessions and chats: the registry that knows them, and one actor for each.
+
+pub mod actor;
+pub mod calls;
+pub mod chats;
+pub mod enable;
+pub mod messages;
+pub mod registry;
+pub mod shards;
+pub mod toolbox;
+
+pub use actor::SessionActor;
+pub use registry::SessionRegistry;
+pub use shards::Shards;

@@ -1,0 +1,240 @@
+//! The shards: each HTTP worker's thread has a registry, its sessions, and a Membrane actor of its own.
+//!
+//! A session lives on the worker that opened it, and its id says which: ids are drawn until their number fits the shard.
+//! So a client that stays on its connection never crosses threads; a request that arrives elsewhere pays one hop. What
+//! belongs to a user, chats and catalogs, lives on the shard of the user's hash, so that there is one of it.
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
+    rc::Rc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
+
+use super::{
+    SessionActor, SessionRegistry,
+    messages::{BindChat, CloseSession, Deliver, Drain, ListChats, OpenSession, ReleaseChats, TakeChat},
+    registry::Chats,
+};
+use crate::{
+    config::Settings,
+    error::Error,
+    ids::{ChatId, SessionId, ToolName, UserKey},
+    membrane::{
+        Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
+        MembraneError, Proof, Tool,
+    },
+    token::{AccessToken, Claim},
+};
+
+/// All shards of the process. Cheap to clone, and the same on every thread.
+#[derive(Clone)]
+pub struct Shards(Arc<Inner>);
+
+struct Inner {
+    shards: Vec<OnceLock<Shard>>,
+    started: AtomicUsize,
+}
+
+struct Shard {
+    registry: Addr<SessionRegistry>,
+    membrane: Addr<MembraneActor>,
+}
+
+impl Shards {
+    /// Room for `count` shards, none of them started.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Inner { shards: (0..count).map(|_| OnceLock::new()).collect(), started: AtomicUsize::new(0) }))
+    }
+
+    /// Starts the next shard on this thread, and tells its number.
+    #[must_use]
+    pub fn start_here(&self, settings: &Settings) -> usize {
+        let number = self.0.started.fetch_add(1, Ordering::Relaxed);
+        let client = Rc::new(MembraneClient::new(&settings.membrane));
+        let membrane = MembraneActor::new(Rc::clone(&client), settings).start();
+        let registry = SessionRegistry::new(number, self.clone(), client, settings.sessions.retention).start();
+        if let Some(slot) = self.0.shards.get(number) {
+            // The number is this thread's alone, so the slot is empty.
+            let _ = slot.set(Shard { registry, membrane });
+        }
+        number
+    }
+
+    /// Draws a session id that belongs to a shard.
+    pub(super) fn draw_id(&self, shard: usize) -> SessionId {
+        loop {
+            let id = SessionId::draw();
+            if self.number(id.spread()) == shard {
+                return id;
+            }
+        }
+    }
+
+    fn number(&self, spread: u64) -> usize {
+        let count = self.0.shards.len().max(1) as u64;
+        // Less than the count, which is a usize.
+        usize::try_from(spread % count).unwrap_or(0)
+    }
+
+    fn shard(&self, number: usize) -> Result<&Shard, Error> {
+        let slot = self.0.shards.get(number);
+        // Workers start their shard before they accept a connection, so that only a worker that died leaves one missing.
+        slot.and_then(OnceLock::get).ok_or(Error::Internal)
+    }
+
+    /// The shard of what belongs to a user.
+    fn of_user(&self, user: &UserKey) -> Result<&Shard, Error> {
+        self.shard(self.number(hash(user)))
+    }
+
+    /// The shard that knows about a token: its user's, so that the proof can be the load of the catalog, or that of the
+    /// token's own hash while nobody knows whose it is.
+    fn of_token(&self, token: &AccessToken) -> Result<&Shard, Error> {
+        match token.claim() {
+            Claim::User { user, .. } => self.of_user(user),
+            Claim::Opaque => self.shard(self.number(hash(&token.secret().fingerprint()))),
+        }
+    }
+
+    /// Opens a session on shard number `shard`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn open(&self, shard: usize, open: OpenSession) -> Result<SessionId, Error> {
+        ask(&self.shard(shard)?.registry, open).await?
+    }
+
+    /// Passes a message to a session of `user`.
+    ///
+    /// # Errors
+    /// [`Error::SessionNotFound`] where the user has no such session, and those of the message.
+    pub async fn deliver<M, T>(
+        &self,
+        session: SessionId,
+        user: UserKey,
+        chat: Option<ChatId>,
+        message: M,
+    ) -> Result<T, Error>
+    where
+        M: Message<Result = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+        SessionActor: Handler<M>,
+        SessionRegistry: Handler<Deliver<M>>,
+    {
+        let registry = &self.shard(self.number(session.spread()))?.registry;
+        ask(registry, Deliver { session, user, chat, message }).await?
+    }
+
+    /// Ends a session of `user`.
+    ///
+    /// # Errors
+    /// [`Error::SessionNotFound`].
+    pub async fn close(&self, session: SessionId, user: UserKey) -> Result<(), Error> {
+        let registry = &self.shard(self.number(session.spread()))?.registry;
+        ask(registry, CloseSession { session, user }).await?
+    }
+
+    /// The chats of a user with their sessions.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn chats(&self, user: UserKey) -> Result<Chats, Error> {
+        ask(&self.of_user(&user)?.registry, ListChats { user }).await
+    }
+
+    /// Lets a session take a chat over; gives the session that had it.
+    pub(super) async fn take_chat(&self, take: TakeChat) -> Result<Option<SessionId>, Error> {
+        ask(&self.of_user(&take.user)?.registry, take).await
+    }
+
+    /// Gives a chat that has no session this one.
+    pub(super) async fn bind_chat(&self, bind: BindChat) -> Result<(), Error> {
+        ask(&self.of_user(&bind.user)?.registry, bind).await
+    }
+
+    /// Forgets the chats of a session that has ended.
+    pub(super) async fn release_chats(&self, release: ReleaseChats) -> Result<(), Error> {
+        ask(&self.of_user(&release.user)?.registry, release).await
+    }
+
+    /// Finds out whose token this is.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] where the upstream refuses it, [`Error::UpstreamUnavailable`] where it can't say.
+    pub async fn authenticate(&self, token: AccessToken, proof: Proof) -> Result<Caller, Error> {
+        ask(&self.of_token(&token)?.membrane, Authenticate { token, proof }).await?
+    }
+
+    /// The upstream refused a token: it must be shown there again before it counts.
+    pub fn distrust(&self, token: &AccessToken) {
+        if let Ok(shard) = self.of_token(token) {
+            shard.membrane.do_send(Distrust(token.secret().fingerprint()));
+        }
+    }
+
+    /// The tools of a user.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] where the upstream no longer accepts the token, [`Error::UpstreamUnavailable`] where it
+    /// can't be asked.
+    pub async fn catalog(&self, caller: Caller, apps: Apps) -> Result<Arc<Catalog>, Error> {
+        let token = caller.token().clone();
+        let membrane = &self.of_user(caller.user())?.membrane;
+        let loaded = ask(membrane, LoadCatalog { caller, apps }).await?;
+        self.heed(&token, loaded)
+    }
+
+    /// Tools that are not in a user's catalog, by the names asked for.
+    ///
+    /// # Errors
+    /// As [`Shards::catalog`].
+    pub(super) async fn find_tools(&self, find: FindTools) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
+        let token = find.caller.token().clone();
+        let membrane = &self.of_user(find.caller.user())?.membrane;
+        let found = ask(membrane, find).await?;
+        self.heed(&token, found)
+    }
+
+    /// Ends the trust in a token that the upstream has refused.
+    fn heed<T>(&self, token: &AccessToken, outcome: Result<T, MembraneError>) -> Result<T, Error> {
+        outcome.map_err(|error| {
+            if error.is_unauthenticated() {
+                self.distrust(token);
+            }
+            error.into()
+        })
+    }
+
+    /// Ends all sessions' streams, so that the server can stop.
+    pub async fn drain(&self) {
+        for shard in self.0.shards.iter().filter_map(OnceLock::get) {
+            // A shard that is gone has no streams.
+            let _ = shard.registry.send(Drain).await;
+        }
+    }
+}
+
+async fn ask<A, M>(actor: &Addr<A>, message: M) -> Result<M::Result, Error>
+where
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    actor.send(message).await.map_err(|gone| {
+        log::error!("an actor can't be asked: {gone}");
+        Error::Internal
+    })
+}
+
+/// The same for equal values on every thread.
+fn hash<T: Hash>(value: &T) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::new().hash_one(value)
+}

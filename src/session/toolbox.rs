@@ -1,0 +1,60 @@
+//! The tools that a session in dynamic mode has enabled.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    ids::ToolName,
+    membrane::{Catalog, Tool},
+    protocol::{answer::ToolList, tools::enable_tools_definition},
+};
+
+/// Enabled tools. Those of the user's catalog are held by name, so that they are always the current ones; those that were
+/// looked up beyond it are held themselves.
+#[derive(Debug, Clone, Default)]
+pub struct Toolbox(BTreeMap<ToolName, Option<Arc<Tool>>>);
+
+impl Toolbox {
+    /// Enables a tool of the catalog.
+    pub fn add(&mut self, name: &ToolName) {
+        self.0.insert(name.clone(), None);
+    }
+
+    /// Enables a tool that is not in the catalog.
+    pub fn add_beyond(&mut self, tool: Arc<Tool>) {
+        self.0.insert(tool.name().clone(), Some(tool));
+    }
+
+    /// Whether nothing is enabled.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether both enable the same tools.
+    #[must_use]
+    pub fn lists_the_same(&self, other: &Self) -> bool {
+        self.0.keys().eq(other.0.keys())
+    }
+
+    /// Finds an enabled tool.
+    #[must_use]
+    pub fn find<'a>(&'a self, name: &ToolName, catalog: &'a Catalog) -> Option<&'a Arc<Tool>> {
+        match catalog.find(name) {
+            Some(tool) => self.0.contains_key(tool.name()).then_some(tool),
+            None => self.0.get(name)?.as_ref(),
+        }
+    }
+
+    /// `enable-tools`, and the enabled tools in the order of a catalog.
+    #[must_use]
+    pub fn list(&self, catalog: &Catalog) -> ToolList {
+        let mut tools: Vec<_> = self.0.keys().filter_map(|name| self.find(name, catalog)).collect();
+        tools.sort_by(|a, b| (a.integration(), a.action()).cmp(&(b.integration(), b.action())));
+        let mut list = ToolList::default();
+        list.push(enable_tools_definition());
+        for tool in tools {
+            list.push(tool.definition().clone());
+        }
+        list
+    }
+}

@@ -1,0 +1,162 @@
+//! Access tokens: what they look like and whom they claim to speak for.
+//!
+//! Reading a token proves nothing: a claim counts only once the upstream has accepted the very token.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+
+use crate::{ids::UserKey, secret::Secret};
+
+/// A Membrane access token, as the caller sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    secret: Secret,
+    claim: Claim,
+}
+
+/// Whom a token claims to speak for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// A JWT that names its user.
+    User {
+        /// The user it names.
+        user: UserKey,
+        /// When it ends, where it says so.
+        expires_at: Option<SystemTime>,
+    },
+    /// A personal access or OAuth token, which says nothing by itself.
+    Opaque,
+}
+
+/// Why a token was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenProblem {
+    /// The request carries no token at all.
+    #[error("No token provided")]
+    Missing,
+    /// The text is neither a JWT nor an opaque token.
+    #[error("Invalid token format")]
+    Malformed,
+    /// The token names no user: an admin token.
+    #[error("The token names no user (an admin token can't be used here)")]
+    WithoutUser,
+    /// The token names no workspace.
+    #[error("The token names no workspace")]
+    WithoutWorkspace,
+    /// The token's `exp` has passed.
+    #[error("The token has expired")]
+    Expired,
+    /// The upstream refused the token, with its message.
+    #[error("The token was refused: {0}")]
+    Refused(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    id: Option<String>,
+    tenant_key: Option<String>,
+    iss: Option<String>,
+    workspace_key: Option<String>,
+    exp: Option<f64>,
+}
+
+impl AccessToken {
+    /// Reads a token at the time `now`.
+    ///
+    /// Three dot-separated parts are a JWT, whose user is `id` or `tenantKey` and whose workspace is `iss` or
+    /// `workspaceKey`; any other text of the `b64token` form (RFC 6750 § 2.1) is opaque.
+    ///
+    /// # Errors
+    /// [`TokenProblem`], where the text is no token, names nobody, or has expired.
+    pub fn parse(text: &str, now: SystemTime) -> Result<Self, TokenProblem> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+        if text.is_empty() || !text.chars().all(allowed) {
+            return Err(TokenProblem::Malformed);
+        }
+        let claim = match text.split('.').collect::<Vec<_>>().as_slice() {
+            [_, payload, _] if !text.starts_with("pat-") => read_claim(payload, now)?,
+            _ => Claim::Opaque,
+        };
+        Ok(Self { secret: Secret::new(text), claim })
+    }
+
+    /// The token's text.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// Whom it claims to speak for.
+    #[must_use]
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// Whether the token's own `exp` has passed.
+    #[must_use]
+    pub fn has_expired(&self, now: SystemTime) -> bool {
+        matches!(self.claim, Claim::User { expires_at: Some(at), .. } if at <= now)
+    }
+}
+
+fn read_claim(payload: &str, now: SystemTime) -> Result<Claim, TokenProblem> {
+    let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).map_err(|_not_base64| TokenProblem::Malformed)?;
+    let payload: Payload = serde_json::from_slice(&json).map_err(|_not_claims| TokenProblem::Malformed)?;
+    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+
+    let user = named(payload.id).or(named(payload.tenant_key)).ok_or(TokenProblem::WithoutUser)?;
+    let workspace = named(payload.iss).or(named(payload.workspace_key)).ok_or(TokenProblem::WithoutWorkspace)?;
+    let expires_at = payload
+        .exp
+        .map(|exp| Duration::try_from_secs_f64(exp.max(0.0)))
+        .transpose()
+        .map_err(|_no_time| TokenProblem::Malformed)?
+        .and_then(|exp| UNIX_EPOCH.checked_add(exp));
+    if expires_at.is_some_and(|at| at <= now) {
+        return Err(TokenProblem::Expired);
+    }
+    Ok(Claim::User { user: UserKey::new(&workspace, &user), expires_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jwt(payload: &str) -> String {
+        format!("eyJhbGciOiJIUzI1NiJ9.{}.c2ln", URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    #[test]
+    fn a_token_says_whom_it_speaks_for_or_why_it_cannot() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        let ann = |exp: Option<u64>| {
+            Ok(Claim::User {
+                user: UserKey::new("w", "ann"),
+                expires_at: exp.map(|s| UNIX_EPOCH + Duration::from_secs(s)),
+            })
+        };
+        let cases = [
+            (jwt(r#"{"id":"ann","iss":"w","exp":2000}"#), ann(Some(2000))),
+            (jwt(r#"{"tenantKey":"ann","workspaceKey":"w"}"#), ann(None)),
+            (jwt(r#"{"id":"ann","workspaceKey":"w"}"#), ann(None)),
+            (jwt(r#"{"id":"ann","iss":"w","exp":999}"#), Err(TokenProblem::Expired)),
+            (jwt(r#"{"id":"ann","iss":"w","exp":1e300}"#), Err(TokenProblem::Malformed)),
+            (jwt(r#"{"isAdmin":true,"iss":"w"}"#), Err(TokenProblem::WithoutUser)),
+            (jwt(r#"{"id":"","iss":"w"}"#), Err(TokenProblem::WithoutUser)),
+            (jwt(r#"{"id":"ann"}"#), Err(TokenProblem::WithoutWorkspace)),
+            (jwt("no json"), Err(TokenProblem::Malformed)),
+            ("a.!.c".into(), Err(TokenProblem::Malformed)),
+            ("two words".into(), Err(TokenProblem::Malformed)),
+            (String::new(), Err(TokenProblem::Malformed)),
+            ("pat-user-a".into(), Ok(Claim::Opaque)),
+            ("not-a-jwt".into(), Ok(Claim::Opaque)),
+        ];
+        for (text, expected) in cases {
+            let claim = AccessToken::parse(&text, now).map(|token| token.claim);
+            assert_eq!(claim, expected, "token {text:?}");
+        }
+    }
+}
