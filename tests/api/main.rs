@@ -1,0 +1,4 @@
+//! The server as its users meet it: the real binary, on a free port, over real HTTP.
+
+mod official_client;
+mod support;

@@ -1,0 +1,390 @@
+//! Starts the binary and speaks to it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+
+/// The key of every test's sandbox.
+pub const SECRET: &str = "the key of the tests' sandbox";
+
+/// How long a test waits for what must come. Generous: only a failing test ever waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server that is about to be started.
+pub struct ServerBuilder {
+    command: Command,
+}
+
+/// A server that runs. Dropped, it is killed.
+pub struct Server {
+    process: Child,
+    log: Log,
+    /// Of the server, such as `http://127.0.0.1:1234`.
+    pub url: String,
+    /// Of the sandbox's API.
+    pub sandbox: String,
+    /// For requests of any kind.
+    pub http: reqwest::Client,
+}
+
+/// What a process writes, as it comes.
+#[derive(Clone, Default)]
+struct Log(Arc<(Mutex<String>, Condvar)>);
+
+impl Log {
+    fn follow(&self, stream: impl std::io::Read + Send + 'static) {
+        let log = self.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let (text, grown) = &*log.0;
+                text.lock().unwrap().push_str(&(line + "\n"));
+                grown.notify_all();
+            }
+        });
+    }
+
+    /// Waits for a line that holds `text`, and gives what follows it up to the next white space.
+    fn after(&self, text: &str) -> Option<String> {
+        let find = |log: &String| {
+            let rest = log.split_once(text)?.1;
+            rest.split_once(char::is_whitespace).map(|(word, _)| word.to_owned())
+        };
+        let (log, grown) = &*self.0;
+        let (log, _) = grown.wait_timeout_while(log.lock().unwrap(), PATIENCE, |log| find(log).is_none()).unwrap();
+        find(&log)
+    }
+
+    fn text(&self) -> String {
+        self.0.0.lock().unwrap().clone()
+    }
+}
+
+impl ServerBuilder {
+    /// Sets a setting, such as `MCP__SANDBOX__PAGE_SIZE`.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn start(mut self) -> Server {
+        let mut process = self.command.spawn().expect("the binary starts");
+        let log = Log::default();
+        log.follow(process.stderr.take().unwrap());
+        log.follow(process.stdout.take().unwrap());
+        let address = log.after("listening on ");
+        let sandbox = address.is_some().then(|| log.after("upstream=")).flatten();
+        let (Some(url), Some(sandbox)) = (address, sandbox) else {
+            let _ = process.kill();
+            panic!("the server did not start; its log:\n{}", log.text());
+        };
+        Server { process, log, url, sandbox, http: reqwest::Client::new() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The binary with a clean environment.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_integration-app-mcp-server"));
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    /// A server with the sandbox.
+    pub fn builder() -> ServerBuilder {
+        let mut command = binary();
+        command.arg("--sandbox").env("PORT", "0").env("MCP__SANDBOX__SECRET", SECRET).env("MCP__LOG__FILTER", "debug");
+        ServerBuilder { command }
+    }
+
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// All that it has written so far.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Waits until it has written a line that holds `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        assert!(self.log.after(text).is_some(), "{text:?} is missing in the log:\n{}", self.log());
+    }
+
+    /// A client of this user.
+    pub fn client(&self, user: &str) -> Client<'_> {
+        self.client_with(&token(user))
+    }
+
+    /// A client with this token, whatever it is.
+    pub fn client_with(&self, token: &str) -> Client<'_> {
+        Client { server: self, token: token.to_owned(), query: String::new(), session: None, headers: Vec::new() }
+    }
+
+    /// Sends a request to the sandbox itself, as `user`.
+    pub async fn sandbox(&self, method: Method, path: &str, user: &str, body: Value) -> Value {
+        let request = self.http.request(method, format!("{}{path}", self.sandbox)).bearer_auth(token(user));
+        let response = request.json(&body).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        let text = response.text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// What the sandbox has seen.
+    pub async fn stats(&self) -> Value {
+        self.sandbox(Method::GET, "/sandbox/stats", "tester", Value::Null).await
+    }
+
+    /// How many requests the sandbox has seen, by method and path such as `GET /connections`.
+    pub async fn requests(&self, what: &str) -> u64 {
+        self.stats().await["requests"][what].as_u64().unwrap_or(0)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.process.try_wait().unwrap() {
+                Some(status) => return status,
+                None if Instant::now() > deadline => panic!("it does not stop; its log:\n{}", self.log()),
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+}
+
+/// The claims of a good token of `user`.
+pub fn claims(user: &str) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    json!({"id": user, "name": user, "iss": "sandbox", "exp": now + 3600})
+}
+
+/// A good token of `user`.
+pub fn token(user: &str) -> String {
+    sign(&claims(user), SECRET)
+}
+
+/// A token with these claims, signed with this key.
+pub fn sign(claims: &Value, secret: &str) -> String {
+    encode(&Header::default(), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+}
+
+/// An MCP client that hides nothing: one call, one HTTP request.
+#[derive(Clone)]
+pub struct Client<'a> {
+    server: &'a Server,
+    token: String,
+    query: String,
+    /// The session that requests name.
+    pub session: Option<String>,
+    headers: Vec<(String, String)>,
+}
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Reply {
+    async fn read(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The `result` of the JSON-RPC response.
+    pub fn result(&self) -> Value {
+        let result = self.json()["result"].take();
+        assert!(!result.is_null(), "no result: {self:?}");
+        result
+    }
+
+    /// The code of the JSON-RPC error.
+    pub fn code(&self) -> i64 {
+        self.json()["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {self:?}"))
+    }
+
+    /// The messages of an event stream that has ended.
+    pub fn events(&self) -> Vec<Value> {
+        let data = self.text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.map(|data| serde_json::from_str(data).unwrap()).collect()
+    }
+}
+
+impl Client<'_> {
+    /// Adds a query, such as `mode=dynamic`.
+    pub fn query(mut self, query: &str) -> Self {
+        query.clone_into(&mut self.query);
+        self
+    }
+
+    /// Adds a header to every request.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A request with the client's token, session and headers, to be changed further.
+    pub fn request(&self, method: Method) -> RequestBuilder {
+        let mut url = format!("{}/mcp", self.server.url);
+        if !self.query.is_empty() {
+            url = format!("{url}?{}", self.query);
+        }
+        let mut request = self.server.http.request(method, url);
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        if let Some(session) = &self.session {
+            request = request.header("mcp-session-id", session);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
+    }
+
+    /// POSTs a text as JSON, accepting all that a client should.
+    pub async fn post_text(&self, body: &str) -> Reply {
+        let accept = "application/json, text/event-stream";
+        let has = |name: &str| self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let mut request = self.request(Method::POST).body(body.to_owned());
+        if !has("accept") {
+            request = request.header("accept", accept);
+        }
+        if !has("content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        Reply::read(request.send().await.unwrap()).await
+    }
+
+    pub async fn post(&self, body: Value) -> Reply {
+        self.post_text(&body.to_string()).await
+    }
+
+    /// Sends a request with the id 1.
+    pub async fn ask(&self, method: &str, params: Value) -> Reply {
+        self.post(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})).await
+    }
+
+    pub async fn delete(&self) -> Reply {
+        Reply::read(self.request(Method::DELETE).send().await.unwrap()).await
+    }
+
+    /// `GET /mcp/sessions`.
+    pub async fn chats(&self) -> Reply {
+        let request = self.server.http.get(format!("{}/mcp/sessions", self.server.url));
+        Reply::read(request.bearer_auth(&self.token).send().await.unwrap()).await
+    }
+
+    /// `initialize` with a revision; the session is not entered.
+    pub async fn initialize(&self, revision: &str) -> Reply {
+        let client = json!({"name": "test", "version": "1"});
+        let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": client});
+        self.ask("initialize", params).await
+    }
+
+    /// Opens a session and enters it.
+    pub async fn open(self) -> Self {
+        self.open_with("2025-11-25").await
+    }
+
+    pub async fn open_with(mut self, revision: &str) -> Self {
+        let reply = self.initialize(revision).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        self.session = reply.header("mcp-session-id").map(str::to_owned);
+        assert!(self.session.is_some(), "{reply:?}");
+        self
+    }
+
+    /// The listed tools.
+    pub async fn tools(&self) -> Vec<Value> {
+        let reply = self.ask("tools/list", json!({})).await;
+        reply.result()["tools"].as_array().unwrap_or_else(|| panic!("{reply:?}")).clone()
+    }
+
+    /// The names of the listed tools.
+    pub async fn tool_names(&self) -> Vec<String> {
+        self.tools().await.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    pub async fn call(&self, tool: &str, arguments: Value) -> Reply {
+        self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await
+    }
+
+    /// Calls a tool that must succeed, and gives its output: the first text as JSON.
+    pub async fn output(&self, tool: &str, arguments: Value) -> Value {
+        let result = self.call(tool, arguments).await.result();
+        assert_eq!(result["isError"], Value::Null, "{result}");
+        serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap()
+    }
+
+    /// Opens the session's stream.
+    pub async fn stream(&self) -> Events {
+        let request = self.request(Method::GET).header("accept", "text/event-stream");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Events { response, buffer: String::new() }
+    }
+}
+
+/// An event stream that is open.
+pub struct Events {
+    pub response: Response,
+    buffer: String,
+}
+
+impl Events {
+    /// The next message; nothing where the stream has ended.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            while let Some((event, rest)) = self.buffer.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+                self.buffer = rest.to_owned();
+                if let Some(data) = data {
+                    return Some(serde_json::from_str(&data).unwrap());
+                }
+            }
+            let part =
+                tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time").unwrap()?;
+            self.buffer.push_str(std::str::from_utf8(&part).unwrap());
+        }
+    }
+}
+
+/// Reads every app of the sandbox's built-in catalog, as the files have them.
+pub fn catalog() -> Vec<Value> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/sandbox");
+    let mut apps: Vec<Value> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| serde_json::from_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap())
+        .collect();
+    apps.sort_by_key(|app| app["integration"]["key"].as_str().unwrap().to_owned());
+    apps
+}
