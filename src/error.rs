@@ -40,14 +40,20 @@ pub enum Error {
     /// The session is unknown, ended, or somebody else's: the three look alike on purpose.
     #[error("Session not found")]
     SessionNotFound,
-    /// `MCP-Protocol-Version` names a revision that is not spoken here.
-    #[error("Bad Request: Unsupported protocol version: {requested} (supported versions: {supported})")]
+    /// A request for a revision that is not spoken here.
+    #[error("Bad Request: Unsupported protocol version: {requested} (supported versions: {})", .supported.join(", "))]
     RevisionUnsupported {
         /// What the client asked for.
         requested: String,
         /// What it can have.
-        supported: String,
+        supported: Vec<&'static str>,
     },
+    /// A header is missing, malformed, or does not say what the body says.
+    #[error("Header mismatch: {0}")]
+    HeaderMismatch(String),
+    /// The page that sent the request, or the name it used for this server, is not one that may.
+    #[error("Forbidden: {0} is not allowed")]
+    OriginRefused(String),
 
     /// A query parameter or header with a value that can't be used.
     #[error("Bad Request: {0}")]
@@ -94,6 +100,8 @@ pub enum ErrorKind {
     SessionIdMissing,
     SessionNotFound,
     RevisionUnsupported,
+    HeaderMismatch,
+    OriginRefused,
     BadRequest,
     NotAcceptable,
     UnsupportedMediaType,
@@ -118,6 +126,8 @@ impl Error {
             Self::SessionIdMissing => ErrorKind::SessionIdMissing,
             Self::SessionNotFound => ErrorKind::SessionNotFound,
             Self::RevisionUnsupported { .. } => ErrorKind::RevisionUnsupported,
+            Self::HeaderMismatch(_) => ErrorKind::HeaderMismatch,
+            Self::OriginRefused(_) => ErrorKind::OriginRefused,
             Self::BadRequest(_) => ErrorKind::BadRequest,
             Self::NotAcceptable(_) => ErrorKind::NotAcceptable,
             Self::UnsupportedMediaType => ErrorKind::UnsupportedMediaType,

@@ -51,7 +51,7 @@ impl Server {
             // Runs once on each worker's thread, which thereby gets its shard.
             move || {
                 let worker = Worker {
-                    shard: shards.start_here(&settings),
+                    local: shards.start_here(&settings),
                     shards: shards.clone(),
                     settings: Arc::clone(&settings),
                 };

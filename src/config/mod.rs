@@ -5,9 +5,12 @@
 
 mod load;
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
 
 pub use load::{Sources, load};
 
@@ -36,6 +39,11 @@ pub struct Server {
     pub port: Count,
     pub workers: Count,
     pub max_body_bytes: Count,
+    pub public_path: String,
+    #[serde(deserialize_with = "list")]
+    pub allowed_origins: Vec<String>,
+    #[serde(deserialize_with = "list")]
+    pub allowed_hosts: Vec<String>,
     #[serde(rename = "shutdown_s", with = "seconds")]
     pub shutdown: Duration,
 }
@@ -171,11 +179,14 @@ impl Settings {
         let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
         let m = &self.membrane;
         let address = self.server.host.parse::<std::net::IpAddr>().is_ok() || self.server.host == "localhost";
+        let path = &self.server.public_path;
+        let path = path.is_empty() || (path.starts_with('/') && !path.ends_with('/'));
         let checks = [
             ("server.host", address, "an IP address or localhost"),
             ("server.port", port(self.server.port), "a number from 0 to 65535"),
             ("server.workers", self.server.workers.0 <= 1024, "a number from 0 to 1024"),
             ("server.max_body_bytes", some(self.server.max_body_bytes), "a number from 1"),
+            ("server.public_path", path, "empty, or a path that begins but does not end with /"),
             ("log.filter", env_filter(&self.log.filter), "a level or a list of module=level"),
             ("membrane.base_url", web(&m.base_url), "an http:// or https:// URL"),
             ("membrane.connect_timeout_ms", time(m.connect_timeout), "a number from 1"),
@@ -196,6 +207,29 @@ impl Settings {
         let faulty = checks.into_iter().filter(|(_, sound, _)| !sound);
         faulty.map(|(key, _, allowed)| Fault { key, allowed }).collect()
     }
+}
+
+/// A list, or a text with commas, which is what the environment can hold.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct List;
+    impl<'de> Visitor<'de> for List {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of texts")
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(items.map(str::to_owned).collect())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = items.next_element()? {
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_any(List)
 }
 
 fn env_filter(text: &str) -> bool {

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{Worker, caller::authenticate, query::Query, reply};
-use crate::{error::Error, membrane::Proof};
+use crate::{error::Error, membrane::Proof, protocol::revision::Era};
 
 /// `{chatId: sessionId}` of the caller; `{}` when there is none.
 pub async fn list(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
@@ -14,6 +14,6 @@ pub async fn list(request: HttpRequest, worker: web::Data<Worker>) -> HttpRespon
     let chats: Result<_, Error> = chats.await;
     match chats {
         Ok(chats) => reply::json_value(&chats),
-        Err(error) => reply::error(None, &error),
+        Err(error) => reply::error(None, &error, Era::Legacy),
     }
 }

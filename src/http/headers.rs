@@ -8,13 +8,20 @@ use actix_web::{
 use crate::{
     error::Error,
     ids::{ChatId, SessionId},
-    protocol::revision::Revision,
+    protocol::{
+        param_headers,
+        revision::{Era, MODERN, Revision},
+    },
 };
 
 /// The id of a session (MCP 2025-11-25, basic/transports § Session Management).
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// The revision that is spoken (MCP 2025-11-25, basic/transports § Protocol Version Header).
 pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// The method of the body (MCP 2026-07-28, basic/transports/streamable-http § Standard Request Headers).
+pub const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// The name of what the body is about, as above.
+pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// The caller's own name for a conversation.
 pub const CHAT_ID: HeaderName = HeaderName::from_static("x-chat-id");
 
@@ -91,6 +98,15 @@ pub fn chat_id(request: &HttpRequest) -> Result<Option<ChatId>, Error> {
     Ok(Some(chat))
 }
 
+/// The era that the headers speak of.
+#[must_use]
+pub fn era(request: &HttpRequest) -> Era {
+    match request.headers().get(PROTOCOL_VERSION) {
+        Some(value) if value == MODERN => Era::Modern,
+        _ => Era::Legacy,
+    }
+}
+
 /// Sees to it that `MCP-Protocol-Version`, if there, names a revision that is spoken here. It need not be the one that was
 /// negotiated (MCP 2025-11-25, basic/transports § Protocol Version Header).
 ///
@@ -104,6 +120,31 @@ pub fn require_known_revision(request: &HttpRequest) -> Result<(), Error> {
             supported: Revision::supported(),
         }),
         _ => Ok(()),
+    }
+}
+
+/// Sees to it that a header is there once and says `wanted`, after decoding where it may be encoded
+/// (MCP 2026-07-28, basic/transports/streamable-http § Server Validation).
+///
+/// # Errors
+/// [`Error::HeaderMismatch`].
+pub fn require_agreement(
+    request: &HttpRequest,
+    name: &HeaderName,
+    wanted: &str,
+    is_encoded: bool,
+) -> Result<(), Error> {
+    let mut values = request.headers().get_all(name);
+    let text = match (values.next(), values.next()) {
+        (Some(value), None) if is_encoded => param_headers::decode(value.as_bytes()),
+        (Some(value), None) => value.to_str().ok().map(|text| text.trim().to_owned()),
+        (Some(_), Some(_)) => return Err(Error::HeaderMismatch(format!("{name} is there more than once"))),
+        (None, _) => return Err(Error::HeaderMismatch(format!("{name} is missing"))),
+    };
+    match text {
+        Some(text) if text == wanted => Ok(()),
+        Some(text) => Err(Error::HeaderMismatch(format!("{name} is {text:?}, but the body says {wanted:?}"))),
+        None => Err(Error::HeaderMismatch(format!("{name} is malformed"))),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         answer::Answer,
         jsonrpc::{self, Message, Notification, RequestId, Unusable},
         request::{ClientNotification, ClientRequest},
+        revision::Era,
     },
     session::{
         SessionActor, SessionRegistry,
@@ -63,7 +64,9 @@ impl InSession {
     pub(super) async fn answer(&self, request: Result<ClientRequest, Error>, id: RequestId) -> Result<Answer, Error> {
         let caller = self.caller.clone();
         match request {
-            Ok(ClientRequest::ListTools) => self.deliver(ListTools { caller }).await.map(Answer::Tools),
+            Ok(ClientRequest::ListTools) => {
+                self.deliver(ListTools { caller, era: Era::Legacy, scope: None }).await.map(Answer::Tools)
+            }
             Ok(ClientRequest::CallTool(call)) => self.deliver(CallTool { caller, id, call }).await.map(Answer::Call),
             Ok(ClientRequest::Ping) => self.describe().await.map(|_| Answer::Empty),
             Ok(ClientRequest::Initialize(_)) => self.describe().await.and(Err(Error::AlreadyInitialized)),
@@ -98,7 +101,7 @@ impl InSession {
                 None
             }
             Ok(Message::Response) => None,
-            Err(Unusable { id, error }) => Some(vec![jsonrpc::error_response(id.as_ref(), &error)]),
+            Err(Unusable { id, error }) => Some(vec![jsonrpc::error_response(id.as_ref(), &error, Era::Legacy)]),
         }
     }
 }
@@ -108,6 +111,6 @@ pub(super) fn response_to(id: &RequestId, answer: Result<Answer, Error>) -> Opti
     match answer {
         Ok(answer) => Some(jsonrpc::result_response(id, answer.into_pieces())),
         Err(Error::Cancelled) => None,
-        Err(error) => Some(vec![jsonrpc::error_response(Some(id), &error)]),
+        Err(error) => Some(vec![jsonrpc::error_response(Some(id), &error, Era::Legacy)]),
     }
 }

@@ -6,8 +6,12 @@ mod caller;
 mod chats;
 mod headers;
 mod in_session;
+mod origin;
+mod post;
 mod query;
 mod reply;
+mod sse;
+mod stateless;
 mod streamable;
 mod welcome;
 
@@ -20,7 +24,12 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use crate::{config::Settings, error::Error, session::Shards};
+use crate::{
+    config::Settings,
+    error::Error,
+    protocol::revision::Era,
+    session::{LocalShard, Shards},
+};
 
 pub use access_log::log_requests;
 
@@ -28,8 +37,8 @@ pub use access_log::log_requests;
 pub struct Worker {
     /// All shards.
     pub shards: Shards,
-    /// The number of this worker's own.
-    pub shard: usize,
+    /// This worker's own.
+    pub local: LocalShard,
     /// The settings.
     pub settings: Arc<Settings>,
 }
@@ -39,16 +48,21 @@ pub fn routes(config: &mut ServiceConfig) {
     config.service(
         web::scope("")
             .wrap(NormalizePath::trim())
+            .wrap(from_fn(origin::refuse_foreign))
             .wrap(from_fn(log_requests))
             .service(
                 web::resource("/mcp")
-                    .route(web::post().to(streamable::post))
+                    .route(web::post().to(post::post))
                     .route(web::get().to(streamable::get))
                     .route(web::delete().to(streamable::delete))
                     .default_service(refuse_method("GET, POST, DELETE")),
             )
             .service(
                 web::resource("/mcp/sessions").route(web::get().to(chats::list)).default_service(refuse_method("GET")),
+            )
+            .service(web::resource("/sse").route(web::get().to(sse::open)).default_service(refuse_method("GET")))
+            .service(
+                web::resource("/sse/messages").route(web::post().to(sse::post)).default_service(refuse_method("POST")),
             )
             .service(
                 web::resource("/healthz").route(web::get().to(welcome::alive)).default_service(refuse_method("GET")),
@@ -65,7 +79,7 @@ pub fn routes(config: &mut ServiceConfig) {
 /// 405 with the methods that are allowed (RFC 9110 § 15.5.6).
 fn refuse_method(allowed: &'static str) -> actix_web::Route {
     web::to(move || async move {
-        let mut response = reply::error(None, &Error::MethodNotAllowed);
+        let mut response = reply::error(None, &Error::MethodNotAllowed, Era::Legacy);
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
         response
     })
@@ -76,5 +90,5 @@ async fn no_such_path(request: HttpRequest) -> HttpResponse {
     if request.method() == Method::GET {
         return HttpResponse::NotFound().content_type("text/plain").body("Not Found\n");
     }
-    reply::error(None, &Error::NoSuchPath)
+    reply::error(None, &Error::NoSuchPath, Era::Legacy)
 }

@@ -1,8 +1,8 @@
-//! The query of `/mcp`: `token`, `mode`, `apps`.
+//! The query of `/mcp` and `/sse`: `token`, `mode`, `apps`.
 
 use actix_web::HttpRequest;
 
-use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode};
+use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, session::messages::Scope};
 
 /// A request's query, decoded. Members that are not known are somebody else's.
 #[derive(Debug, Default)]
@@ -43,5 +43,19 @@ impl Query {
     #[must_use]
     pub fn apps(&self) -> Apps {
         Apps::parse(self.values("apps"))
+    }
+
+    /// Which tools are seen: mode and apps.
+    ///
+    /// # Errors
+    /// As [`Query::mode`].
+    pub fn scope(&self) -> Result<Scope, Error> {
+        Ok(Scope { mode: self.mode()?, apps: self.apps() })
+    }
+
+    /// The session, where the query names one.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.values("sessionId").next()
     }
 }

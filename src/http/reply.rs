@@ -11,7 +11,7 @@ use actix_web::{
 };
 use actix_web_lab::sse;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use serde::Serialize;
 
 use super::body::Pieces;
@@ -20,6 +20,7 @@ use crate::{
     protocol::{
         json,
         jsonrpc::{self, RequestId},
+        revision::Era,
     },
     token::TokenProblem,
 };
@@ -31,16 +32,20 @@ const RETRY_AFTER_S: &str = "5";
 const NO_BUFFERING: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 
-/// The HTTP status of an error kind (MCP 2025-11-25, basic/transports; the rest as HTTP has it). An error that is the
-/// answer to a sound request is an answer: 200.
-fn status(kind: ErrorKind) -> StatusCode {
+/// The HTTP status of an error kind (MCP 2025-11-25, basic/transports; MCP 2026-07-28, basic/transports/streamable-http; the
+/// rest as HTTP has it). In the legacy era an error that is the answer to a sound request is an answer: 200.
+fn status(kind: ErrorKind, era: Era) -> StatusCode {
     match kind {
+        ErrorKind::MethodNotFound if era == Era::Modern => StatusCode::NOT_FOUND,
+        ErrorKind::InvalidParams if era == Era::Modern => StatusCode::BAD_REQUEST,
         ErrorKind::MethodNotFound | ErrorKind::InvalidParams => StatusCode::OK,
+        ErrorKind::OriginRefused => StatusCode::FORBIDDEN,
         ErrorKind::Cancelled => StatusCode::ACCEPTED,
         ErrorKind::Parse
         | ErrorKind::InvalidRequest
         | ErrorKind::SessionIdMissing
         | ErrorKind::RevisionUnsupported
+        | ErrorKind::HeaderMismatch
         | ErrorKind::BadRequest => StatusCode::BAD_REQUEST,
         ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorKind::SessionNotFound | ErrorKind::NoSuchPath => StatusCode::NOT_FOUND,
@@ -55,8 +60,8 @@ fn status(kind: ErrorKind) -> StatusCode {
 
 /// An error as a response.
 #[must_use]
-pub fn error(id: Option<&RequestId>, error: &Error) -> HttpResponse {
-    let mut response = HttpResponse::build(status(error.kind()));
+pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
+    let mut response = HttpResponse::build(status(error.kind(), era));
     match error {
         // A cancelled request is not answered (MCP 2025-11-25, basic/utilities/cancellation).
         Error::Cancelled => return response.finish(),
@@ -73,7 +78,7 @@ pub fn error(id: Option<&RequestId>, error: &Error) -> HttpResponse {
         }
         _ => {}
     }
-    response.content_type("application/json").body(jsonrpc::error_response(id, error))
+    response.content_type("application/json").body(jsonrpc::error_response(id, error, era))
 }
 
 /// What a client has to do to be let in (RFC 6750 § 3). Without a token there is no error to name.
@@ -100,13 +105,15 @@ pub fn json_value<T: Serialize>(value: &T) -> HttpResponse {
     json(vec![json::to_string(value).into()])
 }
 
-/// A stream of JSON-RPC messages as events, with comments that keep it open.
-pub fn events(messages: impl Stream<Item = Vec<Bytes>> + 'static, keep_alive: Duration) -> HttpResponse {
-    let events = messages.map(|message| {
-        // Our messages are JSON, which is text; should one not be, the client sees where.
-        let text = String::from_utf8_lossy(&message.concat()).into_owned();
-        sse::Event::Data(sse::Data::new(text).event("message"))
-    });
+/// A JSON-RPC message as an event.
+pub fn message(pieces: &[Bytes]) -> sse::Event {
+    // Our messages are JSON, which is text; should one not be, the client sees where.
+    let text = String::from_utf8(pieces.concat()).unwrap_or_else(|error| error.to_string());
+    sse::Event::Data(sse::Data::new(text).event("message"))
+}
+
+/// A stream of events, with comments that keep it open.
+pub fn events(events: impl Stream<Item = sse::Event> + 'static, keep_alive: Duration) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((CACHE_CONTROL, "no-cache, no-transform"))

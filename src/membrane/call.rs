@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{Caller, MembraneClient, MembraneError, tool::Tool};
-use crate::protocol::{json, schema, tools::CallToolResult};
+use crate::protocol::{json, revision::Era, schema, tools::CallToolResult};
 
 /// What became of a call.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Called {
 /// Calls `tool` with `arguments`, a JSON object that reaches the upstream exactly as it is.
 ///
 /// Whatever fails from here on is a result the model can read (MCP 2025-11-25, server/tools § Error Handling).
-pub async fn call(client: &MembraneClient, caller: &Caller, tool: &Tool, arguments: &RawValue) -> Called {
+pub async fn call(client: &MembraneClient, caller: &Caller, tool: &Tool, arguments: &RawValue, era: Era) -> Called {
     let input = match input(tool, arguments) {
         Ok(input) => input,
         Err(fault) => {
@@ -30,7 +30,7 @@ pub async fn call(client: &MembraneClient, caller: &Caller, tool: &Tool, argumen
     Called {
         token_refused: run.as_ref().is_err_and(MembraneError::is_unauthenticated),
         result: match run {
-            Ok(output) => success(tool, output.as_deref()),
+            Ok(output) => success(tool, output.as_deref(), era),
             Err(error) => failure(tool, &error),
         },
     }
@@ -52,9 +52,9 @@ fn input(tool: &Tool, arguments: &RawValue) -> Result<Box<RawValue>, String> {
         .map_err(|_missing| format!("/: \"{}\" is a required property", schema::WRAPPED))
 }
 
-fn success(tool: &Tool, output: Option<&RawValue>) -> CallToolResult {
+fn success(tool: &Tool, output: Option<&RawValue>, era: Era) -> CallToolResult {
     let text = output.map_or_else(|| "No output".to_owned(), json::compact);
-    if !tool.has_output_schema() {
+    if !tool.has_output_schema(era) {
         return CallToolResult::text(text);
     }
     // A structured result must conform to the schema that was announced (MCP 2025-11-25, server/tools § Output Schema),

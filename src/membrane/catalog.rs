@@ -8,7 +8,10 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::tool::Tool;
-use crate::ids::{IntegrationKey, ToolName};
+use crate::{
+    ids::{IntegrationKey, ToolName},
+    protocol::revision::Era,
+};
 
 /// The tools of a user, in the order of integration key and action key.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub struct Catalog {
     by_spelling: HashMap<String, Option<usize>>,
     integrations: BTreeSet<IntegrationKey>,
     listing: Bytes,
+    /// The listing for the modern era; mostly the same bytes.
+    modern_listing: Bytes,
 }
 
 impl Catalog {
@@ -38,7 +43,12 @@ impl Catalog {
             }
             is_new
         });
-        catalog.listing = write_listing(&tools);
+        catalog.listing = write_listing(&tools, Era::Legacy);
+        catalog.modern_listing =
+            match tools.iter().any(|tool| tool.definition(Era::Modern) != tool.definition(Era::Legacy)) {
+                true => write_listing(&tools, Era::Modern),
+                false => catalog.listing.clone(),
+            };
         catalog.tools = share_listing(tools, &catalog.listing);
         for (i, tool) in catalog.tools.iter().enumerate() {
             catalog.by_name.insert(tool.name().clone(), i);
@@ -65,10 +75,13 @@ impl Catalog {
         &self.integrations
     }
 
-    /// The definitions of all tools as JSON, joined by commas.
+    /// The definitions of all tools for clients of an era as JSON, joined by commas.
     #[must_use]
-    pub fn listing(&self) -> &Bytes {
-        &self.listing
+    pub fn listing(&self, era: Era) -> &Bytes {
+        match era {
+            Era::Legacy => &self.listing,
+            Era::Modern => &self.modern_listing,
+        }
     }
 }
 
@@ -76,13 +89,13 @@ fn spelling(name: &ToolName) -> String {
     name.as_str().replace('_', "-")
 }
 
-fn write_listing(tools: &[Tool]) -> Bytes {
+fn write_listing(tools: &[Tool], era: Era) -> Bytes {
     let mut listing = BytesMut::new();
     for (i, tool) in tools.iter().enumerate() {
         if i > 0 {
             listing.put_u8(b',');
         }
-        listing.put_slice(tool.definition());
+        listing.put_slice(tool.definition(era));
     }
     listing.freeze()
 }
@@ -91,7 +104,7 @@ fn write_listing(tools: &[Tool]) -> Bytes {
 fn share_listing(tools: Vec<Tool>, listing: &Bytes) -> Vec<Arc<Tool>> {
     let mut start = 0;
     let shared = tools.into_iter().map(|tool| {
-        let end = start + tool.definition().len();
+        let end = start + tool.definition(Era::Legacy).len();
         let definition = listing.slice(start..end);
         start = end + 1;
         Arc::new(tool.with_definition(definition))
@@ -124,8 +137,8 @@ mod tests {
         let catalog = catalog(&[("slack", "b"), ("gmail", "z"), ("slack", "a"), ("slack", "a")]);
         let names: Vec<_> = catalog.tools().map(|tool| tool.name().as_str()).collect();
         assert_eq!(names, ["gmail_z", "slack_a", "slack_b"]);
-        let joined: Vec<_> = catalog.tools().map(|tool| &tool.definition()[..]).collect();
-        assert_eq!(joined.join(&b","[..]), catalog.listing()[..]);
+        let joined: Vec<_> = catalog.tools().map(|tool| &tool.definition(Era::Legacy)[..]).collect();
+        assert_eq!(joined.join(&b","[..]), catalog.listing(Era::Legacy)[..]);
     }
 
     #[test]

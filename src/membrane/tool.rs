@@ -10,6 +10,8 @@ use crate::{
     ids::{ActionKey, IntegrationKey, ToolName},
     protocol::{
         json,
+        param_headers::ParamHeader,
+        revision::Era,
         schema::{self, InputSchema},
         tools::{Annotations, Definition, Icon},
         validation::Validator,
@@ -28,9 +30,13 @@ pub struct Tool {
     /// What to tell a user whose account is disconnected: the app's name.
     reconnect: Option<String>,
     definition: Bytes,
+    /// The definition for the modern era, where it differs.
+    modern: Option<Bytes>,
     input: Check,
     wrapped: bool,
+    headers: Vec<ParamHeader>,
     output: Option<Check>,
+    output_is_object: bool,
 }
 
 /// A schema that is compiled when it is first needed, and once.
@@ -83,23 +89,33 @@ impl Tool {
             _ => title.clone(),
         };
         let input = InputSchema::of(action.input_schema.as_deref());
-        let output = action.output_schema.as_deref().filter(|output| schema::is_object_schema(output));
-        let definition = Definition {
+        let output = action.output_schema.as_deref().filter(|output| output.get().starts_with('{'));
+        let output_is_object = output.is_some_and(schema::is_object_schema);
+        let legacy = Definition {
             name: name.as_str(),
             title: &title,
             description: &description,
             input_schema: &input.published,
-            output_schema: output,
+            // Clients of the legacy era refuse a whole list for one output schema that is of no object.
+            output_schema: output.filter(|_| output_is_object),
             annotations: action.r#type.as_deref().and_then(annotations),
             icons: app.logo.as_deref().map(|src| [Icon { src }]),
         };
+        let definition = json::to_string(&legacy).into();
+        let modern = output.filter(|_| !output_is_object).map(|output| {
+            let definition = Definition { output_schema: Some(output), ..legacy };
+            json::to_string(&definition).into()
+        });
         Some(Self {
-            definition: json::to_string(&definition).into(),
+            definition,
+            modern,
             integration: app.key.clone(),
             action: ActionKey::new(key),
             reconnect: app.disconnected.then(|| app.name.clone()),
             input: Check::new(json::to_raw(&input.checked)),
             wrapped: input.wrapped,
+            headers: input.headers,
+            output_is_object,
             output: output.map(|output| Check::new(output.to_owned())),
             name,
         })
@@ -123,10 +139,19 @@ impl Tool {
         &self.action
     }
 
-    /// Its definition, as JSON.
+    /// Its definition for clients of an era, as JSON.
     #[must_use]
-    pub fn definition(&self) -> &Bytes {
-        &self.definition
+    pub fn definition(&self, era: Era) -> &Bytes {
+        match (era, &self.modern) {
+            (Era::Modern, Some(modern)) => modern,
+            _ => &self.definition,
+        }
+    }
+
+    /// The arguments that clients of the modern era repeat in headers.
+    #[must_use]
+    pub fn headers(&self) -> &[ParamHeader] {
+        &self.headers
     }
 
     /// The app's name, where the user's account has to be connected again.
@@ -149,10 +174,10 @@ impl Tool {
         self.input.check(&self.name, arguments)
     }
 
-    /// Whether results have a structured form.
+    /// Whether clients of an era are told of an output schema, and get structured results.
     #[must_use]
-    pub fn has_output_schema(&self) -> bool {
-        self.output.is_some()
+    pub fn has_output_schema(&self, era: Era) -> bool {
+        self.output.is_some() && (era == Era::Modern || self.output_is_object)
     }
 
     /// Checks an output against the action's output schema, where it has one.

@@ -23,6 +23,14 @@ pub enum Answer {
 pub struct ToolList(Vec<Bytes>);
 
 impl ToolList {
+    /// A list of the given definitions.
+    #[must_use]
+    pub fn of(definitions: Bytes) -> Self {
+        let mut list = Self::default();
+        list.push(definitions);
+        list
+    }
+
     /// Appends definitions; an empty piece adds nothing.
     pub fn push(&mut self, definitions: Bytes) {
         if !definitions.is_empty() {

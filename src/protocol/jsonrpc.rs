@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::{codes, json};
+use super::{codes, json, revision::Era};
 use crate::error::Error;
 
 /// The id of a request: text or an integer, never null. Echoed as it came.
@@ -159,7 +159,7 @@ fn invalid(id: Option<RequestId>, what: &str) -> Unusable {
 
 /// An error response. Without an id the member is left out: `null` is no id (MCP 2025-11-25, schema `JSONRPCErrorResponse`).
 #[must_use]
-pub fn error_response(id: Option<&RequestId>, error: &Error) -> Bytes {
+pub fn error_response(id: Option<&RequestId>, error: &Error, era: Era) -> Bytes {
     #[derive(Serialize)]
     struct Response<'a> {
         jsonrpc: &'static str,
@@ -171,11 +171,19 @@ pub fn error_response(id: Option<&RequestId>, error: &Error) -> Bytes {
     struct Body {
         code: i32,
         message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<serde_json::Value>,
     }
+    let data = match error {
+        Error::RevisionUnsupported { requested, supported } => {
+            Some(serde_json::json!({"supported": supported, "requested": requested}))
+        }
+        _ => None,
+    };
     json::to_string(&Response {
         jsonrpc: "2.0",
         id,
-        error: Body { code: codes::code(error.kind()), message: error.to_string() },
+        error: Body { code: codes::code(error.kind(), era), message: error.to_string(), data },
     })
     .into()
 }
@@ -273,9 +281,9 @@ mod tests {
 
     #[test]
     fn an_error_without_an_id_has_no_id_member() {
-        let body = error_response(None, &Error::SessionIdMissing);
+        let body = error_response(None, &Error::SessionIdMissing, Era::Legacy);
         assert!(!String::from_utf8_lossy(&body).contains("\"id\""));
-        let body = error_response(Some(&RequestId::Signed(3)), &Error::SessionNotFound);
+        let body = error_response(Some(&RequestId::Signed(3)), &Error::SessionNotFound, Era::Legacy);
         assert_eq!(&body[..], br#"{"jsonrpc":"2.0","id":3,"error":{"code":-32000,"message":"Session not found"}}"#);
     }
 }

@@ -5,6 +5,8 @@ pub mod codes;
 pub mod json;
 pub mod jsonrpc;
 pub mod lifecycle;
+pub mod modern;
+pub mod param_headers;
 pub mod request;
 pub mod revision;
 pub mod schema;

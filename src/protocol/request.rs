@@ -78,7 +78,7 @@ impl ClientNotification {
 }
 
 impl CallTool {
-    fn read(params: Option<&RawValue>) -> Result<Self, Error> {
+    pub(super) fn read(params: Option<&RawValue>) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Params {
             name: String,
@@ -95,7 +95,7 @@ impl CallTool {
 }
 
 /// The list comes as one page, so every cursor is an invalid one (MCP 2025-11-25, server/utilities/pagination).
-fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
+pub(super) fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Params {
         #[serde(default)]
@@ -108,7 +108,7 @@ fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
     }
 }
 
-fn required<T: DeserializeOwned>(params: Option<&RawValue>) -> Result<T, Error> {
+pub(super) fn required<T: DeserializeOwned>(params: Option<&RawValue>) -> Result<T, Error> {
     let params = params.ok_or_else(|| Error::InvalidParams("params are missing".to_owned()))?;
     json::read(params).map_err(|error| Error::InvalidParams(error.to_string()))
 }

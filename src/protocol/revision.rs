@@ -2,6 +2,18 @@
 
 use std::fmt;
 
+/// The revision whose requests stand alone: each carries its version, and there are no sessions.
+pub const MODERN: &str = "2026-07-28";
+
+/// The two shapes of the protocol (MCP 2026-07-28, basic/versioning).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// Up to 2025-11-25: `initialize`, then a session.
+    Legacy,
+    /// From 2026-07-28: no session.
+    Modern,
+}
+
 /// A published revision of the Model Context Protocol that sessions speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "a revision's name is its date")]
@@ -43,11 +55,11 @@ impl Revision {
         Self::parse(requested).unwrap_or(Self::LATEST)
     }
 
-    /// All names, newest first, for messages.
+    /// The names of all revisions that are spoken here, of both eras, newest first.
     #[must_use]
-    pub fn supported() -> String {
-        let names: Vec<_> = Self::ALL.iter().rev().map(|r| r.as_str()).collect();
-        names.join(", ")
+    pub fn supported() -> Vec<&'static str> {
+        let sessions = Self::ALL.iter().rev().map(|revision| revision.as_str());
+        std::iter::once(MODERN).chain(sessions).collect()
     }
 
     /// Whether a POST may carry a JSON-RPC batch: in 2025-03-26 alone (basic/index § Batching).

@@ -2,11 +2,14 @@
 //!
 //! A schema goes out as it came in, byte for byte, but for two repairs without which clients refuse the whole list:
 //! the root must be a schema of an object (MCP 2025-11-25, schema `Tool.inputSchema`), and an array without `items`
-//! gets `{"type":"string"}`.
+//! gets `{"type":"string"}`. Annotations that would make clients drop the tool are taken out (see `param_headers`).
 
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::json::to_raw;
+use super::{
+    json::to_raw,
+    param_headers::{self, ParamHeader},
+};
 
 /// The member under which a root that is no object is wrapped.
 pub const WRAPPED: &str = "input";
@@ -21,6 +24,8 @@ pub struct InputSchema {
     pub checked: Value,
     /// The action takes no object: what it takes stands in the member [`WRAPPED`] of the arguments.
     pub wrapped: bool,
+    /// The arguments that stand in headers, too.
+    pub headers: Vec<ParamHeader>,
 }
 
 impl InputSchema {
@@ -37,16 +42,17 @@ impl InputSchema {
         let mut published = Value::Object(root.clone());
         let typed = declare_object(&mut published);
         let completed = complete_arrays(&mut published);
-        let untouched = !(wrapped || typed || completed);
+        let (headers, stripped) = param_headers::vouch(&mut published);
+        let untouched = !(wrapped || typed || completed || stripped);
 
         let mut checked = Value::Object(root);
         relax_required(&mut checked);
-        Self { published: if untouched { raw.to_owned() } else { to_raw(&published) }, checked, wrapped }
+        Self { published: if untouched { raw.to_owned() } else { to_raw(&published) }, checked, wrapped, headers }
     }
 
     fn anything() -> Self {
         let schema = json!({"type": "object"});
-        Self { published: to_raw(&schema), checked: schema, wrapped: false }
+        Self { published: to_raw(&schema), checked: schema, wrapped: false, headers: Vec::new() }
     }
 }
 
@@ -109,7 +115,7 @@ fn complete_arrays(schema: &mut Value) -> bool {
 }
 
 /// The schemas within a keyword's value. Values such as those of `enum`, `default` or `examples` are data.
-fn subschemas<'a>(keyword: &str, value: &'a mut Value) -> Vec<&'a mut Value> {
+pub(super) fn subschemas<'a>(keyword: &str, value: &'a mut Value) -> Vec<&'a mut Value> {
     match (keyword, value) {
         ("properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas", Value::Object(schemas)) => {
             schemas.values_mut().collect()

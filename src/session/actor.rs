@@ -1,26 +1,32 @@
-//! One session: what it is, what it has enabled, what it has in flight, and its stream.
+//! One session: what it is, what it has enabled, what it has in flight, and its streams.
 //!
 //! The mailbox never waits: whatever asks the upstream runs as a future of its own and brings its changes back as messages.
 
 use std::{rc::Rc, sync::Arc};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::{
     Shards,
     calls::{Calls, Ticket},
     enable,
-    messages::{CallTool, Cancel, Describe, Enable, Enabled, End, Event, ListTools, OpenStream, Profile},
+    messages::{
+        CallTool, Cancel, Describe, Enable, EnableTools, Enabled, End, Event, FindTool, Introduce, ListTools,
+        OpenStream, Profile, Push, Scope, Subscribe,
+    },
+    streams::Streams,
     toolbox::Toolbox,
 };
 use crate::{
     error::Error,
     ids::ToolName,
-    membrane::{Caller, Catalog, MembraneClient, Tool, call},
+    membrane::{Apps, Caller, Catalog, MembraneClient, Tool, call},
     protocol::{
         answer::ToolList,
         request,
+        revision::Era,
         tools::{CallToolResult, ENABLE_TOOLS, ToolMode},
     },
 };
@@ -30,9 +36,7 @@ pub struct SessionActor {
     profile: Profile,
     toolbox: Toolbox,
     calls: Calls,
-    stream: Option<mpsc::Sender<Event>>,
-    /// The list changed while nobody could be told.
-    owes_change: bool,
+    streams: Streams,
     shards: Shards,
     client: Rc<MembraneClient>,
 }
@@ -42,6 +46,8 @@ pub struct SessionActor {
 #[rtype(result = "()")]
 struct CallFinished(Ticket);
 
+type Called = ResponseFuture<Result<CallToolResult, Error>>;
+
 impl SessionActor {
     /// A session that runs its tools through `client`.
     #[must_use]
@@ -50,21 +56,55 @@ impl SessionActor {
             profile,
             toolbox: Toolbox::default(),
             calls: Calls::default(),
-            stream: None,
-            owes_change: false,
+            streams: Streams::default(),
             shards,
             client,
         }
     }
 
-    /// Tells the client that its list changed, now or when it opens its stream. Changes that it has not heard of yet are
-    /// one.
-    fn tell_change(&mut self) {
-        let told = self.stream.as_ref().is_some_and(|stream| {
-            // A full stream has this very event in it.
-            !matches!(stream.try_send(Event::ToolsChanged), Err(mpsc::error::TrySendError::Closed(_)))
-        });
-        self.owes_change = !told;
+    fn enable_tools(&self, caller: Caller, apps: Apps, arguments: Box<RawValue>, ctx: &Context<Self>) -> Called {
+        let (shards, addr) = (self.shards.clone(), ctx.address());
+        Box::pin(async move {
+            let names = match enable::read_names(&arguments) {
+                Ok(names) => names,
+                Err(result) => return Ok(result),
+            };
+            let selection = enable::select(&shards, &caller, &apps, names).await?;
+            let result = selection.result();
+            addr.send(Enable(selection.into_toolbox())).await.map_err(|_gone| Error::SessionNotFound)?;
+            Ok(result)
+        })
+    }
+
+    fn run_tool(&self, caller: Caller, call: request::CallTool) -> Called {
+        let (shards, client) = (self.shards.clone(), Rc::clone(&self.client));
+        let find = self.find_tool(caller.clone(), self.profile.scope.clone(), call.name);
+        Box::pin(async move {
+            let tool = find.await?;
+            let called = call::call(&client, &caller, &tool, &call.arguments, Era::Legacy).await;
+            if called.token_refused {
+                shards.distrust(caller.token());
+            }
+            Ok(called.result)
+        })
+    }
+
+    fn find_tool(&self, caller: Caller, scope: Scope, name: ToolName) -> ResponseFuture<Result<Arc<Tool>, Error>> {
+        let toolbox = (scope.mode == ToolMode::Dynamic).then(|| self.toolbox.clone());
+        let shards = self.shards.clone();
+        Box::pin(async move {
+            let catalog = shards.catalog(caller, scope.apps.clone()).await?;
+            let known = catalog.find(&name);
+            let tool = match &toolbox {
+                None => known,
+                Some(toolbox) => toolbox.find(&name, &catalog, &scope.apps),
+            };
+            match (tool, known) {
+                (Some(tool), _) => Ok(Arc::clone(tool)),
+                (None, Some(_)) => Err(Error::ToolNotEnabled(name)),
+                (None, None) => Err(Error::UnknownTool(name)),
+            }
+        })
     }
 }
 
@@ -80,38 +120,64 @@ impl Handler<Describe> for SessionActor {
     }
 }
 
+impl Handler<Introduce> for SessionActor {
+    type Result = Result<Profile, Error>;
+
+    fn handle(&mut self, Introduce { revision, client }: Introduce, _: &mut Context<Self>) -> Self::Result {
+        if self.profile.revision.is_some() {
+            return Err(Error::AlreadyInitialized);
+        }
+        self.profile.revision = Some(revision);
+        self.profile.client = client;
+        Ok(self.profile.clone())
+    }
+}
+
 impl Handler<ListTools> for SessionActor {
     type Result = ResponseFuture<Result<ToolList, Error>>;
 
-    fn handle(&mut self, ListTools { caller }: ListTools, _: &mut Context<Self>) -> Self::Result {
-        self.owes_change = false;
-        let toolbox = (self.profile.mode == ToolMode::Dynamic).then(|| self.toolbox.clone());
-        let (shards, apps) = (self.shards.clone(), self.profile.apps.clone());
+    fn handle(&mut self, ListTools { caller, era, scope }: ListTools, _: &mut Context<Self>) -> Self::Result {
+        self.streams.settle();
+        let Scope { mode, apps } = scope.unwrap_or_else(|| self.profile.scope.clone());
+        let toolbox = (mode == ToolMode::Dynamic).then(|| self.toolbox.clone());
+        let shards = self.shards.clone();
         Box::pin(async move {
             match toolbox {
-                Some(toolbox) if toolbox.is_empty() => Ok(toolbox.list(&Catalog::default())),
-                Some(toolbox) => Ok(toolbox.list(&*shards.catalog(caller, apps).await?)),
-                None => {
-                    let mut list = ToolList::default();
-                    list.push(shards.catalog(caller, apps).await?.listing().clone());
-                    Ok(list)
-                }
+                Some(toolbox) if toolbox.is_empty() => Ok(toolbox.list(&Catalog::default(), &apps, era)),
+                Some(toolbox) => Ok(toolbox.list(&*shards.catalog(caller, apps.clone()).await?, &apps, era)),
+                None => Ok(ToolList::of(shards.catalog(caller, apps).await?.listing(era).clone())),
             }
         })
     }
 }
 
+impl Handler<FindTool> for SessionActor {
+    type Result = ResponseFuture<Result<Arc<Tool>, Error>>;
+
+    fn handle(&mut self, FindTool { caller, scope, name }: FindTool, _: &mut Context<Self>) -> Self::Result {
+        self.find_tool(caller, scope, name)
+    }
+}
+
+impl Handler<EnableTools> for SessionActor {
+    type Result = Called;
+
+    fn handle(&mut self, enable: EnableTools, ctx: &mut Context<Self>) -> Self::Result {
+        self.enable_tools(enable.caller, enable.apps, enable.arguments, ctx)
+    }
+}
+
 impl Handler<CallTool> for SessionActor {
-    type Result = ResponseFuture<Result<CallToolResult, Error>>;
+    type Result = Called;
 
     fn handle(&mut self, CallTool { caller, id, call }: CallTool, ctx: &mut Context<Self>) -> Self::Result {
         let (ticket, stop) = self.calls.begin(id);
         let addr = ctx.address();
-        let is_dynamic = self.profile.mode == ToolMode::Dynamic;
-        let work: ResponseFuture<_> = if is_dynamic && call.name.as_str() == ENABLE_TOOLS {
-            Box::pin(self.enable_tools(caller, call, ctx))
+        let Scope { mode, apps } = self.profile.scope.clone();
+        let work = if mode == ToolMode::Dynamic && call.name.as_str() == ENABLE_TOOLS {
+            self.enable_tools(caller, apps, call.arguments, ctx)
         } else {
-            Box::pin(self.run_tool(caller, call))
+            self.run_tool(caller, call)
         };
         Box::pin(async move {
             let outcome = tokio::select! {
@@ -122,60 +188,6 @@ impl Handler<CallTool> for SessionActor {
             addr.do_send(CallFinished(ticket));
             outcome
         })
-    }
-}
-
-impl SessionActor {
-    fn enable_tools(
-        &self,
-        caller: Caller,
-        call: request::CallTool,
-        ctx: &Context<Self>,
-    ) -> impl Future<Output = Result<CallToolResult, Error>> + use<> {
-        let (shards, apps, addr) = (self.shards.clone(), self.profile.apps.clone(), ctx.address());
-        async move {
-            let names = match enable::read_names(&call.arguments) {
-                Ok(names) => names,
-                Err(result) => return Ok(result),
-            };
-            let catalog = shards.catalog(caller.clone(), apps.clone()).await?;
-            let selection = enable::select(&shards, &caller, &apps, catalog, names).await?;
-            let result = selection.result();
-            addr.send(Enable(selection.toolbox)).await.map_err(|_gone| Error::SessionNotFound)?;
-            Ok(result)
-        }
-    }
-
-    fn run_tool(
-        &self,
-        caller: Caller,
-        request::CallTool { name, arguments }: request::CallTool,
-    ) -> impl Future<Output = Result<CallToolResult, Error>> + use<> {
-        let toolbox = (self.profile.mode == ToolMode::Dynamic).then(|| self.toolbox.clone());
-        let (shards, apps, client) = (self.shards.clone(), self.profile.apps.clone(), Rc::clone(&self.client));
-        async move {
-            let catalog = shards.catalog(caller.clone(), apps).await?;
-            let tool = find(&name, &catalog, toolbox.as_ref())?;
-            let called = call::call(&client, &caller, &tool, &arguments).await;
-            if called.token_refused {
-                shards.distrust(caller.token());
-            }
-            Ok(called.result)
-        }
-    }
-}
-
-/// The tool of that name, if the session may call it.
-fn find(name: &ToolName, catalog: &Catalog, toolbox: Option<&Toolbox>) -> Result<Arc<Tool>, Error> {
-    let known = catalog.find(name);
-    let tool = match toolbox {
-        None => known,
-        Some(toolbox) => toolbox.find(name, catalog),
-    };
-    match (tool, known) {
-        (Some(tool), _) => Ok(Arc::clone(tool)),
-        (None, Some(_)) => Err(Error::ToolNotEnabled(name.clone())),
-        (None, None) => Err(Error::UnknownTool(name.clone())),
     }
 }
 
@@ -199,14 +211,25 @@ impl Handler<Cancel> for SessionActor {
 impl Handler<OpenStream> for SessionActor {
     type Result = Result<mpsc::Receiver<Event>, Error>;
 
-    fn handle(&mut self, _: OpenStream, _: &mut Context<Self>) -> Self::Result {
-        // One place is enough: a change that waits there stands for all that follow.
-        let (sender, events) = mpsc::channel(1);
-        self.stream = Some(sender);
-        if self.owes_change {
-            self.tell_change();
-        }
-        Ok(events)
+    fn handle(&mut self, OpenStream { room }: OpenStream, _: &mut Context<Self>) -> Self::Result {
+        Ok(self.streams.open(room))
+    }
+}
+
+impl Handler<Subscribe> for SessionActor {
+    type Result = Result<mpsc::Receiver<Event>, Error>;
+
+    fn handle(&mut self, _: Subscribe, _: &mut Context<Self>) -> Self::Result {
+        Ok(self.streams.subscribe())
+    }
+}
+
+impl Handler<Push> for SessionActor {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, Push(message): Push, _: &mut Context<Self>) -> Self::Result {
+        self.streams.send(Event::Message(message));
+        Ok(())
     }
 }
 
@@ -214,7 +237,7 @@ impl Handler<Enabled> for SessionActor {
     type Result = Result<Option<Toolbox>, Error>;
 
     fn handle(&mut self, _: Enabled, _: &mut Context<Self>) -> Self::Result {
-        let is_dynamic = self.profile.mode == ToolMode::Dynamic;
+        let is_dynamic = self.profile.scope.mode == ToolMode::Dynamic;
         Ok(is_dynamic.then(|| self.toolbox.clone()))
     }
 }
@@ -224,7 +247,7 @@ impl Handler<Enable> for SessionActor {
 
     fn handle(&mut self, Enable(toolbox): Enable, _: &mut Context<Self>) {
         if !toolbox.lists_the_same(&self.toolbox) {
-            self.tell_change();
+            self.streams.tell_change();
         }
         self.toolbox = toolbox;
     }

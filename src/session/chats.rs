@@ -14,6 +14,12 @@ impl ChatMap {
         self.0.entry(user).or_default().insert(chat, session)
     }
 
+    /// The session of a chat.
+    #[must_use]
+    pub fn get(&self, user: &UserKey, chat: &ChatId) -> Option<SessionId> {
+        self.0.get(user)?.get(chat).copied()
+    }
+
     /// Gives the chat this session unless it has one.
     pub fn bind(&mut self, user: UserKey, chat: ChatId, session: SessionId) {
         self.0.entry(user).or_default().entry(chat).or_insert(session);

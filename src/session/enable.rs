@@ -11,6 +11,7 @@ use crate::{
     membrane::{Apps, Caller, Catalog, FindTools},
     protocol::{
         json,
+        revision::Era,
         tools::{CallToolResult, ENABLE_TOOLS, EnableTools},
     },
 };
@@ -18,13 +19,19 @@ use crate::{
 /// What a call of `enable-tools` comes to.
 #[derive(Debug)]
 pub struct Selection {
-    /// The tools to enable.
-    pub toolbox: Toolbox,
-    /// The names that are no tool's.
-    pub unknown: Vec<ToolName>,
+    toolbox: Toolbox,
+    unknown: Vec<ToolName>,
+    catalog: Arc<Catalog>,
+    apps: Apps,
 }
 
 impl Selection {
+    /// The tools to enable.
+    #[must_use]
+    pub fn into_toolbox(self) -> Toolbox {
+        self.toolbox
+    }
+
     /// What to tell the client.
     #[must_use]
     pub fn result(&self) -> CallToolResult {
@@ -34,6 +41,19 @@ impl Selection {
         }
         let names: Vec<_> = self.unknown.iter().map(ToolName::as_str).collect();
         enabled.and_text(format!("Unknown tools, not enabled: {}", names.join(", ")))
+    }
+
+    /// What to tell a client for which nothing is kept: the result holds the definitions that the list will not.
+    #[must_use]
+    pub fn result_with_definitions(&self) -> CallToolResult {
+        let tools = self.toolbox.tools(&self.catalog, &self.apps);
+        let definitions: Vec<_> = tools.iter().map(|tool| &tool.definition(Era::Modern)[..]).collect();
+        let text = [&b"{\"tools\":["[..], &definitions.join(&b','), b"]}"].concat();
+        match serde_json::from_slice(&text) {
+            Ok(content) => self.result().and_structured(content),
+            // Definitions are JSON.
+            Err(_) => self.result(),
+        }
     }
 }
 
@@ -56,9 +76,9 @@ pub async fn select(
     shards: &Shards,
     caller: &Caller,
     apps: &Apps,
-    catalog: Arc<Catalog>,
     names: BTreeSet<ToolName>,
 ) -> Result<Selection, Error> {
+    let catalog = shards.catalog(caller.clone(), apps.clone()).await?;
     let mut toolbox = Toolbox::default();
     let mut missing = Vec::new();
     for name in names {
@@ -69,7 +89,12 @@ pub async fn select(
     }
     let mut unknown = Vec::new();
     if !missing.is_empty() {
-        let find = FindTools { caller: caller.clone(), apps: apps.clone(), catalog, names: missing.clone() };
+        let find = FindTools {
+            caller: caller.clone(),
+            apps: apps.clone(),
+            catalog: Arc::clone(&catalog),
+            names: missing.clone(),
+        };
         let found = shards.find_tools(find).await?;
         for name in missing {
             match found.get(&name) {
@@ -78,5 +103,5 @@ pub async fn select(
             }
         }
     }
-    Ok(Selection { toolbox, unknown })
+    Ok(Selection { toolbox, unknown, catalog, apps: apps.clone() })
 }

@@ -1,20 +1,22 @@
 //! Every message that registries and sessions take.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix::Message;
+use bytes::Bytes;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::{
     error::Error,
-    ids::{ChatId, SessionId, UserKey},
-    membrane::{Apps, Caller},
+    ids::{ChatId, SessionId, ToolName, UserKey},
+    membrane::{Apps, Caller, Tool},
     protocol::{
         answer::ToolList,
         jsonrpc::RequestId,
         lifecycle::ClientInfo,
         request,
-        revision::Revision,
+        revision::{Era, Revision},
         tools::{CallToolResult, ToolMode},
     },
     session::toolbox::Toolbox,
@@ -25,7 +27,7 @@ use crate::{
 #[rtype(result = "Result<SessionId, Error>")]
 pub struct OpenSession {
     /// Whose it is to be.
-    pub caller: Caller,
+    pub user: UserKey,
     /// What it is to be like.
     pub profile: Profile,
     /// The chat it serves from now on, in place of the session that did.
@@ -35,10 +37,17 @@ pub struct OpenSession {
 /// What is settled when a session opens.
 #[derive(Debug, Clone)]
 pub struct Profile {
-    /// The revision that was negotiated.
-    pub revision: Revision,
+    /// The revision that was negotiated; over HTTP+SSE the stream opens the session before that.
+    pub revision: Option<Revision>,
     /// What the client calls itself.
     pub client: Option<ClientInfo>,
+    /// Which tools it sees.
+    pub scope: Scope,
+}
+
+/// Which tools a request or session sees.
+#[derive(Debug, Clone)]
+pub struct Scope {
     /// Whether tools must be enabled first.
     pub mode: ToolMode,
     /// The integrations it is confined to.
@@ -67,13 +76,25 @@ where
 }
 
 /// To the registry of a session's shard: ends the session, if it is `user`'s.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct CloseSession {
     /// The session.
     pub session: SessionId,
     /// Who asks.
     pub user: UserKey,
+}
+
+/// To the registry of a user's shard: the session of a chat, which is opened if the chat has none.
+#[derive(Debug, Message)]
+#[rtype(result = "SessionId")]
+pub struct EnterChat {
+    /// Whose chat.
+    pub user: UserKey,
+    /// Which.
+    pub chat: ChatId,
+    /// What a new session is to be like.
+    pub profile: Profile,
 }
 
 /// To the registry of a user's shard: lets a session take a chat over. Gives the session that had it.
@@ -118,6 +139,11 @@ pub struct ListChats {
     pub user: UserKey,
 }
 
+/// To a registry: opens a stream of notifications for a client that has no session.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "mpsc::Receiver<Event>")]
+pub struct Listen;
+
 /// To a registry: the server stops; all streams are to end.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -128,12 +154,26 @@ pub struct Drain;
 #[rtype(result = "Result<Profile, Error>")]
 pub struct Describe;
 
+/// To a session that its stream opened: the client has introduced itself. Once.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Profile, Error>")]
+pub struct Introduce {
+    /// The revision that was negotiated.
+    pub revision: Revision,
+    /// What the client calls itself.
+    pub client: Option<ClientInfo>,
+}
+
 /// To a session: its tools.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<ToolList, Error>")]
 pub struct ListTools {
     /// Who asks, with today's token.
     pub caller: Caller,
+    /// In which era.
+    pub era: Era,
+    /// Which tools the request sees, where it says so itself.
+    pub scope: Option<Scope>,
 }
 
 /// To a session: calls a tool.
@@ -148,6 +188,30 @@ pub struct CallTool {
     pub call: request::CallTool,
 }
 
+/// To a session: the tool of that name, if it may be called.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<Tool>, Error>")]
+pub struct FindTool {
+    /// Who asks.
+    pub caller: Caller,
+    /// Which tools the request sees.
+    pub scope: Scope,
+    /// The tool's name.
+    pub name: ToolName,
+}
+
+/// To a session: enables tools, as `enable-tools` does.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<CallToolResult, Error>")]
+pub struct EnableTools {
+    /// Who asks.
+    pub caller: Caller,
+    /// The apps that the request is confined to.
+    pub apps: Apps,
+    /// The tool's arguments.
+    pub arguments: Box<RawValue>,
+}
+
 /// To a session: the client no longer wants the answer to a request.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
@@ -159,13 +223,28 @@ pub struct Cancel {
 /// To a session: opens its stream of notifications. One that was open ends.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<mpsc::Receiver<Event>, Error>")]
-pub struct OpenStream;
+pub struct OpenStream {
+    /// How many events may wait for a slow reader.
+    pub room: usize,
+}
 
-/// What a session tells its client unasked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// To a session: opens one more stream of notifications, beside any others.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<mpsc::Receiver<Event>, Error>")]
+pub struct Subscribe;
+
+/// To a session: sends a message on its stream.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct Push(pub Vec<Bytes>);
+
+/// What comes on a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The list of tools is not what it was.
     ToolsChanged,
+    /// A message, in pieces.
+    Message(Vec<Bytes>),
 }
 
 /// To a session: what it has enabled; nothing from one in static mode.

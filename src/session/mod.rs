@@ -7,8 +7,9 @@ pub mod enable;
 pub mod messages;
 pub mod registry;
 pub mod shards;
+pub mod streams;
 pub mod toolbox;
 
 pub use actor::SessionActor;
 pub use registry::SessionRegistry;
-pub use shards::Shards;
+pub use shards::{LocalShard, Shards};

@@ -12,14 +12,16 @@ use super::{
     SessionActor, Shards,
     chats::ChatMap,
     messages::{
-        BindChat, CloseSession, Deliver, Drain, Enable, Enabled, End, ListChats, OpenSession, ReleaseChats, TakeChat,
+        BindChat, CloseSession, Deliver, Drain, Enable, Enabled, End, EnterChat, ListChats, Listen, OpenSession,
+        Profile, ReleaseChats, TakeChat,
     },
+    streams::Streams,
 };
 use crate::{
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::MembraneClient,
-    protocol::tools::ToolMode,
+    protocol::{revision::Revision, tools::ToolMode},
 };
 
 /// How often sessions past their retention are looked for, at least.
@@ -29,6 +31,8 @@ const SWEEP_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 pub struct SessionRegistry {
     sessions: HashMap<SessionId, Entry>,
     chats: ChatMap,
+    /// Clients without a session that want to be told of changes.
+    listeners: Streams,
     retention: Duration,
     shard: usize,
     shards: Shards,
@@ -47,7 +51,15 @@ impl SessionRegistry {
     /// The registry of shard number `shard`.
     #[must_use]
     pub fn new(shard: usize, shards: Shards, client: Rc<MembraneClient>, retention: Duration) -> Self {
-        Self { sessions: HashMap::new(), chats: ChatMap::default(), retention, shard, shards, client }
+        Self {
+            sessions: HashMap::new(),
+            chats: ChatMap::default(),
+            listeners: Streams::default(),
+            retention,
+            shard,
+            shards,
+            client,
+        }
     }
 
     /// The entry of a session, if it is `user`'s. Somebody else's looks like none
@@ -55,6 +67,26 @@ impl SessionRegistry {
     fn entry(&mut self, session: SessionId, user: &UserKey) -> Result<&mut Entry, Error> {
         let entry = self.sessions.get_mut(&session);
         entry.filter(|entry| entry.owner == *user).ok_or(Error::SessionNotFound)
+    }
+
+    fn start_session(
+        &mut self,
+        user: UserKey,
+        profile: Profile,
+        chat: Option<&ChatId>,
+    ) -> (SessionId, Addr<SessionActor>) {
+        let id = self.shards.draw_id(self.shard);
+        let revision = profile.revision.map(Revision::as_str);
+        log::info!(session:% = id, user:%, revision; "session opened");
+        let session = SessionActor::new(profile, self.shards.clone(), Rc::clone(&self.client)).start();
+        let entry = Entry {
+            session: session.clone(),
+            owner: user,
+            chats: chat.into_iter().cloned().collect(),
+            used: Instant::now(),
+        };
+        self.sessions.insert(id, entry);
+        (id, session)
     }
 
     fn sweep(&mut self) {
@@ -79,21 +111,9 @@ impl Actor for SessionRegistry {
 impl Handler<OpenSession> for SessionRegistry {
     type Result = ResponseFuture<Result<SessionId, Error>>;
 
-    fn handle(&mut self, open: OpenSession, _: &mut Context<Self>) -> Self::Result {
-        let OpenSession { caller, profile, chat } = open;
-        let id = self.shards.draw_id(self.shard);
-        let user = caller.user().clone();
-        let is_dynamic = profile.mode == ToolMode::Dynamic;
-        log::info!(session:% = id, user:%, revision:% = profile.revision; "session opened");
-        let session = SessionActor::new(profile, self.shards.clone(), Rc::clone(&self.client)).start();
-        let entry = Entry {
-            session: session.clone(),
-            owner: user.clone(),
-            chats: chat.iter().cloned().collect(),
-            used: Instant::now(),
-        };
-        self.sessions.insert(id, entry);
-
+    fn handle(&mut self, OpenSession { user, profile, chat }: OpenSession, _: &mut Context<Self>) -> Self::Result {
+        let is_dynamic = profile.scope.mode == ToolMode::Dynamic;
+        let (id, session) = self.start_session(user.clone(), profile, chat.as_ref());
         let shards = self.shards.clone();
         Box::pin(async move {
             let Some(chat) = chat else { return Ok(id) };
@@ -107,6 +127,27 @@ impl Handler<OpenSession> for SessionRegistry {
             }
             Ok(id)
         })
+    }
+}
+
+impl Handler<EnterChat> for SessionRegistry {
+    type Result = MessageResult<EnterChat>;
+
+    fn handle(&mut self, EnterChat { user, chat, profile }: EnterChat, _: &mut Context<Self>) -> Self::Result {
+        if let Some(session) = self.chats.get(&user, &chat) {
+            return MessageResult(session);
+        }
+        let (id, _) = self.start_session(user.clone(), profile, Some(&chat));
+        self.chats.bind(user, chat, id);
+        MessageResult(id)
+    }
+}
+
+impl Handler<Listen> for SessionRegistry {
+    type Result = MessageResult<Listen>;
+
+    fn handle(&mut self, _: Listen, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.listeners.subscribe())
     }
 }
 
@@ -127,14 +168,20 @@ where
         };
         entry.used = Instant::now();
         let answer = entry.session.send(message);
-        let tie = chat.filter(|chat| !entry.chats.contains(chat)).map(|chat| {
-            entry.chats.push(chat.clone());
-            BindChat { user: user.clone(), chat, session }
+        let bind = chat.map(|chat| {
+            let is_new = !entry.chats.contains(&chat);
+            if is_new {
+                entry.chats.push(chat.clone());
+            }
+            (BindChat { user, chat, session }, is_new)
         });
         let shards = self.shards.clone();
         Box::pin(async move {
-            if let Some(tie) = tie {
-                shards.bind_chat(tie).await?;
+            match bind {
+                Some((bind, true)) => shards.bind_chat(bind).await?,
+                // The chat is known to be served; should it have lost its session since, this one steps in.
+                Some((bind, false)) => shards.rebind_chat(bind),
+                None => {}
             }
             answer.await.unwrap_or(Err(Error::SessionNotFound))
         })
@@ -151,7 +198,7 @@ impl Handler<CloseSession> for SessionRegistry {
         if let Some(entry) = self.sessions.remove(&session) {
             entry.session.do_send(End);
         }
-        log::info!(session:%, user:%; "session closed by its client");
+        log::info!(session:%, user:%; "session closed");
         let shards = self.shards.clone();
         Box::pin(async move { shards.release_chats(ReleaseChats { user, session }).await })
     }
@@ -193,6 +240,7 @@ impl Handler<Drain> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
+        self.listeners = Streams::default();
         for (_, entry) in self.sessions.drain() {
             entry.session.do_send(End);
         }

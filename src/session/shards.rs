@@ -14,11 +14,15 @@ use std::{
     },
 };
 
-use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
+use actix::{Actor, Addr, Handler, Message, Recipient, dev::ToEnvelope};
+use tokio::sync::mpsc;
 
 use super::{
     SessionActor, SessionRegistry,
-    messages::{BindChat, CloseSession, Deliver, Drain, ListChats, OpenSession, ReleaseChats, TakeChat},
+    messages::{
+        BindChat, CloseSession, Deliver, Drain, EnterChat, Event, ListChats, Listen, OpenSession, ReleaseChats,
+        TakeChat,
+    },
     registry::Chats,
 };
 use crate::{
@@ -41,6 +45,14 @@ struct Inner {
     started: AtomicUsize,
 }
 
+/// The shard of the thread one is on.
+pub struct LocalShard {
+    /// Its number.
+    pub number: usize,
+    /// The client of its thread.
+    pub client: Rc<MembraneClient>,
+}
+
 struct Shard {
     registry: Addr<SessionRegistry>,
     membrane: Addr<MembraneActor>,
@@ -53,18 +65,19 @@ impl Shards {
         Self(Arc::new(Inner { shards: (0..count).map(|_| OnceLock::new()).collect(), started: AtomicUsize::new(0) }))
     }
 
-    /// Starts the next shard on this thread, and tells its number.
+    /// Starts the next shard, on this thread.
     #[must_use]
-    pub fn start_here(&self, settings: &Settings) -> usize {
+    pub fn start_here(&self, settings: &Settings) -> LocalShard {
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
         let client = Rc::new(MembraneClient::new(&settings.membrane));
         let membrane = MembraneActor::new(Rc::clone(&client), settings).start();
-        let registry = SessionRegistry::new(number, self.clone(), client, settings.sessions.retention).start();
+        let registry =
+            SessionRegistry::new(number, self.clone(), Rc::clone(&client), settings.sessions.retention).start();
         if let Some(slot) = self.0.shards.get(number) {
             // The number is this thread's alone, so the slot is empty.
             let _ = slot.set(Shard { registry, membrane });
         }
-        number
+        LocalShard { number, client }
     }
 
     /// Draws a session id that belongs to a shard.
@@ -159,6 +172,37 @@ impl Shards {
         ask(&self.of_user(&bind.user)?.registry, bind).await
     }
 
+    /// The same for a chat that is known to be served, without waiting.
+    pub(super) fn rebind_chat(&self, bind: BindChat) {
+        if let Ok(shard) = self.of_user(&bind.user) {
+            shard.registry.do_send(bind);
+        }
+    }
+
+    /// The session of a chat, which is opened if the chat has none.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn enter_chat(&self, enter: EnterChat) -> Result<SessionId, Error> {
+        ask(&self.of_user(&enter.user)?.registry, enter).await
+    }
+
+    /// A stream of notifications for a client that has no session, kept by shard number `shard`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn listen(&self, shard: usize) -> Result<mpsc::Receiver<Event>, Error> {
+        ask(&self.shard(shard)?.registry, Listen).await
+    }
+
+    /// Where to say that a session's stream has closed.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn closer(&self, session: SessionId) -> Result<Recipient<CloseSession>, Error> {
+        Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
+    }
+
     /// Forgets the chats of a session that has ended.
     pub(super) async fn release_chats(&self, release: ReleaseChats) -> Result<(), Error> {
         ask(&self.of_user(&release.user)?.registry, release).await
@@ -195,7 +239,7 @@ impl Shards {
     ///
     /// # Errors
     /// As [`Shards::catalog`].
-    pub(super) async fn find_tools(&self, find: FindTools) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
+    pub async fn find_tools(&self, find: FindTools) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
         let token = find.caller.token().clone();
         let membrane = &self.of_user(find.caller.user())?.membrane;
         let found = ask(membrane, find).await?;

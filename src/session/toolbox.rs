@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     ids::ToolName,
-    membrane::{Catalog, Tool},
-    protocol::{answer::ToolList, tools::enable_tools_definition},
+    membrane::{Apps, Catalog, Tool},
+    protocol::{answer::ToolList, revision::Era, tools::enable_tools_definition},
 };
 
 /// Enabled tools. Those of the user's catalog are held by name, so that they are always the current ones; those that were
@@ -36,24 +36,29 @@ impl Toolbox {
         self.0.keys().eq(other.0.keys())
     }
 
-    /// Finds an enabled tool.
+    /// Finds an enabled tool of the given apps, whose catalog is at hand.
     #[must_use]
-    pub fn find<'a>(&'a self, name: &ToolName, catalog: &'a Catalog) -> Option<&'a Arc<Tool>> {
+    pub fn find<'a>(&'a self, name: &ToolName, catalog: &'a Catalog, apps: &Apps) -> Option<&'a Arc<Tool>> {
         match catalog.find(name) {
             Some(tool) => self.0.contains_key(tool.name()).then_some(tool),
-            None => self.0.get(name)?.as_ref(),
+            None => self.0.get(name)?.as_ref().filter(|tool| apps.include(tool.integration())),
         }
+    }
+
+    /// The enabled tools in the order of a catalog.
+    #[must_use]
+    pub fn tools<'a>(&'a self, catalog: &'a Catalog, apps: &Apps) -> Vec<&'a Arc<Tool>> {
+        let mut tools: Vec<_> = self.0.keys().filter_map(|name| self.find(name, catalog, apps)).collect();
+        tools.sort_by(|a, b| (a.integration(), a.action()).cmp(&(b.integration(), b.action())));
+        tools
     }
 
     /// `enable-tools`, and the enabled tools in the order of a catalog.
     #[must_use]
-    pub fn list(&self, catalog: &Catalog) -> ToolList {
-        let mut tools: Vec<_> = self.0.keys().filter_map(|name| self.find(name, catalog)).collect();
-        tools.sort_by(|a, b| (a.integration(), a.action()).cmp(&(b.integration(), b.action())));
-        let mut list = ToolList::default();
-        list.push(enable_tools_definition());
-        for tool in tools {
-            list.push(tool.definition().clone());
+    pub fn list(&self, catalog: &Catalog, apps: &Apps, era: Era) -> ToolList {
+        let mut list = ToolList::of(enable_tools_definition());
+        for tool in self.tools(catalog, apps) {
+            list.push(tool.definition(era).clone());
         }
         list
     }

@@ -1,0 +1,122 @@
+//! Protection against DNS rebinding: who may ask from a web page, and under which name
+//! (MCP 2025-11-25, basic/transports § Security Warning).
+
+use std::net::IpAddr;
+
+use actix_web::{
+    Error as ActixError,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Uri,
+        header::{HOST, HeaderMap, ORIGIN},
+    },
+    middleware::Next,
+    web::Data,
+};
+
+use super::{Worker, headers, reply};
+use crate::{config, error::Error};
+
+/// Refuses what comes from a foreign page or by a foreign name, before anything else is looked at.
+///
+/// # Errors
+/// Those of the service around which it stands.
+pub async fn refuse_foreign<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, ActixError> {
+    let worker = request.app_data::<Data<Worker>>();
+    let refusal = worker.and_then(|worker| refusal(request.headers(), &worker.settings.server));
+    match refusal {
+        None => next.call(request).await.map(ServiceResponse::map_into_left_body),
+        Some(error) => {
+            let response = reply::error(None, &error, headers::era(request.request()));
+            Ok(request.into_response(response).map_into_right_body())
+        }
+    }
+}
+
+fn refusal(headers: &HeaderMap, settings: &config::Server) -> Option<Error> {
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    if let Some(origin) = text(ORIGIN)
+        && !allows_origin(&origin, settings)
+    {
+        return Some(Error::OriginRefused(format!("the origin {origin:?}")));
+    }
+    if let Some(host) = text(HOST)
+        && !allows_host(&host, settings)
+    {
+        return Some(Error::OriginRefused(format!("the host {host:?}")));
+    }
+    None
+}
+
+fn allows_origin(origin: &str, settings: &config::Server) -> bool {
+    let listed = settings.allowed_origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin));
+    listed || origin.parse::<Uri>().ok().and_then(|uri| uri.host().map(is_this_machine)).unwrap_or(false)
+}
+
+fn allows_host(host: &str, settings: &config::Server) -> bool {
+    let Some(name) = host.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)) else {
+        return false;
+    };
+    let is_open = settings.allowed_hosts.is_empty() && !is_this_machine(&settings.host);
+    is_open
+        || is_this_machine(&name)
+        || settings
+            .allowed_hosts
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(&name) || allowed.eq_ignore_ascii_case(host))
+}
+
+/// Whether a name is one of the loopback's.
+fn is_this_machine(name: &str) -> bool {
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    #[test]
+    fn foreign_pages_and_names_are_refused() {
+        let local: &[(&str, &str)] = &[];
+        let open: &[(&str, &str)] = &[("HOST", "0.0.0.0")];
+        let listed: &[(&str, &str)] = &[
+            ("HOST", "0.0.0.0"),
+            ("MCP__SERVER__ALLOWED_HOSTS", "mcp.example.com"),
+            ("MCP__SERVER__ALLOWED_ORIGINS", "https://app.example.com, https://other.example.com"),
+        ];
+        let any: &[(&str, &str)] = &[("MCP__SERVER__ALLOWED_ORIGINS", "*")];
+        let cases = [
+            (local, "localhost:3000", None, true),
+            (local, "127.0.0.1:3000", Some("http://localhost:5173"), true),
+            (local, "[::1]:3000", Some("http://[::1]"), true),
+            (local, "evil.example.com", None, false),
+            (local, "localhost.evil.example.com", None, false),
+            (local, "localhost", Some("https://evil.example.com"), false),
+            (local, "localhost", Some("null"), false),
+            (open, "mcp.example.com", None, true),
+            (open, "mcp.example.com", Some("https://mcp.example.com"), false),
+            (listed, "mcp.example.com:443", Some("https://app.example.com"), true),
+            (listed, "mcp.example.com", Some("https://evil.example.com"), false),
+            (listed, "evil.example.com", None, false),
+            (listed, "localhost", None, true),
+            (any, "localhost", Some("https://evil.example.com"), true),
+            (any, "localhost", Some("null"), true),
+        ];
+        for (env, host, origin, allowed) in cases {
+            let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let settings = load(&Sources { env, ..Sources::default() }).unwrap().server;
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, host.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, origin.parse().unwrap());
+            }
+            assert_eq!(refusal(&headers, &settings).is_none(), allowed, "{host} {origin:?}");
+        }
+    }
+}

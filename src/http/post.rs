@@ -1,0 +1,146 @@
+//! `POST /mcp`: who asks, for what, and in which era (MCP 2026-07-28, basic/versioning § Backward Compatibility).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Payload},
+};
+use bytes::Bytes;
+
+use super::{
+    Worker, access_log,
+    caller::authenticate,
+    headers::{self, Accepts},
+    query::Query,
+    reply, stateless, streamable,
+};
+use crate::{
+    error::Error,
+    ids::ChatId,
+    membrane::{Caller, Proof},
+    protocol::{
+        jsonrpc::{self, Body, Message, RequestId, Unusable},
+        modern,
+        revision::Era,
+    },
+    session::messages::Scope,
+};
+
+/// What a POST comes with, besides its body.
+pub(super) struct Post {
+    pub(super) http: HttpRequest,
+    pub(super) worker: Data<Worker>,
+    pub(super) caller: Caller,
+    pub(super) scope: Scope,
+    pub(super) chat: Option<ChatId>,
+    pub(super) accepts: Accepts,
+}
+
+/// Why a POST is refused, with the id to answer under.
+pub(super) struct Refused {
+    id: Option<RequestId>,
+    error: Error,
+    era: Era,
+}
+
+/// `POST /mcp`: a message, or in 2025-03-26 a batch of them.
+pub(super) async fn post(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> HttpResponse {
+    match answer(http, payload, worker).await {
+        Ok(response) => response,
+        Err(Refused { id, error, era }) => reply::error(id.as_ref(), &error, era),
+    }
+}
+
+async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Result<HttpResponse, Refused> {
+    let header_era = headers::era(&http);
+    let refused = |id: Option<RequestId>, era| move |error| Refused { id, error, era };
+    let (caller, query) = enter(&http, &worker).await.map_err(refused(None, header_era))?;
+    let (accepts, body) = read(&http, payload, &worker).await.map_err(refused(None, header_era))?;
+    let body = jsonrpc::parse(&body).map_err(|Unusable { id, error }| Refused { id, error, era: header_era })?;
+    note_method(&http, &body);
+
+    let (id, params) = match &body {
+        Body::Single(Message::Request(request)) => (Some(request.id.clone()), request.params.as_deref()),
+        Body::Single(Message::Notification(notification)) => (None, notification.params.as_deref()),
+        _ => (None, None),
+    };
+    let is_claimed = modern::is_claimed(params);
+    let era = if is_claimed { Era::Modern } else { header_era };
+    let post = || {
+        let chat = headers::chat_id(&http)?;
+        access_log::note(&http, |line| line.chat.clone_from(&chat));
+        Ok(Post { scope: query.scope()?, http: http.clone(), worker, caller, chat, accepts })
+    };
+    let post = post().map_err(refused(id.clone(), era))?;
+
+    let answered = match (era, body) {
+        (Era::Legacy, Body::Batch(messages)) if messages.iter().any(is_claimed_item) => {
+            Err(Error::InvalidRequest("2026-07-28 has no batches".to_owned()))
+        }
+        (Era::Modern, Body::Single(Message::Request(request))) => match request.method.as_str() {
+            "initialize" if !is_claimed => {
+                let what = "MCP-Protocol-Version is 2026-07-28, but initialize belongs to earlier revisions";
+                Err(Error::HeaderMismatch(what.to_owned()))
+            }
+            _ => stateless::answer(post, request).await,
+        },
+        // The modern era has no notifications to act on: what a stream is about ends with the stream.
+        (Era::Modern, Body::Single(Message::Notification(_))) => Ok(HttpResponse::Accepted().finish()),
+        (Era::Modern, Body::Single(Message::Response) | Body::Batch(_)) => {
+            Err(Error::InvalidRequest("the body must be one request or notification".to_owned()))
+        }
+        (Era::Legacy, body) => streamable::answer(post, body).await,
+    };
+    answered.map_err(refused(id, era))
+}
+
+/// Finds out who asks.
+async fn enter(http: &HttpRequest, worker: &Worker) -> Result<(Caller, Query), Error> {
+    let query = Query::of(http);
+    // A request without a session opens one or needs none; either way it will want the tools next.
+    let proof = match http.headers().contains_key(headers::SESSION_ID) {
+        true => Proof::Customer,
+        false => Proof::Catalog(query.apps()),
+    };
+    let caller = authenticate(http, &query, worker, proof).await?;
+    Ok((caller, query))
+}
+
+async fn read(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(Accepts, Bytes), Error> {
+    headers::require_json(http)?;
+    let accepts = Accepts::of(http);
+    if !accepts.json && !accepts.events {
+        return Err(Error::NotAcceptable("application/json and text/event-stream"));
+    }
+    Ok((accepts, read_body(payload, worker).await?))
+}
+
+/// Reads a body of at most the size that the settings allow.
+pub(super) async fn read_body(payload: Payload, worker: &Worker) -> Result<Bytes, Error> {
+    let limit = worker.settings.server.max_body_bytes.get();
+    match payload.to_bytes_limited(limit).await {
+        Err(_too_large) => Err(Error::BodyTooLarge { limit }),
+        Ok(Err(broken)) => Err(Error::BadRequest(format!("the body can't be read: {broken}"))),
+        Ok(Ok(body)) => Ok(body),
+    }
+}
+
+/// Notes the method for the log.
+pub(super) fn note_method(http: &HttpRequest, body: &Body) {
+    access_log::note(http, |line| {
+        line.rpc = match body {
+            Body::Single(Message::Request(request)) => Some(request.method.clone()),
+            Body::Single(Message::Notification(notification)) => Some(notification.method.clone()),
+            Body::Single(Message::Response) => Some("response".to_owned()),
+            Body::Batch(_) => Some("batch".to_owned()),
+        }
+    });
+}
+
+fn is_claimed_item(message: &Result<Message, Unusable>) -> bool {
+    let params = match message {
+        Ok(Message::Request(request)) => request.params.as_deref(),
+        Ok(Message::Notification(notification)) => notification.params.as_deref(),
+        Ok(Message::Response) | Err(_) => None,
+    };
+    modern::is_claimed(params)
+}

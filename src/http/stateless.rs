@@ -1,0 +1,212 @@
+//! Revision 2026-07-28: each request stands alone (MCP 2026-07-28, basic/transports/streamable-http).
+//!
+//! A request with `x-chat-id` names state: the chat's session, which holds what was enabled. One without is served with no
+//! state at all. A call runs here, in its own request, so that a client that closes the connection cancels it.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, http::header::HeaderValue};
+use actix_web_lab::sse;
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, stream};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::{access_log, headers, post::Post, reply};
+use crate::{
+    error::Error,
+    ids::{SessionId, ToolName},
+    membrane::{FindTools, Tool, call},
+    protocol::{
+        answer::{Answer, ToolList},
+        json,
+        jsonrpc::{self, Request, RequestId},
+        modern::{self, Envelope, Filter, LASTING_TTL_MS, ModernRequest},
+        param_headers,
+        request::CallTool,
+        revision::{Era, Revision},
+        tools::{CallToolResult, ENABLE_TOOLS, ToolMode, enable_tools_definition},
+    },
+    session::{
+        enable,
+        messages::{EnableTools, EnterChat, Event, FindTool, ListTools, Profile, Subscribe},
+    },
+};
+
+/// Answers a request of the modern era.
+pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse, Error> {
+    let envelope = Envelope::read(message.params.as_deref())?;
+    headers::require_agreement(&post.http, &headers::PROTOCOL_VERSION, &envelope.version, false)?;
+    envelope.require_modern()?;
+    headers::require_agreement(&post.http, &headers::METHOD, &message.method, false)?;
+    if let Some(name) = subject(&message) {
+        headers::require_agreement(&post.http, &headers::NAME, &name, true)?;
+    }
+    let request = ModernRequest::read(&message)?;
+    let keep_alive = post.worker.settings.streams.keep_alive;
+    match request {
+        ModernRequest::Listen(_) if !post.accepts.events => Err(Error::NotAcceptable("text/event-stream")),
+        ModernRequest::Listen(filter) => {
+            let events = listen(&post).await?;
+            Ok(reply::events(subscription(message.id, filter, events), keep_alive))
+        }
+        request if post.accepts.json => {
+            let result = result(&post, request).await?;
+            Ok(reply::json(jsonrpc::result_response(&message.id, result)))
+        }
+        request => {
+            let answer = async move {
+                let id = &message.id;
+                let message = match result(&post, request).await {
+                    Ok(result) => jsonrpc::result_response(id, result),
+                    Err(error) => vec![jsonrpc::error_response(Some(id), &error, Era::Modern)],
+                };
+                stream::iter([reply::message(&message)])
+            };
+            Ok(reply::events(answer.flatten_stream(), keep_alive))
+        }
+    }
+}
+
+/// What `Mcp-Name` repeats: the name or URI of what the request is about.
+fn subject(request: &Request) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Params {
+        name: Option<String>,
+        uri: Option<String>,
+    }
+    let params: Params = json::read(request.params.as_deref()?).ok()?;
+    match request.method.as_str() {
+        "tools/call" | "prompts/get" => params.name,
+        "resources/read" => params.uri,
+        _ => None,
+    }
+}
+
+/// The JSON of a request's result, in pieces.
+async fn result(post: &Post, request: ModernRequest) -> Result<Vec<Bytes>, Error> {
+    match request {
+        ModernRequest::Discover => Ok(modern::discover(post.scope.mode)),
+        ModernRequest::ListTools => {
+            let (list, ttl_ms) = list_tools(post).await?;
+            Ok(modern::result(Answer::Tools(list), ttl_ms))
+        }
+        ModernRequest::CallTool(call) => Ok(modern::result(Answer::Call(call_tool(post, call).await?), 0)),
+        // It is a stream, which `answer` has seen to.
+        ModernRequest::Listen(_) => Err(Error::Internal),
+    }
+}
+
+/// The session of the request's chat, if it names one.
+async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
+    let Some(chat) = post.chat.clone() else { return Ok(None) };
+    let enter = EnterChat {
+        user: post.caller.user().clone(),
+        chat,
+        // Should a client of the legacy era go on with the chat, it does so in the newest revision of that.
+        profile: Profile { revision: Some(Revision::LATEST), client: None, scope: post.scope.clone() },
+    };
+    let session = post.worker.shards.enter_chat(enter).await?;
+    access_log::note(&post.http, |line| line.session = Some(session));
+    Ok(Some(session))
+}
+
+/// The tools, and for how many milliseconds the list may be kept.
+async fn list_tools(post: &Post) -> Result<(ToolList, u64), Error> {
+    let (shards, caller, scope) = (&post.worker.shards, post.caller.clone(), post.scope.clone());
+    let fresh_ms = u64::try_from(post.worker.settings.catalog.fresh.as_millis()).unwrap_or(u64::MAX);
+    let ttl_ms = match scope.mode {
+        ToolMode::Static => fresh_ms,
+        ToolMode::Dynamic => 0,
+    };
+    if let Some(session) = chat_session(post).await? {
+        let user = caller.user().clone();
+        let list = ListTools { caller, era: Era::Modern, scope: Some(scope) };
+        return Ok((shards.deliver(session, user, None, list).await?, ttl_ms));
+    }
+    match scope.mode {
+        ToolMode::Static => {
+            let catalog = shards.catalog(caller, scope.apps).await?;
+            Ok((ToolList::of(catalog.listing(Era::Modern).clone()), ttl_ms))
+        }
+        // Without state nothing can be enabled, so this list never changes.
+        ToolMode::Dynamic => Ok((ToolList::of(enable_tools_definition()), LASTING_TTL_MS)),
+    }
+}
+
+async fn call_tool(post: &Post, CallTool { name, arguments }: CallTool) -> Result<CallToolResult, Error> {
+    let (worker, caller, scope) = (&post.worker, &post.caller, &post.scope);
+    let session = chat_session(post).await?;
+    if scope.mode == ToolMode::Dynamic && name.as_str() == ENABLE_TOOLS {
+        let Some(session) = session else {
+            return match enable::read_names(&arguments) {
+                Ok(names) => {
+                    Ok(enable::select(&worker.shards, caller, &scope.apps, names).await?.result_with_definitions())
+                }
+                Err(result) => Ok(result),
+            };
+        };
+        let enable = EnableTools { caller: caller.clone(), apps: scope.apps.clone(), arguments };
+        return worker.shards.deliver(session, caller.user().clone(), None, enable).await;
+    }
+    let tool = match session {
+        Some(session) => {
+            let find = FindTool { caller: caller.clone(), scope: scope.clone(), name };
+            worker.shards.deliver(session, caller.user().clone(), None, find).await?
+        }
+        None => find_tool(post, name).await?,
+    };
+    if !tool.headers().is_empty() {
+        let arguments = json::read(&arguments).map_err(|error| Error::InvalidParams(error.to_string()))?;
+        let header = |name: &str| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>();
+        param_headers::check(tool.headers(), &arguments, header)?;
+    }
+    let called = call::call(&worker.local.client, caller, &tool, &arguments, Era::Modern).await;
+    if called.token_refused {
+        worker.shards.distrust(caller.token());
+    }
+    Ok(called.result)
+}
+
+/// The tool of that name, for a request without a chat: in dynamic mode any that could be enabled.
+async fn find_tool(post: &Post, name: ToolName) -> Result<Arc<Tool>, Error> {
+    let (shards, caller, scope) = (&post.worker.shards, &post.caller, &post.scope);
+    let catalog = shards.catalog(caller.clone(), scope.apps.clone()).await?;
+    if let Some(tool) = catalog.find(&name) {
+        return Ok(Arc::clone(tool));
+    }
+    if scope.mode == ToolMode::Static {
+        return Err(Error::UnknownTool(name));
+    }
+    let find = FindTools { caller: caller.clone(), apps: scope.apps.clone(), catalog, names: vec![name.clone()] };
+    let mut found = shards.find_tools(find).await?;
+    found.remove(&name).ok_or(Error::UnknownTool(name))
+}
+
+/// Opens the stream behind `subscriptions/listen`: that of the chat, or one that tells what concerns everybody.
+async fn listen(post: &Post) -> Result<mpsc::Receiver<Event>, Error> {
+    let worker = &post.worker;
+    match chat_session(post).await? {
+        Some(session) => worker.shards.deliver(session, post.caller.user().clone(), None, Subscribe).await,
+        None => worker.shards.listen(worker.local.number).await,
+    }
+}
+
+/// The messages of a subscription: what will be told, what is told, and the end where that is ours
+/// (MCP 2026-07-28, basic/patterns/subscriptions).
+fn subscription(id: RequestId, filter: Filter, events: mpsc::Receiver<Event>) -> impl Stream<Item = sse::Event> {
+    let acknowledged = reply::message(&[modern::acknowledged(&id, filter)]);
+    let told = stream::unfold(Some((id, events)), move |state| async move {
+        let (id, mut events) = state?;
+        loop {
+            match events.recv().await {
+                Some(Event::ToolsChanged) if filter.tools_list_changed => {
+                    return Some((reply::message(&[modern::tools_changed(&id)]), Some((id, events))));
+                }
+                Some(_) => {}
+                None => return Some((reply::message(&[modern::subscription_ended(&id)]), None)),
+            }
+        }
+    });
+    futures_util::StreamExt::chain(stream::iter([acknowledged]), told)
+}
