@@ -122,6 +122,10 @@ pub struct Sessions {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Streams {
+    #[serde(rename = "after_ms", with = "millis")]
+    pub after: Duration,
+    #[serde(rename = "progress_ms", with = "millis")]
+    pub progress: Duration,
     #[serde(rename = "keep_alive_s", with = "seconds")]
     pub keep_alive: Duration,
 }
@@ -200,6 +204,7 @@ impl Settings {
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
             ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
+            ("streams.progress_ms", time(self.streams.progress), "a number from 1"),
             ("streams.keep_alive_s", time(self.streams.keep_alive), "a number from 1"),
             ("sandbox.port", port(self.sandbox.port), "a number from 0 to 65535"),
             ("sandbox.page_size", page(self.sandbox.page_size), "a number from 1 to 1000"),

@@ -10,6 +10,7 @@ mod origin;
 mod post;
 mod query;
 mod reply;
+mod respond;
 mod sse;
 mod stateless;
 mod streamable;

@@ -8,11 +8,16 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, http::header::HeaderValue};
 use actix_web_lab::sse;
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, stream};
+use futures_util::{Stream, stream};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{access_log, headers, post::Post, reply};
+use super::{
+    access_log, headers,
+    post::Post,
+    reply,
+    respond::{Manner, respond},
+};
 use crate::{
     error::Error,
     ids::{SessionId, ToolName},
@@ -20,7 +25,7 @@ use crate::{
     protocol::{
         answer::{Answer, ToolList},
         json,
-        jsonrpc::{self, Request, RequestId},
+        jsonrpc::{Request, RequestId},
         modern::{self, Envelope, Filter, LASTING_TTL_MS, ModernRequest},
         param_headers,
         request::CallTool,
@@ -50,20 +55,13 @@ pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse,
             let events = listen(&post).await?;
             Ok(reply::events(subscription(message.id, filter, events), keep_alive))
         }
-        request if post.accepts.json => {
-            let result = result(&post, request).await?;
-            Ok(reply::json(jsonrpc::result_response(&message.id, result)))
-        }
         request => {
-            let answer = async move {
-                let id = &message.id;
-                let message = match result(&post, request).await {
-                    Ok(result) => jsonrpc::result_response(id, result),
-                    Err(error) => vec![jsonrpc::error_response(Some(id), &error, Era::Modern)],
-                };
-                stream::iter([reply::message(&message)])
+            let progress_token = match &request {
+                ModernRequest::CallTool(call) => call.progress_token.clone(),
+                _ => None,
             };
-            Ok(reply::events(answer.flatten_stream(), keep_alive))
+            let manner = Manner::of(&post, Era::Modern, progress_token);
+            respond(message.id, async move { result(&post, request).await }, manner).await
         }
     }
 }
@@ -134,7 +132,7 @@ async fn list_tools(post: &Post) -> Result<(ToolList, u64), Error> {
     }
 }
 
-async fn call_tool(post: &Post, CallTool { name, arguments }: CallTool) -> Result<CallToolResult, Error> {
+async fn call_tool(post: &Post, CallTool { name, arguments, .. }: CallTool) -> Result<CallToolResult, Error> {
     let (worker, caller, scope) = (&post.worker, &post.caller, &post.scope);
     let session = chat_session(post).await?;
     if scope.mode == ToolMode::Dynamic && name.as_str() == ENABLE_TOOLS {

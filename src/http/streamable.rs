@@ -2,15 +2,16 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header::HeaderValue, web::Data};
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, future::join_all, stream};
+use futures_util::{Stream, future::join_all, stream};
 use tokio::sync::mpsc;
 
 use super::{
     Worker, access_log,
     headers::{self, Accepts},
-    in_session::{InSession, response_to},
+    in_session::InSession,
     post::Post,
     reply,
+    respond::{Manner, respond},
 };
 use crate::{
     error::Error,
@@ -65,18 +66,21 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
         };
     }
     let in_session = in_session(&post, session)?;
-    if post.accepts.json {
-        let answer = in_session.answer(request, message.id.clone()).await?;
-        return Ok(reply::json(jsonrpc::result_response(&message.id, answer.into_pieces())));
+    let manner = Manner::of(&post, Era::Legacy, progress_token(&request));
+    if manner.streams_at_once() {
+        // What refuses the request must be said before the stream begins.
+        in_session.describe().await?;
     }
-    // What refuses the request must be said before the stream begins.
-    in_session.describe().await?;
-    let request = request?;
-    let answer = async move {
-        let answer = in_session.answer(Ok(request), message.id.clone()).await;
-        stream::iter(response_to(&message.id, answer).as_deref().map(reply::message))
-    };
-    Ok(reply::events(answer.flatten_stream(), post.worker.settings.streams.keep_alive))
+    let id = message.id.clone();
+    let answer = async move { in_session.answer(request, id).await.map(Answer::into_pieces) };
+    respond(message.id, answer, manner).await
+}
+
+fn progress_token(request: &Result<ClientRequest, Error>) -> Option<RequestId> {
+    match request {
+        Ok(ClientRequest::CallTool(call)) => call.progress_token.clone(),
+        _ => None,
+    }
 }
 
 async fn open_session(post: Post, id: &RequestId, params: &InitializeParams) -> Result<HttpResponse, Error> {

@@ -31,6 +31,8 @@ pub struct CallTool {
     pub name: ToolName,
     /// Its arguments, a JSON object exactly as sent.
     pub arguments: Box<RawValue>,
+    /// Under which the client wants to hear of progress: a text or an integer, like an id.
+    pub progress_token: Option<RequestId>,
 }
 
 /// A notification that this server acts on; any other is taken and dropped.
@@ -84,13 +86,22 @@ impl CallTool {
             name: String,
             #[serde(default)]
             arguments: Option<Box<RawValue>>,
+            #[serde(default, rename = "_meta")]
+            meta: Option<Meta>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Meta {
+            #[serde(default)]
+            progress_token: Option<RequestId>,
         }
         let params: Params = required(params)?;
         let arguments = params.arguments.unwrap_or_else(|| json::to_raw(&serde_json::Map::new()));
         if !arguments.get().starts_with('{') {
             return Err(Error::InvalidParams("arguments must be an object".to_owned()));
         }
-        Ok(Self { name: ToolName::new(&params.name), arguments })
+        let progress_token = params.meta.and_then(|meta| meta.progress_token);
+        Ok(Self { name: ToolName::new(&params.name), arguments, progress_token })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The sandbox's apps: one JSON file each, built in or from a folder.
+//! The sandbox's apps: JSON files, built in or from a folder.
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +29,8 @@ pub struct App {
     pub records: BTreeMap<String, Vec<Map<String, Value>>>,
     /// What can be done.
     pub actions: Vec<Action>,
+    /// Whether users have it only if their token says so.
+    pub is_extra: bool,
 }
 
 /// What an app is.
@@ -164,6 +166,8 @@ pub enum Behaviour {
 struct AppFile {
     integration: Integration,
     #[serde(default)]
+    extra: bool,
+    #[serde(default)]
     records: BTreeMap<String, Vec<Map<String, Value>>>,
     actions: Vec<ActionFile>,
 }
@@ -211,8 +215,8 @@ impl Catalog {
     pub fn load(folder: &Path) -> Result<Self, CatalogError> {
         let mut catalog = Self::default();
         for (path, text) in files(folder)? {
-            let app = App::read(&text).map_err(|source| CatalogError::Malformed { path, source })?;
-            catalog.apps.insert(app.integration.key.clone(), app);
+            let apps = App::read(&text).map_err(|source| CatalogError::Malformed { path, source })?;
+            catalog.apps.extend(apps.into_iter().map(|app| (app.integration.key.clone(), app)));
         }
         Ok(catalog)
     }
@@ -259,11 +263,20 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>, CatalogError> {
 }
 
 impl App {
-    fn read(text: &str) -> Result<Self, serde_json::Error> {
-        let AppFile { mut integration, records, actions } = serde_json::from_str(text)?;
+    /// Reads a file, which holds an app or a list of them.
+    fn read(text: &str) -> Result<Vec<Self>, serde_json::Error> {
+        let files: Vec<AppFile> = match text.trim_start().starts_with('[') {
+            true => serde_json::from_str(text)?,
+            false => vec![serde_json::from_str(text)?],
+        };
+        files.into_iter().map(Self::new).collect()
+    }
+
+    fn new(file: AppFile) -> Result<Self, serde_json::Error> {
+        let AppFile { mut integration, extra, records, actions } = file;
         integration.id = format!("int-{}", integration.key);
         let actions = actions.into_iter().map(|action| Action::new(action, &integration)).collect::<Result<_, _>>()?;
-        Ok(Self { integration, records, actions })
+        Ok(Self { integration, records, actions, is_extra: extra })
     }
 
     /// The action with this key.

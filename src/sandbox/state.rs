@@ -59,7 +59,7 @@ impl Belongings {
     fn new(claims: &Claims, catalog: &Catalog) -> Self {
         let connected = |app: &&App| {
             let keys = claims.fields.connections.as_ref();
-            keys.is_none_or(|keys| keys.contains(&app.integration.key))
+            keys.map_or(!app.is_extra, |keys| keys.contains(&app.integration.key))
         };
         let mut belongings = Self { connections: Vec::new(), records: HashMap::new(), made: 0 };
         for app in catalog.apps() {

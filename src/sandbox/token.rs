@@ -34,7 +34,7 @@ pub struct Claims {
 /// The fields that the sandbox reads.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Fields {
-    /// The keys of the integrations that the user has connected; all of them where this is missing.
+    /// The keys of the integrations that the user has connected; all but the extra ones where this is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<Vec<String>>,
 }
