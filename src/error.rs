@@ -40,6 +40,15 @@ pub enum Error {
     /// The session is unknown, ended, or somebody else's: the three look alike on purpose.
     #[error("Session not found")]
     SessionNotFound,
+    /// `Last-Event-ID` names no event of the session, or one after which events have been lost.
+    #[error("Bad Request: the stream can't be resumed after this event: it is unknown, or too long ago")]
+    EventUnknown,
+    /// The session has as many calls running as it may.
+    #[error("Too many calls are running in this session: at most {limit} may; try again when one has ended")]
+    TooManyCalls {
+        /// The setting `sessions.max_in_flight`.
+        limit: usize,
+    },
     /// A request for a revision that is not spoken here.
     #[error("Bad Request: Unsupported protocol version: {requested} (supported versions: {})", .supported.join(", "))]
     RevisionUnsupported {
@@ -99,6 +108,8 @@ pub enum ErrorKind {
     Cancelled,
     SessionIdMissing,
     SessionNotFound,
+    EventUnknown,
+    TooManyCalls,
     RevisionUnsupported,
     HeaderMismatch,
     OriginRefused,
@@ -125,6 +136,8 @@ impl Error {
             Self::Cancelled => ErrorKind::Cancelled,
             Self::SessionIdMissing => ErrorKind::SessionIdMissing,
             Self::SessionNotFound => ErrorKind::SessionNotFound,
+            Self::EventUnknown => ErrorKind::EventUnknown,
+            Self::TooManyCalls { .. } => ErrorKind::TooManyCalls,
             Self::RevisionUnsupported { .. } => ErrorKind::RevisionUnsupported,
             Self::HeaderMismatch(_) => ErrorKind::HeaderMismatch,
             Self::OriginRefused(_) => ErrorKind::OriginRefused,

@@ -102,6 +102,8 @@ async fn stop_when_told(server: ServerHandle, shards: Shards) {
         return;
     }
     log::info!("told to stop: finishing what is running");
+    // Who comes back for a stream must find the next instance, not this one.
+    server.pause().await;
     shards.drain().await;
     server.stop(true).await;
 }

@@ -116,6 +116,7 @@ pub struct Auth {
 pub struct Sessions {
     #[serde(rename = "retention_s", with = "seconds")]
     pub retention: Duration,
+    pub max_in_flight: Count,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -126,6 +127,12 @@ pub struct Streams {
     pub after: Duration,
     #[serde(rename = "progress_ms", with = "millis")]
     pub progress: Duration,
+    pub log_events: Count,
+    pub log_bytes: Count,
+    #[serde(rename = "log_s", with = "seconds")]
+    pub log: Duration,
+    #[serde(rename = "retry_ms", with = "millis")]
+    pub retry: Duration,
     #[serde(rename = "keep_alive_s", with = "seconds")]
     pub keep_alive: Duration,
 }
@@ -204,6 +211,7 @@ impl Settings {
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
             ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
+            ("sessions.max_in_flight", some(self.sessions.max_in_flight), "a number from 1"),
             ("streams.progress_ms", time(self.streams.progress), "a number from 1"),
             ("streams.keep_alive_s", time(self.streams.keep_alive), "a number from 1"),
             ("sandbox.port", port(self.sandbox.port), "a number from 0 to 65535"),

@@ -12,6 +12,7 @@ use crate::{
         param_headers,
         revision::{Era, MODERN, Revision},
     },
+    session::event_log::EventId,
 };
 
 /// The id of a session (MCP 2025-11-25, basic/transports § Session Management).
@@ -22,6 +23,8 @@ pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-v
 pub const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// The name of what the body is about, as above.
 pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
+/// The last event that a client has seen of a stream (MCP 2025-11-25, basic/transports § Resumability and Redelivery).
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The caller's own name for a conversation.
 pub const CHAT_ID: HeaderName = HeaderName::from_static("x-chat-id");
 
@@ -81,6 +84,18 @@ pub fn session_id(request: &HttpRequest) -> Result<Option<SessionId>, Error> {
     };
     let id = value.to_str().ok().and_then(SessionId::parse);
     id.map(Some).ok_or(Error::SessionNotFound)
+}
+
+/// The event after which a stream is to go on, if the client names one.
+///
+/// # Errors
+/// [`Error::EventUnknown`].
+pub fn last_event_id(request: &HttpRequest) -> Result<Option<EventId>, Error> {
+    let Some(value) = request.headers().get(LAST_EVENT_ID) else {
+        return Ok(None);
+    };
+    let id = value.to_str().ok().and_then(EventId::parse);
+    id.map(Some).ok_or(Error::EventUnknown)
 }
 
 /// The chat id, if there is one.

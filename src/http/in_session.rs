@@ -1,10 +1,10 @@
 //! Messages that belong to a session, and their answers.
 
 use actix::{Handler, Message as ActorMessage};
-use actix_web::{HttpRequest, web::Data};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 
-use super::{Worker, access_log, caller::authenticate, headers, query::Query};
+use super::{Worker, access_log, caller::authenticate, headers, query::Query, reply, respond::Running};
 use crate::{
     error::Error,
     ids::{ChatId, SessionId},
@@ -17,11 +17,12 @@ use crate::{
     },
     session::{
         SessionActor, SessionRegistry,
-        messages::{CallTool, Cancel, Deliver, Describe, ListTools, Profile},
+        messages::{CallTool, Cancel, Deliver, Describe, ListTools, OpenReply, Profile, Record},
     },
 };
 
 /// A request that names its session.
+#[derive(Clone)]
 pub(super) struct InSession {
     pub(super) worker: Data<Worker>,
     pub(super) caller: Caller,
@@ -72,6 +73,25 @@ impl InSession {
             Ok(ClientRequest::Initialize(_)) => self.describe().await.and(Err(Error::AlreadyInitialized)),
             Err(error) => self.describe().await.and(Err(error)),
         }
+    }
+
+    /// Lets what comes of a request go on a stream of the session, where it can be resumed. A connection that is lost does not
+    /// end the request (MCP 2025-11-25, basic/transports § Sending Messages to the Server).
+    pub(super) async fn relay(self, mut running: Running) -> Result<HttpResponse, Error> {
+        let (stream, events) = self.deliver(OpenReply).await?;
+        let response = reply::resumable(events, &self.worker.settings.streams);
+        actix_web::rt::spawn(async move {
+            loop {
+                let message = running.next().await;
+                let has_ended = message.is_none();
+                // A session that is gone has nobody to tell.
+                let told = self.deliver(Record { stream, message }).await;
+                if has_ended || told.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(response)
     }
 
     /// Takes a notification.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::{
     HttpResponse,
+    body::MessageBody,
     http::{
         StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -11,17 +12,20 @@ use actix_web::{
 };
 use actix_web_lab::sse;
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::body::Pieces;
 use crate::{
+    config,
     error::{Error, ErrorKind},
     protocol::{
         json,
         jsonrpc::{self, RequestId},
         revision::Era,
     },
+    session::event_log::Logged,
     token::TokenProblem,
 };
 
@@ -38,12 +42,13 @@ fn status(kind: ErrorKind, era: Era) -> StatusCode {
     match kind {
         ErrorKind::MethodNotFound if era == Era::Modern => StatusCode::NOT_FOUND,
         ErrorKind::InvalidParams if era == Era::Modern => StatusCode::BAD_REQUEST,
-        ErrorKind::MethodNotFound | ErrorKind::InvalidParams => StatusCode::OK,
+        ErrorKind::MethodNotFound | ErrorKind::InvalidParams | ErrorKind::TooManyCalls => StatusCode::OK,
         ErrorKind::OriginRefused => StatusCode::FORBIDDEN,
         ErrorKind::Cancelled => StatusCode::ACCEPTED,
         ErrorKind::Parse
         | ErrorKind::InvalidRequest
         | ErrorKind::SessionIdMissing
+        | ErrorKind::EventUnknown
         | ErrorKind::RevisionUnsupported
         | ErrorKind::HeaderMismatch
         | ErrorKind::BadRequest => StatusCode::BAD_REQUEST,
@@ -112,11 +117,38 @@ pub fn message(pieces: &[Bytes]) -> sse::Event {
     sse::Event::Data(sse::Data::new(text).event("message"))
 }
 
+/// An event of a stream that can be resumed.
+fn logged(Logged { id, message }: &Logged) -> sse::Event {
+    let id = id.to_string();
+    match message.is_empty() {
+        // An event without data tells its id and nothing else.
+        true => sse::Event::Data(sse::Data::new("").id(id)),
+        false => match self::message(message) {
+            sse::Event::Data(data) => sse::Event::Data(data.id(id)),
+            comment @ sse::Event::Comment(_) => comment,
+        },
+    }
+}
+
 /// A stream of events, with comments that keep it open.
 pub fn events(events: impl Stream<Item = sse::Event> + 'static, keep_alive: Duration) -> HttpResponse {
+    stream(sse::Sse::from_infallible_stream(events).with_keep_alive(keep_alive))
+}
+
+/// A stream that can be resumed. It begins by saying how soon to come back for it.
+pub fn resumable(mut events: mpsc::Receiver<Logged>, settings: &config::Streams) -> HttpResponse {
+    let events = stream::poll_fn(move |cx| events.poll_recv(cx)).map(|event| logged(&event));
+    let stream = sse::Sse::from_infallible_stream(events);
+    self::stream(stream.with_keep_alive(settings.keep_alive).with_retry_duration(settings.retry))
+}
+
+fn stream<S>(body: sse::Sse<S>) -> HttpResponse
+where
+    sse::Sse<S>: MessageBody + 'static,
+{
     HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((CACHE_CONTROL, "no-cache, no-transform"))
         .insert_header(NO_BUFFERING)
-        .body(sse::Sse::from_infallible_stream(events).with_keep_alive(keep_alive))
+        .body(body)
 }

@@ -7,9 +7,8 @@ use std::{
 };
 
 use actix_web::HttpResponse;
-use actix_web_lab::sse;
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{StreamExt, stream};
 use tokio::time::{Interval, interval_at};
 
 use super::{headers::Accepts, post::Post, reply};
@@ -57,7 +56,15 @@ impl Manner {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Vec<Bytes>, Error>>>>;
 
-/// Responds to the request `id` with the result that `answer` comes to.
+/// What became of a request so far.
+pub(super) enum Response {
+    /// It has been answered.
+    Ready(HttpResponse),
+    /// It takes its time: what comes goes on a stream.
+    Running(Running),
+}
+
+/// Waits for the result that `answer` comes to, as long as the client's manner allows.
 ///
 /// # Errors
 /// Those of the answer, as long as no stream has begun; then they are its last event.
@@ -65,7 +72,7 @@ pub(super) async fn respond(
     id: RequestId,
     answer: impl Future<Output = Result<Vec<Bytes>, Error>> + 'static,
     manner: Manner,
-) -> Result<HttpResponse, Error> {
+) -> Result<Response, Error> {
     let begun = Instant::now();
     let mut answer: Answer = Box::pin(answer);
     if !manner.streams_at_once() {
@@ -75,20 +82,23 @@ pub(super) async fn respond(
             Some(answer.as_mut().await)
         };
         if let Some(result) = soon {
-            return Ok(reply::json(jsonrpc::result_response(&id, result?)));
+            return Ok(Response::Ready(reply::json(jsonrpc::result_response(&id, result?))));
         }
     }
-    let running = Running { id, answer, begun, ticks: manner.progress.map(Ticks::new), era: manner.era };
-    Ok(reply::events(running.events(), manner.keep_alive))
+    let ticks = manner.progress.map(Ticks::new);
+    let Manner { era, keep_alive, .. } = manner;
+    Ok(Response::Running(Running { id, answer: Some(answer), begun, ticks, era, keep_alive }))
 }
 
-/// A request whose answer is awaited on a stream.
-struct Running {
+/// A request whose answer is still awaited.
+pub(super) struct Running {
     id: RequestId,
-    answer: Answer,
+    /// Gone when the answer has come.
+    answer: Option<Answer>,
     begun: Instant,
     ticks: Option<Ticks>,
     era: Era,
+    keep_alive: Duration,
 }
 
 /// When to tell of progress, and under which token.
@@ -114,26 +124,27 @@ impl Ticks {
 }
 
 impl Running {
-    fn events(self) -> impl Stream<Item = sse::Event> {
-        stream::unfold(Some(self), async |running| {
-            let mut running = running?;
-            tokio::select! {
-                biased;
-                answer = &mut running.answer => Some((running.last(answer)?, None)),
-                token = Ticks::next(&mut running.ticks) => {
-                    let progress = jsonrpc::progress(&token, running.begun.elapsed());
-                    Some((reply::message(&[progress]), Some(running)))
-                }
-            }
-        })
+    /// The next message: word of progress, and at last the response; that is missing where the client has cancelled the
+    /// request.
+    pub(super) async fn next(&mut self) -> Option<Vec<Bytes>> {
+        let answer = self.answer.as_mut()?;
+        let result = tokio::select! {
+            biased;
+            result = answer => result,
+            token = Ticks::next(&mut self.ticks) => return Some(vec![jsonrpc::progress(&token, self.begun.elapsed())]),
+        };
+        self.answer = None;
+        match result {
+            Ok(result) => Some(jsonrpc::result_response(&self.id, result)),
+            Err(Error::Cancelled) => None,
+            Err(error) => Some(vec![jsonrpc::error_response(Some(&self.id), &error, self.era)]),
+        }
     }
 
-    /// The last event: the response, or none where the client has cancelled the request.
-    fn last(&self, answer: Result<Vec<Bytes>, Error>) -> Option<sse::Event> {
-        match answer {
-            Ok(result) => Some(reply::message(&jsonrpc::result_response(&self.id, result))),
-            Err(Error::Cancelled) => None,
-            Err(error) => Some(reply::message(&[jsonrpc::error_response(Some(&self.id), &error, self.era)])),
-        }
+    /// The messages as the response itself: who closes it, cancels the request.
+    pub(super) fn into_response(self) -> HttpResponse {
+        let keep_alive = self.keep_alive;
+        let messages = stream::unfold(self, async |mut running| Some((running.next().await?, running)));
+        reply::events(messages.map(|message| reply::message(&message)), keep_alive)
     }
 }

@@ -13,6 +13,7 @@ use actix_web::{
 };
 use actix_web_lab::sse;
 use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::mpsc;
 
 use super::{
     Worker, access_log,
@@ -21,7 +22,7 @@ use super::{
     in_session::{InSession, response_to},
     post::{note_method, read_body},
     query::Query,
-    reply, streamable,
+    reply,
 };
 use crate::{
     error::Error,
@@ -34,7 +35,7 @@ use crate::{
         request::ClientRequest,
         revision::{Era, Revision},
     },
-    session::messages::{CloseSession, Introduce, OpenSession, OpenStream, Profile, Push},
+    session::messages::{CloseSession, Event, Introduce, OpenOutbox, OpenSession, Profile, Push},
 };
 
 /// Answers that may wait for a reader; one that is slower loses its stream.
@@ -64,15 +65,26 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     let session = worker.shards.open(worker.local.number, open).await?;
     access_log::note(http, |line| line.session = Some(session));
 
-    let events = worker.shards.deliver(session, user.clone(), None, OpenStream { room: ROOM }).await?;
+    let events = worker.shards.deliver(session, user.clone(), None, OpenOutbox { room: ROOM }).await?;
     let endpoint = sse::Data::new(endpoint(worker, session, &query)).event("endpoint");
-    let messages = stream::iter([sse::Event::Data(endpoint)]).chain(streamable::messages(events));
+    let messages = stream::iter([sse::Event::Data(endpoint)]).chain(messages(events));
     let messages = ClosesSession {
         messages: Box::pin(messages),
         closer: worker.shards.closer(session)?,
         close: CloseSession { session, user },
     };
     Ok(reply::events(messages, worker.settings.streams.keep_alive))
+}
+
+/// What comes by the outbox, as events.
+fn messages(events: mpsc::Receiver<Event>) -> impl Stream<Item = sse::Event> {
+    stream::unfold(events, async |mut events| {
+        let message = match events.recv().await? {
+            Event::ToolsChanged => reply::message(&[jsonrpc::notification("notifications/tools/list_changed").into()]),
+            Event::Message(pieces) => reply::message(&pieces),
+        };
+        Some((message, events))
+    })
 }
 
 /// Where the client is to POST. The token stands there only if it came by query: such a client can send no header.

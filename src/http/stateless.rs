@@ -16,7 +16,7 @@ use super::{
     access_log, headers,
     post::Post,
     reply,
-    respond::{Manner, respond},
+    respond::{Manner, Response, respond},
 };
 use crate::{
     error::Error,
@@ -61,7 +61,10 @@ pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse,
                 _ => None,
             };
             let manner = Manner::of(&post, Era::Modern, progress_token);
-            respond(message.id, async move { result(&post, request).await }, manner).await
+            match respond(message.id, async move { result(&post, request).await }, manner).await? {
+                Response::Ready(response) => Ok(response),
+                Response::Running(running) => Ok(running.into_response()),
+            }
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header::HeaderValue, web::Data};
 use bytes::Bytes;
-use futures_util::{Stream, future::join_all, stream};
-use tokio::sync::mpsc;
+use futures_util::{future::join_all, stream};
 
 use super::{
     Worker, access_log,
@@ -11,7 +10,7 @@ use super::{
     in_session::InSession,
     post::Post,
     reply,
-    respond::{Manner, respond},
+    respond::{Manner, Response, respond},
 };
 use crate::{
     error::Error,
@@ -23,7 +22,7 @@ use crate::{
         request::ClientRequest,
         revision::{Era, Revision},
     },
-    session::messages::{Event, OpenSession, OpenStream, Profile},
+    session::messages::{OpenSession, OpenStream, Profile},
 };
 
 /// Answers a POST of the legacy era.
@@ -72,8 +71,12 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
         in_session.describe().await?;
     }
     let id = message.id.clone();
+    let relay = in_session.clone();
     let answer = async move { in_session.answer(request, id).await.map(Answer::into_pieces) };
-    respond(message.id, answer, manner).await
+    match respond(message.id, answer, manner).await? {
+        Response::Ready(response) => Ok(response),
+        Response::Running(running) => relay.relay(running).await,
+    }
 }
 
 fn progress_token(request: &Result<ClientRequest, Error>) -> Option<RequestId> {
@@ -136,31 +139,20 @@ async fn answer_batch(
     Ok(reply::json(pieces))
 }
 
-/// `GET /mcp`: the session's stream of notifications.
+/// `GET /mcp`: the session's stream of notifications, or any of its streams after the event that `Last-Event-ID` names.
 pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
     let stream = async {
         let in_session = InSession::of(&request, &worker).await?;
         if !Accepts::of(&request).events {
             return Err(Error::NotAcceptable("text/event-stream"));
         }
-        // One place is enough: a change that waits there stands for all that follow.
-        in_session.deliver(OpenStream { room: 1 }).await
+        let after = headers::last_event_id(&request)?;
+        in_session.deliver(OpenStream { after }).await
     };
     match stream.await {
-        Ok(events) => reply::events(messages(events), worker.settings.streams.keep_alive),
+        Ok(events) => reply::resumable(events, &worker.settings.streams),
         Err(error) => reply::error(None, &error, Era::Legacy),
     }
-}
-
-/// What comes on a session's stream, as events.
-pub(super) fn messages(events: mpsc::Receiver<Event>) -> impl Stream<Item = actix_web_lab::sse::Event> {
-    stream::unfold(events, async |mut events| {
-        let message = match events.recv().await? {
-            Event::ToolsChanged => reply::message(&[jsonrpc::notification("notifications/tools/list_changed").into()]),
-            Event::Message(pieces) => reply::message(&pieces),
-        };
-        Some((message, events))
-    })
 }
 
 /// `DELETE /mcp`: ends the session.

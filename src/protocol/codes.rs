@@ -14,7 +14,7 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         ErrorKind::InvalidRequest => -32600,
         ErrorKind::MethodNotFound => -32601,
         ErrorKind::InvalidParams => -32602,
-        ErrorKind::UpstreamUnavailable | ErrorKind::Internal => -32603,
+        ErrorKind::TooManyCalls | ErrorKind::UpstreamUnavailable | ErrorKind::Internal => -32603,
         ErrorKind::HeaderMismatch => -32020,
         ErrorKind::RevisionUnsupported => match era {
             Era::Legacy => -32000,
@@ -23,6 +23,7 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         ErrorKind::Cancelled
         | ErrorKind::SessionIdMissing
         | ErrorKind::SessionNotFound
+        | ErrorKind::EventUnknown
         | ErrorKind::OriginRefused
         | ErrorKind::BadRequest
         | ErrorKind::NotAcceptable

@@ -12,9 +12,10 @@ use super::{
     Shards,
     calls::{Calls, Ticket},
     enable,
+    event_log::{Limits, Logged, StreamId},
     messages::{
         CallTool, Cancel, Describe, Enable, EnableTools, Enabled, End, Event, FindTool, Introduce, ListTools,
-        OpenStream, Profile, Push, Scope, Subscribe,
+        OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe, WindDown,
     },
     streams::Streams,
     toolbox::Toolbox,
@@ -26,7 +27,7 @@ use crate::{
     protocol::{
         answer::ToolList,
         request,
-        revision::Era,
+        revision::{Era, Revision},
         tools::{CallToolResult, ENABLE_TOOLS, ToolMode},
     },
 };
@@ -36,9 +37,21 @@ pub struct SessionActor {
     profile: Profile,
     toolbox: Toolbox,
     calls: Calls,
+    max_in_flight: usize,
     streams: Streams,
+    /// The server stops.
+    is_ending: bool,
     shards: Shards,
     client: Rc<MembraneClient>,
+}
+
+/// What a session may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// Calls running at once.
+    pub max_in_flight: usize,
+    /// Events kept for streams that are lost.
+    pub log: Limits,
 }
 
 /// To self: a call has ended.
@@ -51,14 +64,27 @@ type Called = ResponseFuture<Result<CallToolResult, Error>>;
 impl SessionActor {
     /// A session that runs its tools through `client`.
     #[must_use]
-    pub fn new(profile: Profile, shards: Shards, client: Rc<MembraneClient>) -> Self {
+    pub fn new(profile: Profile, shards: Shards, client: Rc<MembraneClient>, limits: &SessionLimits) -> Self {
         Self {
             profile,
+            max_in_flight: limits.max_in_flight,
+            is_ending: false,
             toolbox: Toolbox::default(),
             calls: Calls::default(),
-            streams: Streams::default(),
+            streams: Streams::new(limits.log),
             shards,
             client,
+        }
+    }
+
+    fn primes_streams(&self) -> bool {
+        self.profile.revision.is_some_and(Revision::primes_streams)
+    }
+
+    /// When the server stops, the outbox ends with the last answer.
+    fn close_idle_outbox(&mut self) {
+        if self.is_ending && self.calls.count() == 0 {
+            self.streams.close_outbox();
         }
     }
 
@@ -171,6 +197,10 @@ impl Handler<CallTool> for SessionActor {
     type Result = Called;
 
     fn handle(&mut self, CallTool { caller, id, call }: CallTool, ctx: &mut Context<Self>) -> Self::Result {
+        if self.calls.count() >= self.max_in_flight {
+            let limit = self.max_in_flight;
+            return Box::pin(async move { Err(Error::TooManyCalls { limit }) });
+        }
         let (ticket, stop) = self.calls.begin(id);
         let addr = ctx.address();
         let Scope { mode, apps } = self.profile.scope.clone();
@@ -209,10 +239,51 @@ impl Handler<Cancel> for SessionActor {
 }
 
 impl Handler<OpenStream> for SessionActor {
+    type Result = Result<mpsc::Receiver<Logged>, Error>;
+
+    fn handle(&mut self, OpenStream { after }: OpenStream, _: &mut Context<Self>) -> Self::Result {
+        match after {
+            Some(after) => self.streams.resume(after),
+            None => Ok(self.streams.open(self.primes_streams())),
+        }
+    }
+}
+
+impl Handler<OpenReply> for SessionActor {
+    type Result = Result<(StreamId, mpsc::Receiver<Logged>), Error>;
+
+    fn handle(&mut self, _: OpenReply, _: &mut Context<Self>) -> Self::Result {
+        Ok(self.streams.open_reply(self.primes_streams()))
+    }
+}
+
+impl Handler<Record> for SessionActor {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, Record { stream, message }: Record, _: &mut Context<Self>) -> Self::Result {
+        match message {
+            Some(message) => self.streams.record(stream, message),
+            None => self.streams.end_reply(stream),
+        }
+        Ok(())
+    }
+}
+
+impl Handler<OpenOutbox> for SessionActor {
     type Result = Result<mpsc::Receiver<Event>, Error>;
 
-    fn handle(&mut self, OpenStream { room }: OpenStream, _: &mut Context<Self>) -> Self::Result {
-        Ok(self.streams.open(room))
+    fn handle(&mut self, OpenOutbox { room }: OpenOutbox, _: &mut Context<Self>) -> Self::Result {
+        Ok(self.streams.open_outbox(room))
+    }
+}
+
+impl Handler<WindDown> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: WindDown, _: &mut Context<Self>) {
+        self.is_ending = true;
+        self.streams.close_listening();
+        self.close_idle_outbox();
     }
 }
 
@@ -228,7 +299,8 @@ impl Handler<Push> for SessionActor {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, Push(message): Push, _: &mut Context<Self>) -> Self::Result {
-        self.streams.send(Event::Message(message));
+        self.streams.push(message);
+        self.close_idle_outbox();
         Ok(())
     }
 }

@@ -30,6 +30,12 @@ impl Stop {
 }
 
 impl Calls {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Notes a call that begins.
     pub fn begin(&mut self, id: RequestId) -> (Ticket, Stop) {
         let (stop, stopped) = oneshot::channel();

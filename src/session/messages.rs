@@ -19,7 +19,10 @@ use crate::{
         revision::{Era, Revision},
         tools::{CallToolResult, ToolMode},
     },
-    session::toolbox::Toolbox,
+    session::{
+        event_log::{EventId, Logged, StreamId},
+        toolbox::Toolbox,
+    },
 };
 
 /// To a registry: opens a session on its shard.
@@ -222,9 +225,32 @@ pub struct Cancel {
 
 /// To a session: opens its stream of notifications. One that was open ends.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<mpsc::Receiver<Event>, Error>")]
+#[rtype(result = "Result<mpsc::Receiver<Logged>, Error>")]
 pub struct OpenStream {
-    /// How many events may wait for a slow reader.
+    /// Goes on after this event, on its stream, whichever that is.
+    pub after: Option<EventId>,
+}
+
+/// To a session: opens a stream for the answer to a POST.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(StreamId, mpsc::Receiver<Logged>), Error>")]
+pub struct OpenReply;
+
+/// To a session: sends a message on the stream of a POST.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct Record {
+    /// The stream.
+    pub stream: StreamId,
+    /// The message; with none, the stream ends.
+    pub message: Option<Vec<Bytes>>,
+}
+
+/// To a session: opens the stream of HTTP+SSE, which takes everything that is sent.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<mpsc::Receiver<Event>, Error>")]
+pub struct OpenOutbox {
+    /// How many messages may wait for a slow reader.
     pub room: usize,
 }
 
@@ -233,7 +259,7 @@ pub struct OpenStream {
 #[rtype(result = "Result<mpsc::Receiver<Event>, Error>")]
 pub struct Subscribe;
 
-/// To a session: sends a message on its stream.
+/// To a session: sends a message on its HTTP+SSE stream.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Push(pub Vec<Bytes>);
@@ -256,6 +282,11 @@ pub struct Enabled;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Enable(pub Toolbox);
+
+/// To a session: the server stops, so streams are to end as soon as nothing is awaited on them.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct WindDown;
 
 /// To a session: it is over.
 #[derive(Debug, Clone, Copy, Message)]

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod calls;
 pub mod chats;
 pub mod enable;
+pub mod event_log;
 pub mod messages;
 pub mod registry;
 pub mod shards;

@@ -10,14 +10,18 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult,
 
 use super::{
     SessionActor, Shards,
+    actor::SessionLimits,
     chats::ChatMap,
+    event_log::Limits,
     messages::{
-        BindChat, CloseSession, Deliver, Drain, Enable, Enabled, End, EnterChat, ListChats, Listen, OpenSession,
-        Profile, ReleaseChats, TakeChat,
+        BindChat, CloseSession, Deliver, Drain, Enable, Enabled, End, EnterChat, Event, ListChats, Listen, OpenSession,
+        Profile, ReleaseChats, TakeChat, WindDown,
     },
-    streams::Streams,
 };
+use tokio::sync::mpsc;
+
 use crate::{
+    config::Settings,
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::MembraneClient,
@@ -32,8 +36,9 @@ pub struct SessionRegistry {
     sessions: HashMap<SessionId, Entry>,
     chats: ChatMap,
     /// Clients without a session that want to be told of changes.
-    listeners: Streams,
+    listeners: Vec<mpsc::Sender<Event>>,
     retention: Duration,
+    limits: SessionLimits,
     shard: usize,
     shards: Shards,
     client: Rc<MembraneClient>,
@@ -50,12 +55,17 @@ struct Entry {
 impl SessionRegistry {
     /// The registry of shard number `shard`.
     #[must_use]
-    pub fn new(shard: usize, shards: Shards, client: Rc<MembraneClient>, retention: Duration) -> Self {
+    pub fn new(shard: usize, shards: Shards, client: Rc<MembraneClient>, settings: &Settings) -> Self {
+        let streams = &settings.streams;
+        let log = Limits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting: streams.log };
+        let limits = SessionLimits { max_in_flight: settings.sessions.max_in_flight.get(), log };
+        let retention = settings.sessions.retention;
         Self {
             sessions: HashMap::new(),
             chats: ChatMap::default(),
-            listeners: Streams::default(),
+            listeners: Vec::new(),
             retention,
+            limits,
             shard,
             shards,
             client,
@@ -78,7 +88,7 @@ impl SessionRegistry {
         let id = self.shards.draw_id(self.shard);
         let revision = profile.revision.map(Revision::as_str);
         log::info!(session:% = id, user:%, revision; "session opened");
-        let session = SessionActor::new(profile, self.shards.clone(), Rc::clone(&self.client)).start();
+        let session = SessionActor::new(profile, self.shards.clone(), Rc::clone(&self.client), &self.limits).start();
         let entry = Entry {
             session: session.clone(),
             owner: user,
@@ -147,7 +157,10 @@ impl Handler<Listen> for SessionRegistry {
     type Result = MessageResult<Listen>;
 
     fn handle(&mut self, _: Listen, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.listeners.subscribe())
+        let (listener, events) = mpsc::channel(1);
+        self.listeners.retain(|listener| !listener.is_closed());
+        self.listeners.push(listener);
+        MessageResult(events)
     }
 }
 
@@ -240,9 +253,9 @@ impl Handler<Drain> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
-        self.listeners = Streams::default();
-        for (_, entry) in self.sessions.drain() {
-            entry.session.do_send(End);
+        self.listeners.clear();
+        for entry in self.sessions.values() {
+            entry.session.do_send(WindDown);
         }
     }
 }

@@ -71,8 +71,7 @@ impl Shards {
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
         let client = Rc::new(MembraneClient::new(&settings.membrane));
         let membrane = MembraneActor::new(Rc::clone(&client), settings).start();
-        let registry =
-            SessionRegistry::new(number, self.clone(), Rc::clone(&client), settings.sessions.retention).start();
+        let registry = SessionRegistry::new(number, self.clone(), Rc::clone(&client), settings).start();
         if let Some(slot) = self.0.shards.get(number) {
             // The number is this thread's alone, so the slot is empty.
             let _ = slot.set(Shard { registry, membrane });

@@ -1,0 +1,144 @@
+//! What was sent on a session's streams, kept for clients that lose their connection
+//! (MCP 2025-11-25, basic/transports § Resumability and Redelivery).
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+/// The name of an event: its stream, and its place there. Unique in the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventId {
+    /// The stream.
+    pub stream: StreamId,
+    /// The place, from 1.
+    pub place: u64,
+}
+
+/// The number of a stream in its session.
+pub type StreamId = u64;
+
+impl EventId {
+    /// Reads an id as this server writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (stream, place) = text.strip_prefix('s')?.split_once('_')?;
+        let id = Self { stream: stream.parse().ok()?, place: place.parse().ok()? };
+        // One spelling each: no signs, no leading zeros.
+        (id.to_string() == text).then_some(id)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}_{}", self.stream, self.place)
+    }
+}
+
+/// An event on a stream that can be resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// Its name.
+    pub id: EventId,
+    /// The message in pieces; none in an event that only tells its id.
+    pub message: Vec<Bytes>,
+}
+
+/// What a log holds at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Events.
+    pub events: usize,
+    /// Bytes of messages.
+    pub bytes: usize,
+    /// How long after its end a stream is kept.
+    pub lasting: Duration,
+}
+
+/// The latest events of all streams of a session, oldest first.
+#[derive(Debug)]
+pub struct EventLog {
+    events: VecDeque<Logged>,
+    bytes: usize,
+    limits: Limits,
+}
+
+impl EventLog {
+    /// An empty log.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { events: VecDeque::new(), bytes: 0, limits }
+    }
+
+    /// Appends an event, and gives the ids of those that had to go for it; it may be among them.
+    pub fn append(&mut self, event: Logged) -> Vec<EventId> {
+        self.bytes += event.size();
+        self.events.push_back(event);
+        let mut gone = Vec::new();
+        while self.events.len() > self.limits.events || self.bytes > self.limits.bytes {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.bytes -= oldest.size();
+            gone.push(oldest.id);
+        }
+        gone
+    }
+
+    /// The events of a stream after a place.
+    pub fn after(&self, id: EventId) -> impl Iterator<Item = &Logged> {
+        self.events.iter().filter(move |event| event.id.stream == id.stream && event.id.place > id.place)
+    }
+
+    /// Forgets a stream.
+    pub fn forget(&mut self, stream: StreamId) {
+        self.events.retain(|event| event.id.stream != stream);
+        self.bytes = self.events.iter().map(Logged::size).sum();
+    }
+
+    /// Whether a stream that ended at `end` is past its time.
+    #[must_use]
+    pub fn is_past(&self, end: Instant) -> bool {
+        end.elapsed() >= self.limits.lasting
+    }
+}
+
+impl Logged {
+    fn size(&self) -> usize {
+        self.message.iter().map(Bytes::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = EventId { stream: 3, place: 14 };
+        assert_eq!(EventId::parse(&id.to_string()), Some(id));
+        for text in ["", "s", "s1", "1_2", "s1_", "s_2", "s1_2_3", "s01_2", "s1_+2", "s-1_2", "s99999999999999999999_1"]
+        {
+            assert_eq!(EventId::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_is_no_room() {
+        let event = |stream, place, size| Logged {
+            id: EventId { stream, place },
+            message: vec![Bytes::from(vec![b'x'; size])],
+        };
+        let mut log = EventLog::new(Limits { events: 3, bytes: 100, lasting: Duration::ZERO });
+        for place in 1..=3 {
+            assert_eq!(log.append(event(0, place, 10)), []);
+        }
+        assert_eq!(log.append(event(1, 1, 10)), [EventId { stream: 0, place: 1 }], "by number");
+        assert_eq!(log.append(event(1, 2, 85)).len(), 2, "by size");
+        let kept: Vec<_> = log.after(EventId { stream: 1, place: 0 }).map(|event| event.id.place).collect();
+        assert_eq!(kept, [1, 2]);
+        assert_eq!(log.append(event(2, 1, 101)).len(), 3, "what is too large alone is not kept");
+        assert_eq!((log.events.len(), log.bytes), (0, 0));
+    }
+}
