@@ -150,6 +150,7 @@ async fn answer_request(http: &HttpRequest, post: Post, message: Request) -> Res
         Ok(ClientRequest::Initialize(params)) if post.session.is_none() => {
             return open_session(http, post, &message.id, &params).await;
         }
+        Ok(ClientRequest::Initialize(_)) => Err(Error::AlreadyInitialized),
         Err(error) if post.session.is_none() && message.method == "initialize" => return Err(error),
         other => other,
     };
