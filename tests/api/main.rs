@@ -1,4 +1,7 @@
 //! The server as its users meet it: the real binary, on a free port, over real HTTP.
 
+mod batches;
+mod event_streams;
 mod official_client;
+mod status_codes;
 mod support;

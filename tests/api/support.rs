@@ -1,6 +1,7 @@
 //! Starts the binary and speaks to it.
 
 use std::{
+    fmt::Display,
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -113,6 +114,13 @@ impl Server {
 
     pub fn start() -> Self {
         Self::builder().start()
+    }
+
+    /// A server without the sandbox, for an upstream of the test's own.
+    pub fn before(upstream: &str) -> ServerBuilder {
+        let mut command = binary();
+        command.env("PORT", "0").env("MCP__MEMBRANE__BASE_URL", upstream).env("MCP__LOG__FILTER", "debug");
+        ServerBuilder { command }
     }
 
     /// All that it has written so far.
@@ -245,6 +253,12 @@ impl Client<'_> {
         self
     }
 
+    /// Enters a session.
+    pub fn in_session(mut self, session: &str) -> Self {
+        self.session = Some(session.to_owned());
+        self
+    }
+
     /// Adds a header to every request.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -291,6 +305,15 @@ impl Client<'_> {
     /// Sends a request with the id 1.
     pub async fn ask(&self, method: &str, params: Value) -> Reply {
         self.post(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})).await
+    }
+
+    /// A GET that is to be refused: a stream would not be waited for.
+    pub async fn get(&self) -> Reply {
+        let mut request = self.request(Method::GET);
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept")) {
+            request = request.header("accept", "text/event-stream");
+        }
+        tokio::time::timeout(PATIENCE, reply_to(request)).await.expect("a refusal, not a stream")
     }
 
     pub async fn delete(&self) -> Reply {
@@ -351,6 +374,30 @@ impl Client<'_> {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         Events { response, buffer: String::new() }
+    }
+}
+
+/// Sends a request and reads the response to its end.
+pub async fn reply_to(request: RequestBuilder) -> Reply {
+    Reply::read(request.send().await.unwrap()).await
+}
+
+/// Asserts a JSON-RPC error, which is plain JSON with its own status, and says nothing of an id where it has none.
+pub fn assert_error(reply: &Reply, status: u16, code: i64, case: impl Display) {
+    let seen = (reply.status.as_u16(), reply.header("content-type"), reply.code());
+    assert_eq!(seen, (status, Some("application/json"), code), "{case}: {reply:?}");
+    let body = reply.json();
+    assert_eq!(body["jsonrpc"], "2.0", "{case}: {reply:?}");
+    assert_ne!(body.get("id"), Some(&Value::Null), "{case}: {reply:?}");
+    assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{case}: {reply:?}");
+}
+
+/// Asks until the answer is yes.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}: it never came to that");
+        tokio::task::yield_now().await;
     }
 }
 
