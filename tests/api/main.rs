@@ -1,5 +1,6 @@
 //! The server as its users meet it: the real binary, on a free port, over real HTTP.
 
+mod authentication;
 mod batches;
 mod event_streams;
 mod official_client;
