@@ -11,7 +11,7 @@ use super::{
     Shards,
     calls::{Calls, Ticket},
     enable,
-    messages::{CallTool, Cancel, Describe, Enable, Enabled, End, Event, ListTools, OpenStream, Profile},
+    messages::{CallTool, Cancel, Describe, Drain, Enable, Enabled, End, Event, ListTools, OpenStream, Profile},
     toolbox::Toolbox,
 };
 use crate::{
@@ -33,6 +33,8 @@ pub struct SessionActor {
     stream: Option<mpsc::Sender<Event>>,
     /// The list changed while nobody could be told.
     owes_change: bool,
+    /// The server stops: a stream that is opened ends at once.
+    draining: bool,
     shards: Shards,
     client: Rc<MembraneClient>,
 }
@@ -52,6 +54,7 @@ impl SessionActor {
             calls: Calls::default(),
             stream: None,
             owes_change: false,
+            draining: false,
             shards,
             client,
         }
@@ -202,7 +205,7 @@ impl Handler<OpenStream> for SessionActor {
     fn handle(&mut self, _: OpenStream, _: &mut Context<Self>) -> Self::Result {
         // One place is enough: a change that waits there stands for all that follow.
         let (sender, events) = mpsc::channel(1);
-        self.stream = Some(sender);
+        self.stream = (!self.draining).then_some(sender);
         if self.owes_change {
             self.tell_change();
         }
@@ -227,6 +230,15 @@ impl Handler<Enable> for SessionActor {
             self.tell_change();
         }
         self.toolbox = toolbox;
+    }
+}
+
+impl Handler<Drain> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
+        self.draining = true;
+        self.stream = None;
     }
 }
 

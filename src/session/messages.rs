@@ -118,7 +118,7 @@ pub struct ListChats {
     pub user: UserKey,
 }
 
-/// To a registry: the server stops; all streams are to end.
+/// To a registry, and from it to its sessions: the server stops. Streams end, what is running goes on to its end.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Drain;

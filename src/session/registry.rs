@@ -30,6 +30,8 @@ pub struct SessionRegistry {
     sessions: HashMap<SessionId, Entry>,
     chats: ChatMap,
     retention: Duration,
+    /// The server stops: no stream may begin that would keep it from that.
+    draining: bool,
     shard: usize,
     shards: Shards,
     client: Rc<MembraneClient>,
@@ -47,7 +49,8 @@ impl SessionRegistry {
     /// The registry of shard number `shard`.
     #[must_use]
     pub fn new(shard: usize, shards: Shards, client: Rc<MembraneClient>, retention: Duration) -> Self {
-        Self { sessions: HashMap::new(), chats: ChatMap::default(), retention, shard, shards, client }
+        let (sessions, chats) = (HashMap::new(), ChatMap::default());
+        Self { sessions, chats, retention, draining: false, shard, shards, client }
     }
 
     /// The entry of a session, if it is `user`'s. Somebody else's looks like none
@@ -86,6 +89,9 @@ impl Handler<OpenSession> for SessionRegistry {
         let is_dynamic = profile.mode == ToolMode::Dynamic;
         log::info!(session:% = id, user:%, revision:% = profile.revision; "session opened");
         let session = SessionActor::new(profile, self.shards.clone(), Rc::clone(&self.client)).start();
+        if self.draining {
+            session.do_send(Drain);
+        }
         let entry = Entry {
             session: session.clone(),
             owner: user.clone(),
@@ -193,8 +199,9 @@ impl Handler<Drain> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
-        for (_, entry) in self.sessions.drain() {
-            entry.session.do_send(End);
+        self.draining = true;
+        for entry in self.sessions.values() {
+            entry.session.do_send(Drain);
         }
     }
 }
