@@ -4,5 +4,6 @@ mod authentication;
 mod batches;
 mod event_streams;
 mod official_client;
+mod sessions;
 mod status_codes;
 mod support;

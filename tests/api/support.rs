@@ -162,10 +162,15 @@ impl Server {
         self.stats().await["requests"][what].as_u64().unwrap_or(0)
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub fn stop(mut self) -> ExitStatus {
+    /// Asks it to stop.
+    pub fn terminate(&self) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        self.terminate();
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.process.try_wait().unwrap() {
