@@ -14,9 +14,9 @@ impl ChatMap {
         self.0.entry(user).or_default().insert(chat, session)
     }
 
-    /// Gives the chat this session unless it has one.
-    pub fn bind(&mut self, user: UserKey, chat: ChatId, session: SessionId) {
-        self.0.entry(user).or_default().entry(chat).or_insert(session);
+    /// Gives the chat this session unless it has one, and tells whether it has this one now.
+    pub fn bind(&mut self, user: UserKey, chat: ChatId, session: SessionId) -> bool {
+        *self.0.entry(user).or_default().entry(chat).or_insert(session) == session
     }
 
     /// Forgets the chats of a session that has ended.
@@ -48,8 +48,8 @@ mod tests {
         let mut chats = ChatMap::default();
 
         assert_eq!(chats.take(ann.clone(), chat("1"), first), None);
-        chats.bind(ann.clone(), chat("1"), second);
-        chats.bind(ann.clone(), chat("2"), second);
+        assert!(!chats.bind(ann.clone(), chat("1"), second));
+        assert!(chats.bind(ann.clone(), chat("2"), second));
         assert_eq!(chats.of(&ann), BTreeMap::from([(chat("1"), first), (chat("2"), second)]));
         assert_eq!(chats.of(&bob), BTreeMap::new());
 

@@ -88,9 +88,9 @@ pub struct TakeChat {
     pub session: SessionId,
 }
 
-/// To the registry of a user's shard: gives a chat that has no session this one.
+/// To the registry of a user's shard: gives a chat that has no session this one. Tells whether the session has it now.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub struct BindChat {
     /// Whose chat.
     pub user: UserKey,
@@ -98,6 +98,16 @@ pub struct BindChat {
     pub chat: ChatId,
     /// To which session.
     pub session: SessionId,
+}
+
+/// To the registry of a session's shard: the session does not have this chat, or has it no longer.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ForgetChat {
+    /// Which session.
+    pub session: SessionId,
+    /// Which chat.
+    pub chat: ChatId,
 }
 
 /// To the registry of a user's shard: a session has ended, and its chats have none.

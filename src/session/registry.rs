@@ -12,7 +12,8 @@ use super::{
     SessionActor, Shards,
     chats::ChatMap,
     messages::{
-        BindChat, CloseSession, Deliver, Drain, Enable, Enabled, End, ListChats, OpenSession, ReleaseChats, TakeChat,
+        BindChat, CloseSession, Deliver, Drain, Enable, Enabled, End, ForgetChat, ListChats, OpenSession, ReleaseChats,
+        TakeChat,
     },
 };
 use crate::{
@@ -40,7 +41,7 @@ pub struct SessionRegistry {
 struct Entry {
     session: Addr<SessionActor>,
     owner: UserKey,
-    /// The chats that the session has been tied to, or has tried to be.
+    /// The chats that the session has, so that requests that name them again need not ask.
     chats: Vec<ChatId>,
     used: Instant,
 }
@@ -103,9 +104,10 @@ impl Handler<OpenSession> for SessionRegistry {
         let shards = self.shards.clone();
         Box::pin(async move {
             let Some(chat) = chat else { return Ok(id) };
-            let take = TakeChat { user: user.clone(), chat, session: id };
-            let before = shards.take_chat(take).await?;
-            if let (Some(before), true) = (before, is_dynamic) {
+            let take = TakeChat { user: user.clone(), chat: chat.clone(), session: id };
+            let Some(before) = shards.take_chat(take).await? else { return Ok(id) };
+            shards.forget_chat(ForgetChat { session: before, chat });
+            if is_dynamic {
                 // A session that ended meanwhile has nothing to leave.
                 if let Ok(Some(toolbox)) = shards.deliver(before, user, None, Enabled).await {
                     session.send(Enable(toolbox)).await.map_err(|_gone| Error::SessionNotFound)?;
@@ -140,7 +142,10 @@ where
         let shards = self.shards.clone();
         Box::pin(async move {
             if let Some(tie) = tie {
-                shards.bind_chat(tie).await?;
+                let forget = ForgetChat { session, chat: tie.chat.clone() };
+                if !shards.bind_chat(tie).await? {
+                    shards.forget_chat(forget);
+                }
             }
             answer.await.unwrap_or(Err(Error::SessionNotFound))
         })
@@ -172,10 +177,20 @@ impl Handler<TakeChat> for SessionRegistry {
 }
 
 impl Handler<BindChat> for SessionRegistry {
+    type Result = bool;
+
+    fn handle(&mut self, BindChat { user, chat, session }: BindChat, _: &mut Context<Self>) -> Self::Result {
+        self.chats.bind(user, chat, session)
+    }
+}
+
+impl Handler<ForgetChat> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, BindChat { user, chat, session }: BindChat, _: &mut Context<Self>) {
-        self.chats.bind(user, chat, session);
+    fn handle(&mut self, ForgetChat { session, chat }: ForgetChat, _: &mut Context<Self>) {
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.chats.retain(|other| *other != chat);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 
 use super::{
     SessionActor, SessionRegistry,
-    messages::{BindChat, CloseSession, Deliver, Drain, ListChats, OpenSession, ReleaseChats, TakeChat},
+    messages::{BindChat, CloseSession, Deliver, Drain, ForgetChat, ListChats, OpenSession, ReleaseChats, TakeChat},
     registry::Chats,
 };
 use crate::{
@@ -154,9 +154,16 @@ impl Shards {
         ask(&self.of_user(&take.user)?.registry, take).await
     }
 
-    /// Gives a chat that has no session this one.
-    pub(super) async fn bind_chat(&self, bind: BindChat) -> Result<(), Error> {
+    /// Gives a chat that has no session this one; tells whether the session has it now.
+    pub(super) async fn bind_chat(&self, bind: BindChat) -> Result<bool, Error> {
         ask(&self.of_user(&bind.user)?.registry, bind).await
+    }
+
+    /// The session does not have the chat: a later request that names it asks again.
+    pub(super) fn forget_chat(&self, forget: ForgetChat) {
+        if let Ok(shard) = self.shard(self.number(forget.session.spread())) {
+            shard.registry.do_send(forget);
+        }
     }
 
     /// Forgets the chats of a session that has ended.
