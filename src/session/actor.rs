@@ -226,6 +226,8 @@ impl Handler<Enable> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, Enable(toolbox): Enable, _: &mut Context<Self>) {
+        // A session that was not so confined may have left it.
+        let toolbox = toolbox.within(&self.profile.apps);
         if !toolbox.lists_the_same(&self.toolbox) {
             self.tell_change();
         }

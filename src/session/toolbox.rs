@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     ids::ToolName,
-    membrane::{Catalog, Tool},
+    membrane::{Apps, Catalog, Tool},
     protocol::{answer::ToolList, tools::enable_tools_definition},
 };
 
@@ -22,6 +22,13 @@ impl Toolbox {
     /// Enables a tool that is not in the catalog.
     pub fn add_beyond(&mut self, tool: Arc<Tool>) {
         self.0.insert(tool.name().clone(), Some(tool));
+    }
+
+    /// Leaves out what was looked up outside of `apps`; a session's catalog never holds the rest.
+    #[must_use]
+    pub fn within(mut self, apps: &Apps) -> Self {
+        self.0.retain(|_, beyond| beyond.as_ref().is_none_or(|tool| apps.include(tool.integration())));
+        self
     }
 
     /// Whether nothing is enabled.
