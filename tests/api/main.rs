@@ -2,6 +2,7 @@
 
 mod authentication;
 mod batches;
+mod chats;
 mod event_streams;
 mod official_client;
 mod sessions;
