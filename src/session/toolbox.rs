@@ -24,7 +24,7 @@ impl Toolbox {
         self.0.insert(tool.name().clone(), Some(tool));
     }
 
-    /// Leaves out what was looked up outside of `apps`; a session's catalog never holds the rest.
+    /// Leaves out what was looked up outside of `apps`. Tools of the catalog need no such care: it is confined itself.
     #[must_use]
     pub fn within(mut self, apps: &Apps) -> Self {
         self.0.retain(|_, beyond| beyond.as_ref().is_none_or(|tool| apps.include(tool.integration())));
