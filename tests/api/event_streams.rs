@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{Client, Reply, Server, assert_error};
 
-fn events_only<'a>(server: &'a Server) -> Client<'a> {
+fn events_only(server: &Server) -> Client<'_> {
     server.client("ann").header("accept", "text/event-stream")
 }
 

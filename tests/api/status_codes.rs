@@ -159,31 +159,39 @@ async fn a_path_that_does_not_exist_is_404() {
 #[tokio::test]
 async fn a_client_that_accepts_nothing_of_ours_gets_406() {
     let server = Server::start();
-    let client = server.client("ann").open().await;
-    for accept in ["text/html", "application/xml, text/plain", "application/json;q=0"] {
-        let picky = client.clone().header("accept", accept);
-        assert_error(&picky.post(ping()).await, 406, -32000, format!("POST {accept}"));
-        assert_error(&picky.get().await, 406, -32000, format!("GET {accept}"));
-    }
-    let json_only = client.clone().header("accept", "application/json");
-    assert_error(&json_only.get().await, 406, -32000, "GET as JSON");
-    for accept in ["application/json", "*/*", "APPLICATION/JSON; charset=utf-8", "application/*"] {
-        let reply = client.clone().header("accept", accept).post(ping()).await;
-        assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, Some("application/json")), "{accept}");
+    for revision in REVISIONS {
+        let client = server.client("ann").open_with(revision).await;
+        for accept in ["text/html", "application/xml, text/plain", "application/json;q=0"] {
+            let picky = client.clone().header("accept", accept);
+            assert_error(&picky.post(ping()).await, 406, -32000, format!("POST {accept} in {revision}"));
+            assert_error(&picky.get().await, 406, -32000, format!("GET {accept} in {revision}"));
+        }
+        let json_only = client.clone().header("accept", "application/json");
+        assert_error(&json_only.get().await, 406, -32000, "GET as JSON");
+        for accept in ["application/json", "*/*", "APPLICATION/JSON; charset=utf-8", "application/*"] {
+            let reply = client.clone().header("accept", accept).post(ping()).await;
+            assert_eq!(
+                (reply.status.as_u16(), reply.header("content-type")),
+                (200, Some("application/json")),
+                "{accept}"
+            );
+        }
     }
 }
 
 #[tokio::test]
 async fn a_body_that_is_not_declared_as_json_is_415() {
     let server = Server::start();
-    let client = server.client("ann").open().await;
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
-        let reply = client.clone().header("content-type", content_type).post(ping()).await;
-        assert_error(&reply, 415, -32000, content_type);
-    }
-    for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
-        let reply = client.clone().header("content-type", content_type).post(ping()).await;
-        assert_eq!(reply.status, 200, "{content_type}");
+    for revision in REVISIONS {
+        let client = server.client("ann").open_with(revision).await;
+        for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
+            let reply = client.clone().header("content-type", content_type).post(ping()).await;
+            assert_error(&reply, 415, -32000, format!("{content_type} in {revision}"));
+        }
+        for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
+            let reply = client.clone().header("content-type", content_type).post(ping()).await;
+            assert_eq!(reply.status, 200, "{content_type}");
+        }
     }
 }
 
@@ -203,41 +211,45 @@ async fn a_body_beyond_the_limit_is_413() {
 #[tokio::test]
 async fn a_body_that_is_no_json_is_a_parse_error() {
     let server = Server::start();
-    let client = server.client("ann").open().await;
-    for body in ["", "{", "nonsense", r#"{"jsonrpc":"2.0","id":1,"method":"ping""#, "[1,", r#"{"a":1}{"b":2}"#] {
-        assert_error(&client.post_text(body).await, 400, -32700, body);
-        let without_session = server.client("ann").post_text(body).await;
-        assert_error(&without_session, 400, -32700, format!("{body}, without a session"));
+    for revision in REVISIONS {
+        let client = server.client("ann").open_with(revision).await;
+        for body in ["", "{", "nonsense", r#"{"jsonrpc":"2.0","id":1,"method":"ping""#, "[1,", r#"{"a":1}{"b":2}"#] {
+            assert_error(&client.post_text(body).await, 400, -32700, format!("{body} in {revision}"));
+            let without_session = server.client("ann").post_text(body).await;
+            assert_error(&without_session, 400, -32700, format!("{body}, without a session"));
+        }
     }
 }
 
 #[tokio::test]
 async fn a_body_that_is_no_message_is_an_invalid_request() {
     let server = Server::start();
-    let client = server.client("ann").open().await;
-    let cases = [
-        ("{}", None),
-        ("1", None),
-        ("null", None),
-        (r#""ping""#, None),
-        (r#"{"hello":1}"#, None),
-        (r#"{"id":1,"method":"ping"}"#, Some(json!(1))),
-        (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, Some(json!(1))),
-        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, None),
-        (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, None),
-        (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, None),
-        (r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#, None),
-        (r#"{"jsonrpc":"2.0","id":"a"}"#, Some(json!("a"))),
-        (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, Some(json!(1))),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#, Some(json!(1))),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":"x"}"#, Some(json!(1))),
-        (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}"#, Some(json!(1))),
-        ("[]", None),
-    ];
-    for (body, id) in cases {
-        let reply = client.post_text(body).await;
-        assert_error(&reply, 400, -32600, body);
-        assert_eq!(reply.json().get("id"), id.as_ref(), "{body}");
+    for revision in REVISIONS {
+        let client = server.client("ann").open_with(revision).await;
+        let cases = [
+            ("{}", None),
+            ("1", None),
+            ("null", None),
+            (r#""ping""#, None),
+            (r#"{"hello":1}"#, None),
+            (r#"{"id":1,"method":"ping"}"#, Some(json!(1))),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, Some(json!(1))),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":"a"}"#, Some(json!("a"))),
+            (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, Some(json!(1))),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#, Some(json!(1))),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":"x"}"#, Some(json!(1))),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}"#, Some(json!(1))),
+            ("[]", None),
+        ];
+        for (body, id) in cases {
+            let reply = client.post_text(body).await;
+            assert_error(&reply, 400, -32600, format!("{body} in {revision}"));
+            assert_eq!(reply.json().get("id"), id.as_ref(), "{body}");
+        }
     }
 }
 
@@ -269,26 +281,33 @@ async fn a_method_that_was_not_declared_is_not_found() {
 #[tokio::test]
 async fn parameters_that_make_no_sense_are_invalid() {
     let server = Server::start();
-    let client = server.client("ann").open().await;
-    let cases = [
-        ("tools/call", json!({"name": "no-such-tool"})),
-        ("tools/call", json!({"name": "gmail_no-such-tool", "arguments": {}})),
-        ("tools/call", json!({"name": "enable-tools", "arguments": {"tools": []}})),
-        ("tools/call", json!({"name": "__proto__"})),
-        ("tools/call", json!({"name": ""})),
-        ("tools/call", json!({"name": 1})),
-        ("tools/call", json!({"arguments": {}})),
-        ("tools/call", json!({"name": "acme_crm_ping", "arguments": []})),
-        ("tools/call", json!({"name": "acme_crm_ping", "arguments": "x"})),
-        ("tools/list", json!({"cursor": "2"})),
-        ("tools/list", json!({"cursor": ""})),
-        ("tools/list", json!({"cursor": 2})),
-    ];
-    for (method, params) in cases {
-        assert_error(&client.ask(method, params.clone()).await, 200, -32602, format!("{method} {params}"));
+    for revision in REVISIONS {
+        let client = server.client("ann").open_with(revision).await;
+        let cases = [
+            ("tools/call", json!({"name": "no-such-tool"})),
+            ("tools/call", json!({"name": "gmail_no-such-tool", "arguments": {}})),
+            ("tools/call", json!({"name": "enable-tools", "arguments": {"tools": []}})),
+            ("tools/call", json!({"name": "__proto__"})),
+            ("tools/call", json!({"name": ""})),
+            ("tools/call", json!({"name": 1})),
+            ("tools/call", json!({"arguments": {}})),
+            ("tools/call", json!({"name": "acme_crm_ping", "arguments": []})),
+            ("tools/call", json!({"name": "acme_crm_ping", "arguments": "x"})),
+            ("tools/list", json!({"cursor": "2"})),
+            ("tools/list", json!({"cursor": ""})),
+            ("tools/list", json!({"cursor": 2})),
+        ];
+        for (method, params) in cases {
+            assert_error(
+                &client.ask(method, params.clone()).await,
+                200,
+                -32602,
+                format!("{method} {params} in {revision}"),
+            );
+        }
+        let bare = client.post(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call"})).await;
+        assert_error(&bare, 200, -32602, "tools/call without params");
     }
-    let bare = client.post(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call"})).await;
-    assert_error(&bare, 200, -32602, "tools/call without params");
 }
 
 #[tokio::test]

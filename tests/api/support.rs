@@ -418,7 +418,8 @@ impl Events {
         loop {
             while let Some((event, rest)) = self.buffer.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
-                self.buffer = rest.to_owned();
+                let rest = rest.to_owned();
+                self.buffer = rest;
                 if let Some(data) = data {
                     return Some(serde_json::from_str(&data).unwrap());
                 }
