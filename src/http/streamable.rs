@@ -64,11 +64,18 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
             _ => Err(Error::Internal),
         };
     }
+    let request = match request {
+        Ok(ClientRequest::Initialize(_)) => Err(Error::AlreadyInitialized),
+        other => other,
+    };
     let in_session = in_session(&post, session)?;
     let manner = Manner::of(&post, Era::Legacy, progress_token(&request));
     if manner.streams_at_once() {
         // What refuses the request must be said before the stream begins.
         in_session.describe().await?;
+        if let Err(error) = request {
+            return Err(error);
+        }
     }
     let id = message.id.clone();
     let relay = in_session.clone();

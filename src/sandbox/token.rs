@@ -13,15 +13,17 @@ pub const WORKSPACE: &str = "sandbox";
 /// How long a token is good.
 pub const LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What a token says.
+/// What a token says, in the names of either generation.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claims {
     /// The user.
+    #[serde(alias = "tenantKey")]
     pub id: String,
     /// The user's name.
     #[serde(default)]
     pub name: Option<String>,
     /// The workspace.
+    #[serde(alias = "workspaceKey")]
     pub iss: String,
     /// When it ends, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,18 +72,19 @@ pub fn verify(token: &str, secret: &Secret) -> Result<Claims, &'static str> {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.leeway = 0;
     validation.required_spec_claims.clear();
-    validation.set_issuer(&[WORKSPACE]);
     let token = token.strip_prefix("pat-").unwrap_or(token);
     let key = DecodingKey::from_secret(secret.reveal().as_bytes());
-    decode(token, &key, &validation).map(|data| data.claims).map_err(|error| match error.kind() {
-        ErrorKind::ExpiredSignature => "Access token is expired.",
-        _ => "Access token is invalid.",
-    })
+    match decode::<Claims>(token, &key, &validation) {
+        Ok(token) if token.claims.iss == WORKSPACE => Ok(token.claims),
+        Err(error) if *error.kind() == ErrorKind::ExpiredSignature => Err("Access token is expired."),
+        _ => Err("Access token is invalid."),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn only_what_was_signed_with_the_key_is_good() {
@@ -91,5 +94,23 @@ mod tests {
         assert_eq!(verify(&format!("pat-{token}"), &secret).unwrap().id, "ann");
         assert!(verify(&token, &draw_secret()).is_err());
         assert!(verify("a.b.c", &secret).is_err());
+    }
+
+    #[test]
+    fn both_generations_of_claims_are_read() {
+        let secret = draw_secret();
+        let key = EncodingKey::from_secret(secret.reveal().as_bytes());
+        let cases = [
+            (json!({"id": "ann", "iss": WORKSPACE}), Some("ann")),
+            (json!({"tenantKey": "ann", "workspaceKey": WORKSPACE}), Some("ann")),
+            (json!({"id": "ann", "iss": "elsewhere"}), None),
+            (json!({"tenantKey": "ann", "workspaceKey": "elsewhere"}), None),
+            (json!({"tenantKey": "ann"}), None),
+        ];
+        for (claims, user) in cases {
+            let token = encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+            let verified = verify(&token, &secret).ok().map(|claims| claims.id);
+            assert_eq!(verified.as_deref(), user, "{claims}");
+        }
     }
 }

@@ -81,6 +81,13 @@ impl SessionActor {
         self.profile.revision.is_some_and(Revision::primes_streams)
     }
 
+    /// When the server stops, no stream may keep it from that on which nothing is awaited.
+    fn end_listening(&mut self) {
+        if self.is_ending {
+            self.streams.close_listening();
+        }
+    }
+
     /// When the server stops, the outbox ends with the last answer.
     fn close_idle_outbox(&mut self) {
         if self.is_ending && self.calls.count() == 0 {
@@ -242,10 +249,12 @@ impl Handler<OpenStream> for SessionActor {
     type Result = Result<mpsc::Receiver<Logged>, Error>;
 
     fn handle(&mut self, OpenStream { after }: OpenStream, _: &mut Context<Self>) -> Self::Result {
-        match after {
-            Some(after) => self.streams.resume(after),
-            None => Ok(self.streams.open(self.primes_streams())),
-        }
+        let events = match after {
+            Some(after) => self.streams.resume(after)?,
+            None => self.streams.open(self.primes_streams()),
+        };
+        self.end_listening();
+        Ok(events)
     }
 }
 
@@ -273,7 +282,9 @@ impl Handler<OpenOutbox> for SessionActor {
     type Result = Result<mpsc::Receiver<Event>, Error>;
 
     fn handle(&mut self, OpenOutbox { room }: OpenOutbox, _: &mut Context<Self>) -> Self::Result {
-        Ok(self.streams.open_outbox(room))
+        let events = self.streams.open_outbox(room);
+        self.close_idle_outbox();
+        Ok(events)
     }
 }
 
@@ -282,7 +293,7 @@ impl Handler<WindDown> for SessionActor {
 
     fn handle(&mut self, _: WindDown, _: &mut Context<Self>) {
         self.is_ending = true;
-        self.streams.close_listening();
+        self.end_listening();
         self.close_idle_outbox();
     }
 }
@@ -291,7 +302,9 @@ impl Handler<Subscribe> for SessionActor {
     type Result = Result<mpsc::Receiver<Event>, Error>;
 
     fn handle(&mut self, _: Subscribe, _: &mut Context<Self>) -> Self::Result {
-        Ok(self.streams.subscribe())
+        let events = self.streams.subscribe();
+        self.end_listening();
+        Ok(events)
     }
 }
 

@@ -31,6 +31,9 @@ use crate::{
 /// How often sessions past their retention are looked for, at least.
 const SWEEP_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
+/// Chats of a session that are known to be tied to it; one has mostly one.
+const MAX_CHATS_REMEMBERED: usize = 16;
+
 /// See the [module](self).
 pub struct SessionRegistry {
     sessions: HashMap<SessionId, Entry>,
@@ -39,6 +42,8 @@ pub struct SessionRegistry {
     listeners: Vec<mpsc::Sender<Event>>,
     retention: Duration,
     limits: SessionLimits,
+    /// The server stops: no stream may begin that would keep it from that.
+    is_draining: bool,
     shard: usize,
     shards: Shards,
     client: Rc<MembraneClient>,
@@ -66,6 +71,7 @@ impl SessionRegistry {
             listeners: Vec::new(),
             retention,
             limits,
+            is_draining: false,
             shard,
             shards,
             client,
@@ -89,6 +95,9 @@ impl SessionRegistry {
         let revision = profile.revision.map(Revision::as_str);
         log::info!(session:% = id, user:%, revision; "session opened");
         let session = SessionActor::new(profile, self.shards.clone(), Rc::clone(&self.client), &self.limits).start();
+        if self.is_draining {
+            session.do_send(WindDown);
+        }
         let entry = Entry {
             session: session.clone(),
             owner: user,
@@ -123,6 +132,7 @@ impl Handler<OpenSession> for SessionRegistry {
 
     fn handle(&mut self, OpenSession { user, profile, chat }: OpenSession, _: &mut Context<Self>) -> Self::Result {
         let is_dynamic = profile.scope.mode == ToolMode::Dynamic;
+        let apps = profile.scope.apps.clone();
         let (id, session) = self.start_session(user.clone(), profile, chat.as_ref());
         let shards = self.shards.clone();
         Box::pin(async move {
@@ -132,7 +142,7 @@ impl Handler<OpenSession> for SessionRegistry {
             if let (Some(before), true) = (before, is_dynamic) {
                 // A session that ended meanwhile has nothing to leave.
                 if let Ok(Some(toolbox)) = shards.deliver(before, user, None, Enabled).await {
-                    session.send(Enable(toolbox)).await.map_err(|_gone| Error::SessionNotFound)?;
+                    session.send(Enable(toolbox.within(&apps))).await.map_err(|_gone| Error::SessionNotFound)?;
                 }
             }
             Ok(id)
@@ -159,7 +169,9 @@ impl Handler<Listen> for SessionRegistry {
     fn handle(&mut self, _: Listen, _: &mut Context<Self>) -> Self::Result {
         let (listener, events) = mpsc::channel(1);
         self.listeners.retain(|listener| !listener.is_closed());
-        self.listeners.push(listener);
+        if !self.is_draining {
+            self.listeners.push(listener);
+        }
         MessageResult(events)
     }
 }
@@ -184,6 +196,7 @@ where
         let bind = chat.map(|chat| {
             let is_new = !entry.chats.contains(&chat);
             if is_new {
+                entry.chats.truncate(MAX_CHATS_REMEMBERED - 1);
                 entry.chats.push(chat.clone());
             }
             (BindChat { user, chat, session }, is_new)
@@ -253,6 +266,7 @@ impl Handler<Drain> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
+        self.is_draining = true;
         self.listeners.clear();
         for entry in self.sessions.values() {
             entry.session.do_send(WindDown);

@@ -24,6 +24,13 @@ impl Toolbox {
         self.0.insert(tool.name().clone(), Some(tool));
     }
 
+    /// Without the tools that lie outside the given apps. Those of the catalog are confined by the catalog.
+    #[must_use]
+    pub fn within(mut self, apps: &Apps) -> Self {
+        self.0.retain(|_, beyond| beyond.as_ref().is_none_or(|tool| apps.include(tool.integration())));
+        self
+    }
+
     /// Whether nothing is enabled.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Starts the binary and speaks to it.
 
 use std::{
+    fmt::Display,
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -115,6 +116,13 @@ impl Server {
         Self::builder().start()
     }
 
+    /// A server without the sandbox, for an upstream of the test's own.
+    pub fn before(upstream: &str) -> ServerBuilder {
+        let mut command = binary();
+        command.env("PORT", "0").env("MCP__MEMBRANE__BASE_URL", upstream).env("MCP__LOG__FILTER", "debug");
+        ServerBuilder { command }
+    }
+
     /// All that it has written so far.
     pub fn log(&self) -> String {
         self.log.text()
@@ -154,10 +162,15 @@ impl Server {
         self.stats().await["requests"][what].as_u64().unwrap_or(0)
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub fn stop(mut self) -> ExitStatus {
+    /// Asks it to stop.
+    pub fn terminate(&self) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        self.terminate();
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.process.try_wait().unwrap() {
@@ -245,6 +258,12 @@ impl Client<'_> {
         self
     }
 
+    /// Enters a session.
+    pub fn in_session(mut self, session: &str) -> Self {
+        self.session = Some(session.to_owned());
+        self
+    }
+
     /// Adds a header to every request.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -291,6 +310,15 @@ impl Client<'_> {
     /// Sends a request with the id 1.
     pub async fn ask(&self, method: &str, params: Value) -> Reply {
         self.post(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})).await
+    }
+
+    /// A GET that is to be refused: a stream would not be waited for.
+    pub async fn get(&self) -> Reply {
+        let mut request = self.request(Method::GET);
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept")) {
+            request = request.header("accept", "text/event-stream");
+        }
+        tokio::time::timeout(PATIENCE, reply_to(request)).await.expect("a refusal, not a stream")
     }
 
     pub async fn delete(&self) -> Reply {
@@ -354,6 +382,30 @@ impl Client<'_> {
     }
 }
 
+/// Sends a request and reads the response to its end.
+pub async fn reply_to(request: RequestBuilder) -> Reply {
+    Reply::read(request.send().await.unwrap()).await
+}
+
+/// Asserts a JSON-RPC error, which is plain JSON with its own status, and says nothing of an id where it has none.
+pub fn assert_error(reply: &Reply, status: u16, code: i64, case: impl Display) {
+    let seen = (reply.status.as_u16(), reply.header("content-type"), reply.code());
+    assert_eq!(seen, (status, Some("application/json"), code), "{case}: {reply:?}");
+    let body = reply.json();
+    assert_eq!(body["jsonrpc"], "2.0", "{case}: {reply:?}");
+    assert_ne!(body.get("id"), Some(&Value::Null), "{case}: {reply:?}");
+    assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{case}: {reply:?}");
+}
+
+/// Asks until the answer is yes.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}: it never came to that");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// An event stream that is open.
 pub struct Events {
     pub response: Response,
@@ -366,7 +418,8 @@ impl Events {
         loop {
             while let Some((event, rest)) = self.buffer.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
-                self.buffer = rest.to_owned();
+                let rest = rest.to_owned();
+                self.buffer = rest;
                 if let Some(data) = data {
                     return Some(serde_json::from_str(&data).unwrap());
                 }
