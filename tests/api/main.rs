@@ -1,4 +1,6 @@
 //! The server as its users meet it: the real binary, on a free port, over real HTTP.
 
+mod apps;
+mod files;
 mod official_client;
 mod support;

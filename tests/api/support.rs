@@ -169,6 +169,15 @@ impl Server {
     }
 }
 
+/// Asks again and again until the answer is yes.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// The claims of a good token of `user`.
 pub fn claims(user: &str) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
