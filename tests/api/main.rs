@@ -1,6 +1,7 @@
 //! The server as its users meet it: the real binary, on a free port, over real HTTP.
 
 mod apps;
+mod calls;
 mod catalog;
 mod files;
 mod official_client;
