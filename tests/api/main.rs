@@ -3,6 +3,8 @@
 mod apps;
 mod calls;
 mod catalog;
+mod command_line;
+mod dynamic;
 mod files;
 mod official_client;
 mod support;

@@ -27,6 +27,7 @@ pub struct ServerBuilder {
 pub struct Server {
     process: Child,
     log: Log,
+    output: Log,
     /// Of the server, such as `http://127.0.0.1:1234`.
     pub url: String,
     /// Of the sandbox's API.
@@ -76,16 +77,16 @@ impl ServerBuilder {
 
     pub fn start(mut self) -> Server {
         let mut process = self.command.spawn().expect("the binary starts");
-        let log = Log::default();
+        let (log, output) = (Log::default(), Log::default());
         log.follow(process.stderr.take().unwrap());
-        log.follow(process.stdout.take().unwrap());
+        output.follow(process.stdout.take().unwrap());
         let address = log.after("listening on ");
         let sandbox = address.is_some().then(|| log.after("upstream=")).flatten();
         let (Some(url), Some(sandbox)) = (address, sandbox) else {
             let _ = process.kill();
             panic!("the server did not start; its log:\n{}", log.text());
         };
-        Server { process, log, url, sandbox, http: reqwest::Client::new() }
+        Server { process, log, output, url, sandbox, http: reqwest::Client::new() }
     }
 }
 
@@ -115,12 +116,18 @@ impl Server {
         Self::builder().start()
     }
 
-    /// All that it has written so far.
+    /// All that it has logged so far.
     pub fn log(&self) -> String {
         self.log.text()
     }
 
-    /// Waits until it has written a line that holds `text`.
+    /// What it has printed, up to a line that holds `last`.
+    pub fn printed(&self, last: &str) -> String {
+        assert!(self.output.after(last).is_some(), "{last:?} is not printed:\n{}", self.output.text());
+        self.output.text()
+    }
+
+    /// Waits until it has logged a line that holds `text`.
     pub fn wait_for_log(&self, text: &str) {
         assert!(self.log.after(text).is_some(), "{text:?} is missing in the log:\n{}", self.log());
     }
