@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Client, PATIENCE, Reply, Server, until};
+use crate::support::{Client, PATIENCE, Reply, Server, eventually};
 
 /// Calls a tool with arguments as they are written.
 async fn call_text(client: &Client<'_>, tool: &str, arguments: &str) -> Reply {
@@ -256,7 +256,7 @@ async fn a_run_that_takes_too_long_is_a_failure_and_is_given_up() {
     let client = server.client("ann").open().await;
     let result = client.call("sandbox-faults_sleep", json!({"ms": 60_000})).await.result();
     assert!(failure(&result).contains("200 ms"), "{result}");
-    until("the upstream's request is dropped", async || server.stats().await["abandoned"] == 1).await;
+    eventually("the upstream's request is dropped", async || server.stats().await["abandoned"] == 1).await;
     assert_eq!(runs(&server).await, 1, "a run is never sent twice");
     assert_eq!(client.ask("ping", json!({})).await.result(), json!({}));
 }
@@ -281,7 +281,7 @@ async fn calls_of_one_session_run_side_by_side() {
     let sleep = || client.call("sandbox-faults_sleep", json!({"ms": 60_000}));
     let calls = join_all((0..20).map(|_| sleep()));
     let end = async {
-        until("twenty calls run", async || server.stats().await["inFlight"] == 20).await;
+        eventually("twenty calls run", async || server.stats().await["inFlight"] == 20).await;
         assert_eq!(client.ask("ping", json!({})).await.result(), json!({}), "a call keeps nobody waiting");
         client.delete().await
     };

@@ -12,7 +12,7 @@ use rmcp::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::support::{PATIENCE, Server, catalog, token, until};
+use crate::support::{PATIENCE, Server, catalog, eventually, token};
 
 type Connected<H> = RunningService<RoleClient, H>;
 
@@ -75,28 +75,27 @@ fn definition(integration: &Value, action: &Value) -> String {
     let description = format!("{title}\n{}", text(&action["description"]));
     let schema = input_schema(&name, &action["inputSchema"].to_string());
 
-    let mut text = format!(
-        r#"{{"name":{},"title":{},"description":{},"inputSchema":{schema}"#,
-        json!(name),
-        json!(title),
-        json!(description)
-    );
-    if !action["outputSchema"].is_null() {
-        text += &format!(r#","outputSchema":{}"#, action["outputSchema"]);
-    }
+    let output = match &action["outputSchema"] {
+        Value::Null => String::new(),
+        schema => format!(r#","outputSchema":{schema}"#),
+    };
     let hints = match action["type"].as_str().unwrap() {
-        "list-data-records" | "find-data-record-by-id" | "search-data-record" => r#""readOnlyHint":true"#,
-        "create-data-record" => r#""readOnlyHint":false,"destructiveHint":false,"idempotentHint":false"#,
-        "find-or-create-data-record" => r#""readOnlyHint":false,"destructiveHint":false,"idempotentHint":true"#,
+        "list-data-records" | "find-data-record-by-id" | "search-data-record" => r#""readOnlyHint":true,"#,
+        "create-data-record" => r#""readOnlyHint":false,"destructiveHint":false,"idempotentHint":false,"#,
+        "find-or-create-data-record" => r#""readOnlyHint":false,"destructiveHint":false,"idempotentHint":true,"#,
         "update-data-record" | "delete-data-record" => {
-            r#""readOnlyHint":false,"destructiveHint":true,"idempotentHint":true"#
+            r#""readOnlyHint":false,"destructiveHint":true,"idempotentHint":true,"#
         }
         _ => "",
     };
-    if !hints.is_empty() {
-        text += &format!(r#","annotations":{{{hints},"openWorldHint":true}}"#);
-    }
-    text + &format!(r#","icons":[{{"src":{}}}]}}"#, integration["logoUri"])
+    let annotations = match hints {
+        "" => String::new(),
+        hints => format!(r#","annotations":{{{hints}"openWorldHint":true}}"#),
+    };
+    let (name, title, description, logo) = (json!(name), json!(title), json!(description), &integration["logoUri"]);
+    format!(
+        r#"{{"name":{name},"title":{title},"description":{description},"inputSchema":{schema}{output}{annotations},"icons":[{{"src":{logo}}}]}}"#
+    )
 }
 
 /// An action's schema as it has to go out: untouched, unless clients would refuse it.
@@ -232,7 +231,7 @@ async fn a_chat_leads_to_its_session_until_the_client_leaves() {
     assert_eq!(stranger.ask("ping", json!({})).await.status, 404);
 
     client.cancel().await.unwrap();
-    until("the chat has no session", async || raw.chats().await.json() == json!({})).await;
+    eventually("the chat has no session", async || raw.chats().await.json() == json!({})).await;
     let reply = raw.ask("ping", json!({})).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (404, -32000));
 }

@@ -176,15 +176,6 @@ impl Server {
     }
 }
 
-/// Asks again and again until the answer is yes.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        tokio::task::yield_now().await;
-    }
-}
-
 /// The claims of a good token of `user`.
 pub fn claims(user: &str) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -370,6 +361,15 @@ impl Client<'_> {
     }
 }
 
+/// Asks until the answer is yes.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}: it never came to that");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// An event stream that is open.
 pub struct Events {
     pub response: Response,
@@ -380,11 +380,11 @@ impl Events {
     /// The next message; nothing where the stream has ended.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
-            while let Some((event, rest)) = self.buffer.split_once("\n\n") {
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
-                self.buffer = rest.to_owned();
+            while let Some(end) = self.buffer.find("\n\n") {
+                let event: String = self.buffer.drain(..end + 2).collect();
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
                 if let Some(data) = data {
-                    return Some(serde_json::from_str(&data).unwrap());
+                    return Some(serde_json::from_str(data).unwrap());
                 }
             }
             let part =
