@@ -214,7 +214,8 @@ async fn a_list_without_an_end_is_given_up() {
     let endless = json!({"path": "/connections", "status": 200, "body": {"items": [], "cursor": "again"}});
     server.sandbox(Method::PUT, "/sandbox/faults", "tester", json!([endless])).await;
     let client = server.client("ann").open().await;
-    let reply = client.ask("tools/list", json!({})).await;
+    let list = client.ask("tools/list", json!({}));
+    let reply = tokio::time::timeout(PATIENCE, list).await.expect("an end");
     assert_eq!((reply.status.as_u16(), reply.code()), (503, -32603), "{reply:?}");
 
     server.sandbox(Method::PUT, "/sandbox/faults", "tester", json!([])).await;
