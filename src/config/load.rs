@@ -70,7 +70,7 @@ fn stack(layers: &[Layer]) -> Result<Settings, SettingsError> {
             builder = builder.set_override(key, value.clone()).map_err(|error| blame(error.to_string()))?;
         }
         let config = builder.clone().build().map_err(|error| blame(error.to_string()))?;
-        let so_far: Settings = config.try_deserialize().map_err(|error| blame(explain(&error)))?;
+        let so_far: Settings = config.try_deserialize().map_err(|error| SettingsError(vec![explain(layer, &error)]))?;
         let faults: Vec<String> = so_far
             .faults()
             .iter()
@@ -84,17 +84,15 @@ fn stack(layers: &[Layer]) -> Result<Settings, SettingsError> {
     settings.ok_or_else(|| SettingsError(vec!["no settings at all".to_owned()]))
 }
 
-/// The key first, then what is wrong with it.
-fn explain(error: &ConfigError) -> String {
-    match error {
-        ConfigError::Type { unexpected, expected, key, .. } => {
-            format!("`{}` must be {expected}, not {unexpected}", key.as_deref().unwrap_or("?"))
-        }
-        ConfigError::At { error, key, .. } => {
-            format!("`{}`: {error}", key.as_deref().unwrap_or("?"))
-        }
-        other => other.to_string(),
-    }
+/// The source first, then the key, then what is wrong with it.
+fn explain(layer: &Layer, error: &ConfigError) -> String {
+    let (key, what) = match error {
+        ConfigError::Type { unexpected, expected, key, .. } => (key, format!(" must be {expected}, not {unexpected}")),
+        ConfigError::At { error, key, .. } => (key, format!(": {error}")),
+        other => return format!("{}: {other}", layer.name),
+    };
+    let key = key.as_deref().unwrap_or("?");
+    format!("{}: `{key}`{what}", layer.origin_of(key))
 }
 
 impl Layer {
@@ -233,7 +231,7 @@ mod tests {
         let cases: [(&[(&str, &str)], &[&str]); 8] = [
             (&[("MCP__SERVER__PROT", "1")], &["MCP__SERVER__PROT", "server.prot", "port"]),
             (&[("MCP__SRV__PORT", "1")], &["MCP__SRV__PORT", "srv.port", "sections", "server"]),
-            (&[("MCP__SERVER__PORT", "abc")], &["environment", "server.port", "integer", "abc"]),
+            (&[("MCP__SERVER__PORT", "abc")], &["MCP__SERVER__PORT", "server.port", "integer", "abc"]),
             (&[("MCP__SERVER__PORT", "70000")], &["MCP__SERVER__PORT", "server.port", "65535"]),
             (&[("PORT", "70000")], &["PORT", "server.port", "65535"]),
             (&[("MCP__MEMBRANE__PAGE_SIZE", "0")], &["membrane.page_size", "1 to 1000"]),

@@ -9,7 +9,7 @@ use actix_web::{
     web::{self, Data, Json, Path, Query, ServiceConfig},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     Shared,
@@ -24,7 +24,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config.service(
         web::scope("")
             .wrap(from_fn(observe))
-            .app_data(web::PayloadConfig::new(10 * 1024 * 1024))
+            .app_data(web::JsonConfig::default().limit(10 * 1024 * 1024))
             .route("/self", web::get().to(customer))
             .route("/connections", web::get().to(connections))
             .route("/connections", web::post().to(connect))
@@ -55,6 +55,11 @@ impl Failure {
     fn bad_request(status: u16, key: &str, message: &str) -> Self {
         Self::new(status, json!({"type": "bad_request", "key": key, "message": message}))
     }
+}
+
+/// The input can't be read.
+pub fn unreadable(error: &serde_json::Error) -> Failure {
+    Failure::new(400, json!({"type": "bad_request", "message": error.to_string()}))
 }
 
 /// There is no such thing.
@@ -225,10 +230,10 @@ async fn run_instance(
     request: HttpRequest,
     shared: Data<Shared>,
     selector: Query<Selector>,
-    input: Json<Value>,
+    input: Json<Box<RawValue>>,
 ) -> Result<HttpResponse, Failure> {
     let claims = claims(&request, &shared)?;
-    run_selected(&shared, &claims, &selector, input.into_inner()).await
+    run_selected(&shared, &claims, &selector, &input).await
 }
 
 #[derive(Deserialize)]
@@ -237,20 +242,20 @@ struct Act {
     key: String,
     integration_key: String,
     #[serde(default)]
-    input: Value,
+    input: Box<RawValue>,
 }
 
 async fn act(request: HttpRequest, shared: Data<Shared>, act: Json<Act>) -> Result<HttpResponse, Failure> {
     let claims = claims(&request, &shared)?;
     let Act { key, integration_key, input } = act.into_inner();
-    run_selected(&shared, &claims, &Selector { integration_key, key }, input).await
+    run_selected(&shared, &claims, &Selector { integration_key, key }, &input).await
 }
 
 async fn run_selected(
     shared: &Shared,
     claims: &Claims,
     selector: &Selector,
-    input: Value,
+    input: &RawValue,
 ) -> Result<HttpResponse, Failure> {
     let (app, action) = selector.find(shared)?;
     let connection = shared.state.of(claims, &shared.catalog, |own| {

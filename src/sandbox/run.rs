@@ -1,13 +1,13 @@
 //! Running an action of the sandbox.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::HttpResponse;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     Shared,
-    api::{Failure, not_found},
+    api::{Failure, not_found, unreadable},
     catalog::{App, Behaviour},
     state::{Belongings, Fields, Record},
     token::Claims,
@@ -19,10 +19,14 @@ pub async fn run(
     claims: &Claims,
     app: &App,
     behaviour: &Behaviour,
-    input: Value,
+    input: &RawValue,
 ) -> Result<HttpResponse, Failure> {
+    if matches!(behaviour, Behaviour::Echo) {
+        // Unread, so that it comes back as it was written: a number read and written again may be another.
+        return Ok(HttpResponse::Ok().json(BTreeMap::from([("output", input)])));
+    }
+    let input: Value = crate::protocol::json::read(input).map_err(|error| unreadable(&error))?;
     let output = match behaviour {
-        Behaviour::Echo => input,
         Behaviour::Output { value } => value.clone(),
         Behaviour::Bytes { count } => Value::String("x".repeat(*count)),
         Behaviour::Nothing => return Ok(HttpResponse::Ok().json(json!({}))),

@@ -1,18 +1,24 @@
 //! The server as its users meet it: the real binary, on a free port, over real HTTP.
 
-#![allow(
+#![expect(
+    clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test did not expect is to end it"
+    reason = "a test fails by a panic, in its helpers too"
 )]
-#![allow(clippy::needless_pass_by_value, reason = "values are made on the spot, by json!")]
+#![expect(clippy::needless_pass_by_value, reason = "values are made on the spot, by json!")]
 
+mod apps;
 mod authentication;
 mod batches;
+mod calls;
+mod catalog;
 mod chats;
+mod command_line;
+mod dynamic;
 mod event_streams;
+mod files;
 mod official_client;
 mod original;
 mod sessions;

@@ -28,6 +28,7 @@ pub struct ServerBuilder {
 pub struct Server {
     process: Child,
     log: Log,
+    output: Log,
     /// Of the server, such as `http://127.0.0.1:1234`.
     pub url: String,
     /// Of the sandbox's API.
@@ -77,16 +78,16 @@ impl ServerBuilder {
 
     pub fn start(mut self) -> Server {
         let mut process = self.command.spawn().expect("the binary starts");
-        let log = Log::default();
+        let (log, output) = (Log::default(), Log::default());
         log.follow(process.stderr.take().unwrap());
-        log.follow(process.stdout.take().unwrap());
+        output.follow(process.stdout.take().unwrap());
         let address = log.after("listening on ");
         let sandbox = address.is_some().then(|| log.after("upstream=")).flatten();
         let (Some(url), Some(sandbox)) = (address, sandbox) else {
             let _ = process.kill();
             panic!("the server did not start; its log:\n{}", log.text());
         };
-        Server { process, log, url, sandbox, http: reqwest::Client::new() }
+        Server { process, log, output, url, sandbox, http: reqwest::Client::new() }
     }
 }
 
@@ -123,12 +124,18 @@ impl Server {
         ServerBuilder { command }
     }
 
-    /// All that it has written so far.
+    /// All that it has logged so far.
     pub fn log(&self) -> String {
         self.log.text()
     }
 
-    /// Waits until it has written a line that holds `text`.
+    /// What it has printed, up to a line that holds `last`.
+    pub fn printed(&self, last: &str) -> String {
+        assert!(self.output.after(last).is_some(), "{last:?} is not printed:\n{}", self.output.text());
+        self.output.text()
+    }
+
+    /// Waits until it has logged a line that holds `text`.
     pub fn wait_for_log(&self, text: &str) {
         assert!(self.log.after(text).is_some(), "{text:?} is missing in the log:\n{}", self.log());
     }
@@ -247,7 +254,8 @@ impl Reply {
     /// The messages of an event stream that has ended.
     pub fn events(&self) -> Vec<Value> {
         let data = self.text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.map(|data| serde_json::from_str(data).unwrap()).collect()
+        // An event that only tells its id has no data.
+        data.filter(|data| !data.is_empty()).map(|data| serde_json::from_str(data).unwrap()).collect()
     }
 }
 
@@ -416,12 +424,12 @@ impl Events {
     /// The next message; nothing where the stream has ended.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
-            while let Some((event, rest)) = self.buffer.split_once("\n\n") {
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
-                let rest = rest.to_owned();
-                self.buffer = rest;
+            while let Some(end) = self.buffer.find("\n\n") {
+                let event: String = self.buffer.drain(..end + 2).collect();
+                // An event that only tells its id has no data.
+                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).filter(|data| !data.is_empty());
                 if let Some(data) = data {
-                    return Some(serde_json::from_str(&data).unwrap());
+                    return Some(serde_json::from_str(data).unwrap());
                 }
             }
             let part =
@@ -431,12 +439,17 @@ impl Events {
     }
 }
 
-/// Reads every app of the sandbox's built-in catalog, as the files have them.
+/// Reads the apps of the sandbox's built-in catalog that every user has, as the files have them.
 pub fn catalog() -> Vec<Value> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/sandbox");
-    let mut apps: Vec<Value> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| serde_json::from_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap())
+    let files = std::fs::read_dir(folder).unwrap();
+    let files = files.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let mut apps: Vec<Value> = files
+        .flat_map(|text| match serde_json::from_str(&text).unwrap() {
+            Value::Array(apps) => apps,
+            app => vec![app],
+        })
+        .filter(|app| app["extra"] != true)
         .collect();
     apps.sort_by_key(|app| app["integration"]["key"].as_str().unwrap().to_owned());
     apps
