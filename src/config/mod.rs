@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use load::{Sources, load};
+pub use load::{SettingsError, Sources, load};
 
 use crate::secret::Secret;
 
