@@ -54,7 +54,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 web::resource("/healthz").route(web::get().to(welcome::alive)).default_service(refuse_method("GET")),
             )
             .service(
-                web::resource("")
+                web::resource("/")
                     .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(welcome::welcome))
                     .default_service(refuse_method("GET, HEAD")),
             )
