@@ -30,7 +30,8 @@ const LAYERS: [(&str, &[&str]); 15] = [
 const IMPURE: [&str; 9] =
     ["actix", "actix_web", "actix_web_lab", "awc", "tokio", "std::time", "std::fs", "std::net", "std::env"];
 
-const MCP_HEADERS: [&str; 4] = ["mcp-session-id", "mcp-protocol-version", "x-chat-id", "last-event-id"];
+const MCP_HEADERS: [&str; 6] =
+    ["mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name", "x-chat-id", "last-event-id"];
 
 const UPSTREAM_PATHS: [&str; 7] =
     ["/connections", "/integrations", "/actions", "/action", "/action-instance", "/act", "/self"];
