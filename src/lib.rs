@@ -14,7 +14,7 @@
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
 //! and nothing is locked. [`session::Shards`] knows which shard a session, a user or a token belongs to.
 //!
-//! # Invariants (checked by `tests/tidy.rs`)
+//! # Invariants (checked by `tests/tidy`)
 //!
 //! - Invariant: layers import downwards only, as drawn above. `config` is a leaf that any layer above `protocol` may read;
 //!   `sandbox` is a program of its own, which only `cli` and `banner` know.

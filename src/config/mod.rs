@@ -12,7 +12,7 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-pub use load::{Sources, load};
+pub use load::{SettingsError, Sources, load};
 
 use crate::secret::Secret;
 

@@ -1,0 +1,252 @@
+//! The rules of the house, as `src/lib.rs` states them. Each test is one rule and lists every line that breaks it.
+
+mod source;
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
+
+/// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
+/// that is missing here may be imported by nobody.
+const LAYERS: [(&str, &[&str]); 15] = [
+    ("secret", &[]),
+    ("ids", &[]),
+    ("token", &["ids", "secret"]),
+    ("error", &["token", "ids", "secret"]),
+    ("protocol", &["error", "token", "ids", "secret"]),
+    ("config", &["secret"]),
+    ("membrane", &["config", "protocol", "error", "token", "ids", "secret"]),
+    ("session", &["membrane", "config", "protocol", "error", "token", "ids", "secret"]),
+    ("http", &["session", "membrane", "config", "protocol", "error", "token", "ids", "secret"]),
+    ("server", &["http", "session", "config"]),
+    ("logging", &["config"]),
+    ("sandbox", &["config", "protocol", "secret"]),
+    ("banner", &["sandbox"]),
+    ("cli", &["banner", "config", "logging", "sandbox", "secret", "server"]),
+    ("main", &["cli"]),
+];
+
+/// What `protocol` can do without: actors, HTTP, clocks, files, sockets.
+const IMPURE: [&str; 9] =
+    ["actix", "actix_web", "actix_web_lab", "awc", "tokio", "std::time", "std::fs", "std::net", "std::env"];
+
+const MCP_HEADERS: [&str; 6] =
+    ["mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name", "x-chat-id", "last-event-id"];
+
+const UPSTREAM_PATHS: [&str; 7] =
+    ["/connections", "/integrations", "/actions", "/action", "/action-instance", "/act", "/self"];
+
+const TOP_LEVEL: [&str; 8] = ["Cargo.toml", "Cargo.lock", "Dockerfile", "README.md", "config", "deploy", "docs", "src"];
+
+const MAX_LINES: usize = 400;
+
+#[test]
+fn layers_import_downwards_only() {
+    let mut broken = Broken::default();
+    for source in sources() {
+        let allowed = LAYERS.iter().find(|(layer, _)| *layer == source.layer()).map(|(_, below)| *below);
+        let code = source.code();
+        for (line, module) in imports(&code) {
+            let fine = module == source.layer() || allowed.is_some_and(|below| below.contains(&module.as_str()));
+            broken.add_unless(fine, &source, line, &format!("{} imports {module}", source.layer()));
+        }
+        // A path that climbs to the root would escape the check above.
+        let is_root = !source.path.contains('/') || source.path.ends_with("/mod.rs");
+        for (line, text) in numbered(&code) {
+            let climbs = text.starts_with("use super::super::") || (is_root && text.starts_with("use super::"));
+            broken.add_unless(!climbs, &source, line, "other layers are named by crate::");
+        }
+    }
+    broken.report();
+}
+
+#[test]
+fn the_layers_have_no_cycle_and_are_those_of_the_library() {
+    for (i, (layer, below)) in LAYERS.iter().enumerate() {
+        for module in *below {
+            let lower = LAYERS.iter().take(i).any(|(other, _)| other == module);
+            assert!(lower, "{layer} may import {module}, which does not stand below it");
+        }
+    }
+    let known: BTreeSet<_> = LAYERS.iter().map(|(layer, _)| (*layer).to_owned()).collect();
+    let found: BTreeSet<_> = sources().iter().map(|source| source.layer().to_owned()).filter(|l| l != "lib").collect();
+    assert_eq!(found, known, "the modules below src (left) and the layers of this file (right)");
+}
+
+#[test]
+fn protocol_is_pure() {
+    let mut broken = Broken::default();
+    for source in sources().iter().filter(|source| source.layer() == "protocol") {
+        let code = source.code();
+        for (line, path) in paths(&code) {
+            let fault = IMPURE.iter().find(|name| path == **name || path.starts_with(&format!("{name}::")));
+            broken.add_unless(fault.is_none(), source, line, &format!("protocol knows {path}"));
+        }
+    }
+    broken.report();
+}
+
+#[test]
+fn only_http_speaks_http_to_clients() {
+    let mut broken = Broken::default();
+    for source in sources() {
+        let code = source.code();
+        for (line, path) in paths(&code) {
+            let first = path.split("::").next().unwrap_or_default();
+            let fine = match first {
+                // `server` puts the parts together, and `cli` needs the runtime; the sandbox is a server of its own.
+                "actix_web" => matches!(source.layer(), "http" | "server" | "cli" | "sandbox"),
+                "actix_web_lab" => source.layer() == "http",
+                "awc" => source.layer() == "membrane",
+                _ => true,
+            };
+            broken.add_unless(fine, &source, line, &format!("{} knows {path}", source.layer()));
+        }
+        for (line, text) in source.literals() {
+            let fine = source.layer() == "http" || !MCP_HEADERS.contains(&text.to_lowercase().as_str());
+            broken.add_unless(fine, &source, line, &format!("the header {text}"));
+        }
+    }
+    broken.report();
+}
+
+#[test]
+fn only_the_table_of_codes_holds_json_rpc_codes() {
+    let mut broken = Broken::default();
+    for source in sources().iter().filter(|source| source.path != "protocol/codes.rs") {
+        for (line, text) in numbered(Source::product(&source.without_comments())) {
+            let numbers = text.split('-').skip(1).map(|rest| {
+                let digits = rest.chars().filter(|c| *c != '_').take_while(char::is_ascii_digit);
+                digits.collect::<String>()
+            });
+            let mut codes = numbers.filter(|number| number.len() == 5 && number.starts_with("32"));
+            broken.add_unless(codes.next().is_none(), source, line, text.trim());
+        }
+    }
+    broken.report();
+}
+
+#[test]
+fn only_membrane_knows_the_upstreams_paths() {
+    let mut broken = Broken::default();
+    for source in sources().iter().filter(|source| !matches!(source.layer(), "membrane" | "sandbox")) {
+        for (line, text) in source.literals() {
+            let path = text.split(['?', '{']).next().unwrap_or_default().trim_end_matches('/');
+            let fine = !UPSTREAM_PATHS.iter().any(|known| path == *known || path.starts_with(&format!("{known}/")));
+            broken.add_unless(fine, source, line, &text);
+        }
+    }
+    broken.report();
+}
+
+#[test]
+fn only_config_reads_the_environment() {
+    let mut broken = Broken::default();
+    for source in sources().iter().filter(|source| source.layer() != "config") {
+        for (line, path) in paths(&source.code()) {
+            let fine = !path.starts_with("std::env") && !path.starts_with("env::");
+            broken.add_unless(fine, source, line, &path);
+        }
+    }
+    broken.report();
+}
+
+#[test]
+fn a_file_fits_in_one_head() {
+    let mut broken = Broken::default();
+    for file in files().iter().filter(|file| is_rust(file)) {
+        let lines = read(file).lines().count();
+        broken.add_file_unless(lines <= MAX_LINES, file, lines, &format!("at most {MAX_LINES} lines"));
+    }
+    broken.report();
+}
+
+#[test]
+fn nothing_panics_on_purpose() {
+    let mut broken = Broken::default();
+    let panics = [".unwrap()", ".unwrap_err()", ".expect(", ".expect_err(", "panic!", "unreachable!", "unimplemented!"];
+    for source in sources() {
+        for (line, text) in numbered(Source::product(&source.code())) {
+            let fine = !panics.iter().chain(&["todo!"]).any(|panic| text.contains(panic));
+            broken.add_unless(fine, &source, line, text.trim());
+        }
+    }
+    broken.report();
+}
+
+#[test]
+fn nothing_is_left_for_later_or_commented_out() {
+    let mut broken = Broken::default();
+    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat()];
+    for file in files() {
+        for (line, text) in numbered(&read(&file)) {
+            let fine = !text.split(|c: char| !c.is_alphanumeric()).any(|word| marks.iter().any(|mark| word == mark));
+            let comment = text.trim_start().strip_prefix("// ").filter(|_| is_rust(&file));
+            broken.add_file_unless(fine && !comment.is_some_and(is_code_line), &file, line, text.trim());
+        }
+    }
+    broken.report();
+}
+
+/// Whether a comment reads like a line of Rust.
+fn is_code_line(comment: &str) -> bool {
+    let text = comment.trim();
+    let starts = ["let ", "use ", "pub ", "fn ", "impl ", "#["].iter().any(|start| text.starts_with(start));
+    let ends = [");", "};", ") {", "}"].iter().any(|end| text.ends_with(end));
+    (starts && text.ends_with([';', '{', ']'])) || ends
+}
+
+#[test]
+fn the_top_level_holds_what_it_should() {
+    let mut broken = Broken::default();
+    for file in files() {
+        let top = file.split('/').next().unwrap_or_default();
+        let fine = top.starts_with('.') || top == "tests" || TOP_LEVEL.contains(&top);
+        broken.add_file_unless(fine, &file, 1, "does not belong at the top level");
+    }
+    broken.report();
+}
+
+#[test]
+fn no_file_names_the_host_of_a_package_registry() {
+    // Packages come by name, from whichever registry or mirror a machine is set up with.
+    let host = |parts: &[&str]| parts.join(".");
+    let hosts = [
+        host(&["crates", "io"]),
+        host(&["registry", "npmjs", "org"]),
+        host(&["registry", "yarnpkg", "com"]),
+        host(&["pypi", "org"]),
+        host(&["pythonhosted", "org"]),
+        host(&["deb", "debian", "org"]),
+        host(&["security", "debian", "org"]),
+    ];
+    let mut broken = Broken::default();
+    for file in files() {
+        for (line, text) in numbered(&read(&file)) {
+            // By this name Cargo.lock knows the default registry, wherever that is served from.
+            let text = text.replace(&format!("{}-index", host(&["crates", "io"])), "");
+            broken.add_file_unless(!hosts.iter().any(|host| text.contains(host)), &file, line, text.trim());
+        }
+    }
+    broken.report();
+}
+
+/// The lines that break a rule.
+#[derive(Default)]
+struct Broken(String);
+
+impl Broken {
+    fn add_unless(&mut self, fine: bool, source: &Source, line: usize, what: &str) {
+        self.add_file_unless(fine, &format!("src/{}", source.path), line, what);
+    }
+
+    fn add_file_unless(&mut self, fine: bool, file: &str, line: usize, what: &str) {
+        if !fine {
+            let _ = writeln!(self.0, "  {file}:{line}: {what}");
+        }
+    }
+
+    fn report(self) {
+        assert!(self.0.is_empty(), "these lines break the rule:\n{}", self.0);
+    }
+}
