@@ -131,7 +131,7 @@ impl Running {
         let result = tokio::select! {
             biased;
             result = answer => result,
-            token = Ticks::next(&mut self.ticks) => return Some(vec![jsonrpc::progress(&token, self.begun.elapsed())]),
+            token = Ticks::next(&mut self.ticks) => return Some(vec![jsonrpc::progress(&token, self.begun.elapsed().as_secs_f64())]),
         };
         self.answer = None;
         match result {

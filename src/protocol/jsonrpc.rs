@@ -1,6 +1,6 @@
 //! JSON-RPC 2.0 envelopes (MCP 2025-11-25, basic/index § Messages).
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
@@ -198,10 +198,9 @@ pub fn result_response(id: &RequestId, result: Vec<Bytes>) -> Vec<Bytes> {
     pieces
 }
 
-/// Tells how long a call has been running (MCP 2025-11-25, basic/utilities/progress). The value rises with each.
+/// Tells for how many seconds a call has been running (MCP 2025-11-25, basic/utilities/progress).
 #[must_use]
-pub fn progress(token: &RequestId, elapsed: Duration) -> Bytes {
-    let seconds = elapsed.as_secs_f64();
+pub fn progress(token: &RequestId, seconds: f64) -> Bytes {
     let message = format!("running for {seconds:.1} s");
     let params = serde_json::json!({"progressToken": token, "progress": seconds, "message": message});
     json::to_string(&serde_json::json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})).into()
