@@ -127,6 +127,7 @@ pub struct Streams {
     pub after: Duration,
     #[serde(rename = "progress_ms", with = "millis")]
     pub progress: Duration,
+    pub queue_bytes: Count,
     pub log_events: Count,
     pub log_bytes: Count,
     #[serde(rename = "log_s", with = "seconds")]

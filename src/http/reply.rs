@@ -14,7 +14,6 @@ use actix_web_lab::sse;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use super::body::Pieces;
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
         jsonrpc::{self, RequestId},
         revision::Era,
     },
-    session::event_log::Logged,
+    session::{event_log::Logged, queue},
     token::TokenProblem,
 };
 
@@ -136,8 +135,8 @@ pub fn events(events: impl Stream<Item = sse::Event> + 'static, keep_alive: Dura
 }
 
 /// A stream that can be resumed. It begins by saying how soon to come back for it.
-pub fn resumable(mut events: mpsc::Receiver<Logged>, settings: &config::Streams) -> HttpResponse {
-    let events = stream::poll_fn(move |cx| events.poll_recv(cx)).map(|event| logged(&event));
+pub fn resumable(mut events: queue::Receiver<Logged>, settings: &config::Streams) -> HttpResponse {
+    let events = stream::poll_fn(move |cx| events.poll_next(cx)).map(|event| logged(&event));
     let stream = sse::Sse::from_infallible_stream(events);
     self::stream(stream.with_keep_alive(settings.keep_alive).with_retry_duration(settings.retry))
 }

@@ -13,7 +13,6 @@ use actix_web::{
 };
 use actix_web_lab::sse;
 use futures_util::{Stream, StreamExt, stream};
-use tokio::sync::mpsc;
 
 use super::{
     Worker, access_log,
@@ -35,11 +34,11 @@ use crate::{
         request::ClientRequest,
         revision::{Era, Revision},
     },
-    session::messages::{CloseSession, Event, Introduce, OpenOutbox, OpenSession, Profile, Push},
+    session::{
+        messages::{CloseSession, Event, Introduce, OpenOutbox, OpenSession, Profile, Push},
+        queue,
+    },
 };
-
-/// Answers that may wait for a reader; one that is slower loses its stream.
-const ROOM: usize = 256;
 
 /// `GET /sse`: opens a session and its stream.
 pub(super) async fn open(http: HttpRequest, worker: Data<Worker>) -> HttpResponse {
@@ -65,7 +64,7 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     let session = worker.shards.open(worker.local.number, open).await?;
     access_log::note(http, |line| line.session = Some(session));
 
-    let events = worker.shards.deliver(session, user.clone(), None, OpenOutbox { room: ROOM }).await?;
+    let events = worker.shards.deliver(session, user.clone(), None, OpenOutbox).await?;
     let endpoint = sse::Data::new(endpoint(worker, session, &query)).event("endpoint");
     let messages = stream::iter([sse::Event::Data(endpoint)]).chain(messages(events));
     let messages = ClosesSession {
@@ -77,9 +76,9 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
 }
 
 /// What comes by the outbox, as events.
-fn messages(events: mpsc::Receiver<Event>) -> impl Stream<Item = sse::Event> {
+fn messages(events: queue::Receiver<Event>) -> impl Stream<Item = sse::Event> {
     stream::unfold(events, async |mut events| {
-        let message = match events.recv().await? {
+        let message = match events.next().await? {
             Event::ToolsChanged => reply::message(&[jsonrpc::notification("notifications/tools/list_changed").into()]),
             Event::Message(pieces) => reply::message(&pieces),
         };

@@ -10,7 +10,6 @@ use actix_web_lab::sse;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
 use super::{
     access_log, headers,
@@ -35,6 +34,7 @@ use crate::{
     session::{
         enable,
         messages::{EnableTools, EnterChat, Event, FindTool, ListTools, Profile, Subscribe},
+        queue,
     },
 };
 
@@ -185,7 +185,7 @@ async fn find_tool(post: &Post, name: ToolName) -> Result<Arc<Tool>, Error> {
 }
 
 /// Opens the stream behind `subscriptions/listen`: that of the chat, or one that tells what concerns everybody.
-async fn listen(post: &Post) -> Result<mpsc::Receiver<Event>, Error> {
+async fn listen(post: &Post) -> Result<queue::Receiver<Event>, Error> {
     let worker = &post.worker;
     match chat_session(post).await? {
         Some(session) => worker.shards.deliver(session, post.caller.user().clone(), None, Subscribe).await,
@@ -195,12 +195,12 @@ async fn listen(post: &Post) -> Result<mpsc::Receiver<Event>, Error> {
 
 /// The messages of a subscription: what will be told, what is told, and the end where that is ours
 /// (MCP 2026-07-28, basic/patterns/subscriptions).
-fn subscription(id: RequestId, filter: Filter, events: mpsc::Receiver<Event>) -> impl Stream<Item = sse::Event> {
+fn subscription(id: RequestId, filter: Filter, events: queue::Receiver<Event>) -> impl Stream<Item = sse::Event> {
     let acknowledged = reply::message(&[modern::acknowledged(&id, filter)]);
     let told = stream::unfold(Some((id, events)), move |state| async move {
         let (id, mut events) = state?;
         loop {
-            match events.recv().await {
+            match events.next().await {
                 Some(Event::ToolsChanged) if filter.tools_list_changed => {
                     return Some((reply::message(&[modern::tools_changed(&id)]), Some((id, events))));
                 }

@@ -6,7 +6,6 @@ use std::{rc::Rc, sync::Arc};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 
 use super::{
     Shards,
@@ -17,6 +16,7 @@ use super::{
         CallTool, Cancel, Describe, Enable, EnableTools, Enabled, End, Event, FindTool, Introduce, ListTools,
         OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe, WindDown,
     },
+    queue,
     streams::Streams,
     toolbox::Toolbox,
 };
@@ -52,6 +52,8 @@ pub struct SessionLimits {
     pub max_in_flight: usize,
     /// Events kept for streams that are lost.
     pub log: Limits,
+    /// Bytes that wait for the reader of a stream.
+    pub queue_bytes: usize,
 }
 
 /// To self: a call has ended.
@@ -71,7 +73,7 @@ impl SessionActor {
             is_ending: false,
             toolbox: Toolbox::default(),
             calls: Calls::default(),
-            streams: Streams::new(limits.log),
+            streams: Streams::new(limits.log, limits.queue_bytes),
             shards,
             client,
         }
@@ -246,7 +248,7 @@ impl Handler<Cancel> for SessionActor {
 }
 
 impl Handler<OpenStream> for SessionActor {
-    type Result = Result<mpsc::Receiver<Logged>, Error>;
+    type Result = Result<queue::Receiver<Logged>, Error>;
 
     fn handle(&mut self, OpenStream { after }: OpenStream, _: &mut Context<Self>) -> Self::Result {
         let events = match after {
@@ -259,7 +261,7 @@ impl Handler<OpenStream> for SessionActor {
 }
 
 impl Handler<OpenReply> for SessionActor {
-    type Result = Result<(StreamId, mpsc::Receiver<Logged>), Error>;
+    type Result = Result<(StreamId, queue::Receiver<Logged>), Error>;
 
     fn handle(&mut self, _: OpenReply, _: &mut Context<Self>) -> Self::Result {
         Ok(self.streams.open_reply(self.primes_streams()))
@@ -279,10 +281,10 @@ impl Handler<Record> for SessionActor {
 }
 
 impl Handler<OpenOutbox> for SessionActor {
-    type Result = Result<mpsc::Receiver<Event>, Error>;
+    type Result = Result<queue::Receiver<Event>, Error>;
 
-    fn handle(&mut self, OpenOutbox { room }: OpenOutbox, _: &mut Context<Self>) -> Self::Result {
-        let events = self.streams.open_outbox(room);
+    fn handle(&mut self, _: OpenOutbox, _: &mut Context<Self>) -> Self::Result {
+        let events = self.streams.open_outbox();
         self.close_idle_outbox();
         Ok(events)
     }
@@ -299,7 +301,7 @@ impl Handler<WindDown> for SessionActor {
 }
 
 impl Handler<Subscribe> for SessionActor {
-    type Result = Result<mpsc::Receiver<Event>, Error>;
+    type Result = Result<queue::Receiver<Event>, Error>;
 
     fn handle(&mut self, _: Subscribe, _: &mut Context<Self>) -> Self::Result {
         let events = self.streams.subscribe();

@@ -9,6 +9,8 @@ use std::{
 
 use bytes::Bytes;
 
+use super::queue::Weigh;
+
 /// The name of an event: its stream, and its place there. Unique in the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventId {
@@ -75,12 +77,12 @@ impl EventLog {
 
     /// Appends an event, and gives the ids of those that had to go for it; it may be among them.
     pub fn append(&mut self, event: Logged) -> Vec<EventId> {
-        self.bytes += event.size();
+        self.bytes += event.bytes();
         self.events.push_back(event);
         let mut gone = Vec::new();
         while self.events.len() > self.limits.events || self.bytes > self.limits.bytes {
             let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= oldest.size();
+            self.bytes -= oldest.bytes();
             gone.push(oldest.id);
         }
         gone
@@ -94,7 +96,7 @@ impl EventLog {
     /// Forgets a stream.
     pub fn forget(&mut self, stream: StreamId) {
         self.events.retain(|event| event.id.stream != stream);
-        self.bytes = self.events.iter().map(Logged::size).sum();
+        self.bytes = self.events.iter().map(Logged::bytes).sum();
     }
 
     /// Whether a stream that ended at `end` is past its time.
@@ -104,8 +106,8 @@ impl EventLog {
     }
 }
 
-impl Logged {
-    fn size(&self) -> usize {
+impl Weigh for Logged {
+    fn bytes(&self) -> usize {
         self.message.iter().map(Bytes::len).sum()
     }
 }

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, sync::Arc};
 use actix::Message;
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 
 use crate::{
     error::Error,
@@ -21,6 +20,7 @@ use crate::{
     },
     session::{
         event_log::{EventId, Logged, StreamId},
+        queue::{self, Weigh},
         toolbox::Toolbox,
     },
 };
@@ -144,7 +144,7 @@ pub struct ListChats {
 
 /// To a registry: opens a stream of notifications for a client that has no session.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "mpsc::Receiver<Event>")]
+#[rtype(result = "queue::Receiver<Event>")]
 pub struct Listen;
 
 /// To a registry: the server stops; all streams are to end.
@@ -225,7 +225,7 @@ pub struct Cancel {
 
 /// To a session: opens its stream of notifications. One that was open ends.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<mpsc::Receiver<Logged>, Error>")]
+#[rtype(result = "Result<queue::Receiver<Logged>, Error>")]
 pub struct OpenStream {
     /// Goes on after this event, on its stream, whichever that is.
     pub after: Option<EventId>,
@@ -233,7 +233,7 @@ pub struct OpenStream {
 
 /// To a session: opens a stream for the answer to a POST.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<(StreamId, mpsc::Receiver<Logged>), Error>")]
+#[rtype(result = "Result<(StreamId, queue::Receiver<Logged>), Error>")]
 pub struct OpenReply;
 
 /// To a session: sends a message on the stream of a POST.
@@ -248,15 +248,12 @@ pub struct Record {
 
 /// To a session: opens the stream of HTTP+SSE, which takes everything that is sent.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<mpsc::Receiver<Event>, Error>")]
-pub struct OpenOutbox {
-    /// How many messages may wait for a slow reader.
-    pub room: usize,
-}
+#[rtype(result = "Result<queue::Receiver<Event>, Error>")]
+pub struct OpenOutbox;
 
 /// To a session: opens one more stream of notifications, beside any others.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<mpsc::Receiver<Event>, Error>")]
+#[rtype(result = "Result<queue::Receiver<Event>, Error>")]
 pub struct Subscribe;
 
 /// To a session: sends a message on its HTTP+SSE stream.
@@ -271,6 +268,15 @@ pub enum Event {
     ToolsChanged,
     /// A message, in pieces.
     Message(Vec<Bytes>),
+}
+
+impl Weigh for Event {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::ToolsChanged => 0,
+            Self::Message(pieces) => pieces.iter().map(Bytes::len).sum(),
+        }
+    }
 }
 
 /// To a session: what it has enabled; nothing from one in static mode.

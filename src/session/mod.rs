@@ -6,6 +6,7 @@ pub mod chats;
 pub mod enable;
 pub mod event_log;
 pub mod messages;
+pub mod queue;
 pub mod registry;
 pub mod shards;
 pub mod streams;

@@ -17,9 +17,9 @@ use super::{
         BindChat, CloseSession, Deliver, Drain, Enable, Enabled, End, EnterChat, Event, ListChats, Listen, OpenSession,
         Profile, ReleaseChats, TakeChat, WindDown,
     },
+    queue,
+    streams::CHANGES,
 };
-use tokio::sync::mpsc;
-
 use crate::{
     config::Settings,
     error::Error,
@@ -39,7 +39,7 @@ pub struct SessionRegistry {
     sessions: HashMap<SessionId, Entry>,
     chats: ChatMap,
     /// Clients without a session that want to be told of changes.
-    listeners: Vec<mpsc::Sender<Event>>,
+    listeners: Vec<queue::Sender<Event>>,
     retention: Duration,
     limits: SessionLimits,
     /// The server stops: no stream may begin that would keep it from that.
@@ -63,7 +63,11 @@ impl SessionRegistry {
     pub fn new(shard: usize, shards: Shards, client: Rc<MembraneClient>, settings: &Settings) -> Self {
         let streams = &settings.streams;
         let log = Limits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting: streams.log };
-        let limits = SessionLimits { max_in_flight: settings.sessions.max_in_flight.get(), log };
+        let limits = SessionLimits {
+            max_in_flight: settings.sessions.max_in_flight.get(),
+            log,
+            queue_bytes: streams.queue_bytes.get(),
+        };
         let retention = settings.sessions.retention;
         Self {
             sessions: HashMap::new(),
@@ -167,8 +171,8 @@ impl Handler<Listen> for SessionRegistry {
     type Result = MessageResult<Listen>;
 
     fn handle(&mut self, _: Listen, _: &mut Context<Self>) -> Self::Result {
-        let (listener, events) = mpsc::channel(1);
-        self.listeners.retain(|listener| !listener.is_closed());
+        let (listener, events) = queue::queue(CHANGES);
+        self.listeners.retain(|listener| !listener.is_gone());
         if !self.is_draining {
             self.listeners.push(listener);
         }

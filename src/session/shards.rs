@@ -15,7 +15,6 @@ use std::{
 };
 
 use actix::{Actor, Addr, Handler, Message, Recipient, dev::ToEnvelope};
-use tokio::sync::mpsc;
 
 use super::{
     SessionActor, SessionRegistry,
@@ -23,6 +22,7 @@ use super::{
         BindChat, CloseSession, Deliver, Drain, EnterChat, Event, ListChats, Listen, OpenSession, ReleaseChats,
         TakeChat,
     },
+    queue,
     registry::Chats,
 };
 use crate::{
@@ -190,7 +190,7 @@ impl Shards {
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub async fn listen(&self, shard: usize) -> Result<mpsc::Receiver<Event>, Error> {
+    pub async fn listen(&self, shard: usize) -> Result<queue::Receiver<Event>, Error> {
         ask(&self.shard(shard)?.registry, Listen).await
     }
 

@@ -6,16 +6,22 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
-use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{
     event_log::{EventId, EventLog, Limits, Logged, StreamId},
     messages::Event,
+    queue::{self, Receiver, Refused, Room, Sender, Weigh},
 };
 use crate::{error::Error, protocol::jsonrpc};
 
 /// Events that may wait for the reader of a stream.
 const ROOM: usize = 16;
+
+/// Messages that may wait in an outbox.
+const OUTBOX_ROOM: usize = 256;
+
+/// The room of a stream of changes. One place is enough: a change that waits there stands for all that follow.
+pub const CHANGES: Room = Room { items: 1, bytes: 0 };
 
 /// The session's own stream.
 const OWN: StreamId = 0;
@@ -26,8 +32,10 @@ pub struct Streams {
     resumable: BTreeMap<StreamId, State>,
     next: StreamId,
     log: EventLog,
-    subscribers: Vec<mpsc::Sender<Event>>,
-    outbox: Option<mpsc::Sender<Event>>,
+    /// Bytes that may wait for a reader.
+    queue_bytes: usize,
+    subscribers: Vec<Sender<Event>>,
+    outbox: Option<Sender<Event>>,
     /// The list changed while the session's client had no stream.
     owes_change: bool,
 }
@@ -39,18 +47,19 @@ struct State {
     last: u64,
     /// The place of the last event that the log no longer holds.
     lost: u64,
-    reader: Option<mpsc::Sender<Logged>>,
+    reader: Option<Sender<Logged>>,
     ended: Option<Instant>,
 }
 
 impl Streams {
-    /// No streams, and a log with these limits for those to come.
+    /// No streams; those to come have a log with these limits, and so many bytes may wait for a reader.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, queue_bytes: usize) -> Self {
         Self {
             resumable: BTreeMap::new(),
             next: OWN + 1,
             log: EventLog::new(limits),
+            queue_bytes,
             subscribers: Vec::new(),
             outbox: None,
             owes_change: false,
@@ -59,7 +68,7 @@ impl Streams {
 
     /// Opens the session's own stream; the reader before ends. What is owed is sent at once. A primed stream begins with an
     /// event that tells its id, so that it can be resumed from there.
-    pub fn open(&mut self, is_primed: bool) -> mpsc::Receiver<Logged> {
+    pub fn open(&mut self, is_primed: bool) -> Receiver<Logged> {
         let events = self.attach(OWN, Vec::new());
         if is_primed {
             self.record(OWN, Vec::new());
@@ -71,7 +80,7 @@ impl Streams {
     }
 
     /// Opens a stream for the answer to a POST.
-    pub fn open_reply(&mut self, is_primed: bool) -> (StreamId, mpsc::Receiver<Logged>) {
+    pub fn open_reply(&mut self, is_primed: bool) -> (StreamId, Receiver<Logged>) {
         self.forget_past();
         let stream = self.next;
         self.next += 1;
@@ -86,7 +95,7 @@ impl Streams {
     ///
     /// # Errors
     /// [`Error::EventUnknown`] where there was no such event, or the log no longer holds what followed.
-    pub fn resume(&mut self, after: EventId) -> Result<mpsc::Receiver<Logged>, Error> {
+    pub fn resume(&mut self, after: EventId) -> Result<Receiver<Logged>, Error> {
         self.forget_past();
         let state = self.resumable.get(&after.stream).ok_or(Error::EventUnknown)?;
         if after.place > state.last || after.place < state.lost {
@@ -101,11 +110,13 @@ impl Streams {
     }
 
     /// Gives a stream a new reader, which finds `missed` waiting.
-    fn attach(&mut self, stream: StreamId, missed: Vec<Logged>) -> mpsc::Receiver<Logged> {
-        let (reader, events) = mpsc::channel(missed.len() + ROOM);
+    fn attach(&mut self, stream: StreamId, missed: Vec<Logged>) -> Receiver<Logged> {
+        let missed_bytes: usize = missed.iter().map(Weigh::bytes).sum();
+        let room = Room { items: missed.len() + ROOM, bytes: missed_bytes + self.queue_bytes };
+        let (reader, events) = queue::queue(room);
         for event in missed {
             // There is room for all of them.
-            let _ = reader.try_send(event);
+            let _ = reader.offer(event);
         }
         let state = self.resumable.entry(stream).or_default();
         state.reader = state.ended.is_none().then_some(reader);
@@ -117,7 +128,7 @@ impl Streams {
         let Some(state) = self.resumable.get_mut(&stream) else { return };
         state.last += 1;
         let event = Logged { id: EventId { stream, place: state.last }, message };
-        if state.reader.as_ref().is_some_and(|reader| reader.try_send(event.clone()).is_err()) {
+        if state.reader.as_ref().is_some_and(|reader| reader.offer(event.clone()).is_err()) {
             state.reader = None;
         }
         for gone in self.log.append(event) {
@@ -145,23 +156,23 @@ impl Streams {
         }
     }
 
-    /// Opens a stream for a subscriber. One place is enough: a change that waits there stands for all that follow.
-    pub fn subscribe(&mut self) -> mpsc::Receiver<Event> {
-        let (sender, events) = mpsc::channel(1);
+    /// Opens a stream for a subscriber.
+    pub fn subscribe(&mut self) -> Receiver<Event> {
+        let (sender, events) = queue::queue(CHANGES);
         self.subscribers.push(sender);
         events
     }
 
-    /// Opens the outbox of HTTP+SSE, in which up to `room` messages may wait.
-    pub fn open_outbox(&mut self, room: usize) -> mpsc::Receiver<Event> {
-        let (sender, events) = mpsc::channel(room);
+    /// Opens the outbox of HTTP+SSE.
+    pub fn open_outbox(&mut self) -> Receiver<Event> {
+        let (sender, events) = queue::queue(Room { items: OUTBOX_ROOM, bytes: self.queue_bytes });
         self.outbox = Some(sender);
         events
     }
 
     /// Sends a message by the outbox. A reader too slow for it loses it, and thereby the session.
     pub fn push(&mut self, message: Vec<Bytes>) {
-        if self.outbox.as_ref().is_some_and(|outbox| outbox.try_send(Event::Message(message)).is_err()) {
+        if self.outbox.as_ref().is_some_and(|outbox| outbox.offer(Event::Message(message)).is_err()) {
             self.outbox = None;
         }
     }
@@ -169,10 +180,10 @@ impl Streams {
     /// Tells everybody that the list changed: now, or when the session's stream opens. Changes that a client has not heard
     /// of yet are one.
     pub fn tell_change(&mut self) {
-        self.subscribers.retain(|subscriber| is_told(&subscriber.try_send(Event::ToolsChanged)));
+        self.subscribers.retain(|subscriber| is_told(subscriber.offer(Event::ToolsChanged)));
         match &self.outbox {
             Some(outbox) => {
-                let _ = outbox.try_send(Event::ToolsChanged);
+                let _ = outbox.offer(Event::ToolsChanged);
             }
             None => self.tell_own(),
         }
@@ -180,10 +191,10 @@ impl Streams {
 
     fn tell_own(&mut self) {
         let reader = self.resumable.get(&OWN).and_then(|state| state.reader.as_ref());
-        let reader = reader.filter(|reader| !reader.is_closed());
+        let reader = reader.filter(|reader| !reader.is_gone());
         self.owes_change = reader.is_none();
         // A reader with something waiting has a change waiting: nothing else comes on this stream.
-        if reader.is_some_and(|reader| reader.capacity() == reader.max_capacity() || self.is_only_primed()) {
+        if reader.is_some_and(|reader| reader.is_empty() || self.is_only_primed()) {
             let message = jsonrpc::notification("notifications/tools/list_changed");
             self.record(OWN, vec![message.into()]);
         }
@@ -216,23 +227,34 @@ impl Streams {
 }
 
 /// Whether the reader knows, or will: a full stream has events waiting, and its reader will look at the list after them.
-fn is_told(sent: &Result<(), TrySendError<Event>>) -> bool {
-    !matches!(sent, Err(TrySendError::Closed(_)))
+fn is_told(sent: Result<(), Refused>) -> bool {
+    sent != Err(Refused::Gone)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
 
     use super::*;
 
     fn streams() -> Streams {
-        Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::from_secs(60) })
+        Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::from_secs(60) }, 1 << 20)
+    }
+
+    /// What a reader gets at once.
+    fn now<T: Weigh>(events: &mut Receiver<T>) -> Poll<Option<T>> {
+        events.poll_next(&mut Context::from_waker(Waker::noop()))
     }
 
     /// What waits for a reader, as `place:message`.
-    fn waiting(events: &mut mpsc::Receiver<Logged>) -> Vec<String> {
-        let event = || events.try_recv().ok();
+    fn waiting(events: &mut Receiver<Logged>) -> Vec<String> {
+        let event = || match now(events) {
+            Poll::Ready(event) => event,
+            Poll::Pending => None,
+        };
         std::iter::from_fn(event)
             .map(|event| format!("{}:{}", event.id.place, String::from_utf8_lossy(&event.message.concat())))
             .collect()
@@ -250,13 +272,13 @@ mod tests {
         let mut own = streams.open(true);
         let mut other = streams.subscribe();
         assert_eq!(waiting(&mut own).len(), 2, "the id, and once what was owed");
-        assert!(other.try_recv().is_err());
+        assert_eq!(now(&mut other), Poll::Pending);
 
         streams.tell_change();
         streams.tell_change();
         assert_eq!(waiting(&mut own).len(), 1);
-        assert_eq!(other.try_recv(), Ok(Event::ToolsChanged));
-        assert!(other.try_recv().is_err());
+        assert_eq!(now(&mut other), Poll::Ready(Some(Event::ToolsChanged)));
+        assert_eq!(now(&mut other), Poll::Pending);
 
         drop((own, other));
         streams.tell_change();
@@ -271,7 +293,7 @@ mod tests {
         let mut first = streams.open(false);
         let mut second = streams.open(false);
         streams.tell_change();
-        assert_eq!(first.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+        assert_eq!(now(&mut first), Poll::Ready(None));
         assert_eq!(waiting(&mut second).len(), 1);
     }
 
@@ -291,7 +313,7 @@ mod tests {
         streams.end_reply(stream);
         let mut again = streams.resume(id(stream, 2)).unwrap();
         assert_eq!(waiting(&mut again), ["3:b"]);
-        assert_eq!(again.try_recv(), Err(mpsc::error::TryRecvError::Disconnected), "it has ended");
+        assert_eq!(now(&mut again), Poll::Ready(None), "it has ended");
     }
 
     #[test]
@@ -310,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_ended_stream_is_forgotten_after_its_time() {
-        let mut streams = Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::ZERO });
+        let mut streams = Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::ZERO }, 1 << 20);
         let (stream, _events) = streams.open_reply(true);
         streams.end_reply(stream);
         assert!(streams.resume(id(stream, 1)).is_err());
@@ -319,13 +341,14 @@ mod tests {
 
     #[test]
     fn a_reader_too_slow_is_closed_and_can_come_back() {
-        let mut streams = Streams::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(60) });
+        let mut streams =
+            Streams::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(60) }, 1 << 20);
         let (stream, mut events) = streams.open_reply(false);
         for _ in 0..=ROOM {
             streams.record(stream, vec!["m".into()]);
         }
         assert_eq!(waiting(&mut events).len(), ROOM);
-        assert_eq!(events.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+        assert_eq!(now(&mut events), Poll::Ready(None));
         let mut events = streams.resume(id(stream, ROOM as u64)).unwrap();
         assert_eq!(waiting(&mut events).len(), 1);
     }
@@ -333,10 +356,11 @@ mod tests {
     #[test]
     fn an_outbox_too_slow_is_closed() {
         let mut streams = streams();
-        let mut events = streams.open_outbox(1);
-        streams.push(vec!["m".into()]);
-        streams.push(vec!["m".into()]);
-        assert!(events.try_recv().is_ok());
-        assert_eq!(events.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+        let mut events = streams.open_outbox();
+        let half = || vec![Bytes::from(vec![b'm'; (1 << 19) + 1])];
+        streams.push(half());
+        streams.push(half());
+        assert!(matches!(now(&mut events), Poll::Ready(Some(_))));
+        assert_eq!(now(&mut events), Poll::Ready(None));
     }
 }

@@ -1,0 +1,143 @@
+//! What waits for the reader of a stream: bounded in events and in bytes, so that a reader that stalls costs little.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+/// What has a size.
+pub trait Weigh {
+    /// Its size, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Items.
+    pub items: usize,
+    /// Bytes; an item of any size fits where nothing else waits.
+    pub bytes: usize,
+}
+
+/// The end that is filled.
+#[derive(Debug)]
+pub struct Sender<T> {
+    items: mpsc::Sender<T>,
+    waiting: Arc<AtomicUsize>,
+    max_bytes: usize,
+}
+
+/// The end that is read.
+#[derive(Debug)]
+pub struct Receiver<T> {
+    items: mpsc::Receiver<T>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Why an item was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no room.
+    Full,
+    /// Nobody reads any more.
+    Gone,
+}
+
+/// A queue with this room.
+#[must_use]
+pub fn queue<T>(room: Room) -> (Sender<T>, Receiver<T>) {
+    let (sender, receiver) = mpsc::channel(room.items.max(1));
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let sender = Sender { items: sender, waiting: Arc::clone(&waiting), max_bytes: room.bytes };
+    (sender, Receiver { items: receiver, waiting })
+}
+
+impl<T: Weigh> Sender<T> {
+    /// Puts an item at the end.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn offer(&self, item: T) -> Result<(), Refused> {
+        let bytes = item.bytes();
+        // The reader only takes away, and nobody else fills, so this never lets in too much.
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes > self.max_bytes {
+            return Err(if self.items.is_closed() { Refused::Gone } else { Refused::Full });
+        }
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        self.items.try_send(item).map_err(|error| {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => Refused::Full,
+                TrySendError::Closed(_) => Refused::Gone,
+            }
+        })
+    }
+
+    /// Whether nobody reads any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.items.is_closed()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.capacity() == self.items.max_capacity()
+    }
+}
+
+impl<T: Weigh> Receiver<T> {
+    /// The next item; none when the queue has ended.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let item = std::task::ready!(self.items.poll_recv(cx));
+        if let Some(item) = &item {
+            self.waiting.fetch_sub(item.bytes(), Ordering::Relaxed);
+        }
+        Poll::Ready(item)
+    }
+
+    /// The next item; none when the queue has ended.
+    pub async fn next(&mut self) -> Option<T> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Weigh for &'static str {
+        fn bytes(&self) -> usize {
+            self.len()
+        }
+    }
+
+    #[actix::test]
+    async fn a_queue_is_full_by_number_and_by_size() {
+        let (sender, mut receiver) = queue(Room { items: 2, bytes: 4 });
+        assert!(sender.is_empty());
+        assert_eq!(sender.offer("larger"), Ok(()), "alone, of any size");
+        assert_eq!(sender.offer("x"), Err(Refused::Full), "by size");
+        assert_eq!(receiver.next().await, Some("larger"));
+        assert_eq!((sender.offer("x"), sender.offer("y")), (Ok(()), Ok(())));
+        assert_eq!(sender.offer("z"), Err(Refused::Full), "by number");
+        assert!(!sender.is_empty());
+        drop(receiver);
+        assert_eq!(sender.offer("x"), Err(Refused::Gone));
+    }
+
+    #[actix::test]
+    async fn what_waits_is_read_after_the_sender_has_gone() {
+        let (sender, mut receiver) = queue(Room { items: 2, bytes: 4 });
+        assert_eq!(sender.offer("x"), Ok(()));
+        drop(sender);
+        assert_eq!((receiver.next().await, receiver.next().await), (Some("x"), None));
+    }
+}
