@@ -47,13 +47,15 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
     let line = request.extensions().get::<Line>().cloned().unwrap_or_default();
     log::info!(
         target: "access",
+        method = request.method().as_str(),
+        path = request.path(),
         status = response.status().as_u16(),
         ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
         user = line.user.map(|user| user.to_string()),
         chat = line.chat.as_ref().map(ChatId::as_str),
         session = line.session.map(|session| session.to_string()),
         rpc = line.rpc;
-        "{} {}", request.method(), request.path()
+        "request"
     );
     Ok(response)
 }

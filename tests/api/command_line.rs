@@ -300,9 +300,10 @@ async fn log_lines_in_json_are_one_object_each() {
 
     let mut seen = Vec::new();
     for line in lines.filter(|line| line["target"] == "access") {
-        let ends = line["message"] == "GET /the-end";
+        let ends = line["path"] == "/the-end";
         assert!(line["ms"].is_u64(), "{line}");
-        seen.push(json!([line["message"], line["status"], line["user"], line["chat"], line["session"], line["rpc"]]));
+        let fields = ["method", "path", "status", "user", "chat", "session", "rpc"];
+        seen.push(json!(fields.map(|field| line[field].clone())));
         if ends {
             break;
         }
@@ -310,10 +311,10 @@ async fn log_lines_in_json_are_one_object_each() {
     process.kill().unwrap();
     process.wait().unwrap();
     let expected = [
-        json!(["POST /mcp", 200, "sandbox/ann", "my \"chat\"", session, "initialize"]),
-        json!(["POST /mcp", 200, "sandbox/ann", "my \"chat\"", session, "tools/list"]),
-        json!(["GET /mcp/sessions", 401, null, null, null, null]),
-        json!(["GET /the-end", 404, null, null, null, null]),
+        json!(["POST", "/mcp", 200, "sandbox/ann", "my \"chat\"", session, "initialize"]),
+        json!(["POST", "/mcp", 200, "sandbox/ann", "my \"chat\"", session, "tools/list"]),
+        json!(["GET", "/mcp/sessions", 401, null, null, null, null]),
+        json!(["GET", "/the-end", 404, null, null, null, null]),
     ];
     assert_eq!(seen, expected);
 }
