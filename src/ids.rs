@@ -62,6 +62,12 @@ impl UserKey {
         Self { workspace: workspace.into(), user: user.into() }
     }
 
+    /// The workspace's key; empty where it is not known.
+    #[must_use]
+    pub fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
     /// The user's id within the workspace.
     #[must_use]
     pub fn user(&self) -> &str {

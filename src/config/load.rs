@@ -81,6 +81,9 @@ fn stack(layers: &[Layer]) -> Result<Settings, SettingsError> {
         }
         settings = Some(so_far);
     }
+    if let Some(fault) = settings.as_ref().and_then(Settings::conflict) {
+        return Err(SettingsError(vec![format!("`{}` must be {}", fault.key, fault.allowed)]));
+    }
     settings.ok_or_else(|| SettingsError(vec!["no settings at all".to_owned()]))
 }
 
@@ -228,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_fault_names_source_key_and_what_is_allowed() {
-        let cases: [(&[(&str, &str)], &[&str]); 8] = [
+        let cases: [(&[(&str, &str)], &[&str]); 9] = [
             (&[("MCP__SERVER__PROT", "1")], &["MCP__SERVER__PROT", "server.prot", "port"]),
             (&[("MCP__SRV__PORT", "1")], &["MCP__SRV__PORT", "srv.port", "sections", "server"]),
             (&[("MCP__SERVER__PORT", "abc")], &["MCP__SERVER__PORT", "server.port", "integer", "abc"]),
@@ -236,6 +239,7 @@ mod tests {
             (&[("PORT", "70000")], &["PORT", "server.port", "65535"]),
             (&[("MCP__MEMBRANE__PAGE_SIZE", "0")], &["membrane.page_size", "1 to 1000"]),
             (&[("MCP__LOG__FORMAT", "xml")], &["log.format", "text, json"]),
+            (&[("MCP__AUTH__WORKSPACE_KEY", "w")], &["auth.workspace_secret", "must be set"]),
             (&[("APP_ENV", "moon")], &["APP_ENV=moon", "moon.toml"]),
         ];
         for (env, parts) in cases {

@@ -105,6 +105,8 @@ pub struct Catalog {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Auth {
+    pub workspace_key: String,
+    pub workspace_secret: Secret,
     #[serde(rename = "trust_s", with = "seconds")]
     pub trust: Duration,
     pub max_trusted: Count,
@@ -220,6 +222,18 @@ impl Settings {
         ];
         let faulty = checks.into_iter().filter(|(_, sound, _)| !sound);
         faulty.map(|(key, _, allowed)| Fault { key, allowed }).collect()
+    }
+}
+
+impl Settings {
+    /// The settings that do not go together, which only shows when all sources are read.
+    #[must_use]
+    pub fn conflict(&self) -> Option<Fault> {
+        let (key, secret) = (self.auth.workspace_key.is_empty(), self.auth.workspace_secret.is_empty());
+        (key != secret).then_some(Fault {
+            key: if key { "auth.workspace_key" } else { "auth.workspace_secret" },
+            allowed: "set, as the other of auth.workspace_key and auth.workspace_secret is",
+        })
     }
 }
 

@@ -9,6 +9,7 @@ pub mod error;
 pub mod load;
 pub mod lookup;
 pub mod model;
+pub mod signature;
 pub mod tool;
 pub mod trust;
 
