@@ -55,7 +55,7 @@ impl Server {
                     shards: shards.clone(),
                     settings: Arc::clone(&settings),
                 };
-                App::new().app_data(Data::new(worker)).configure(http::routes)
+                App::new().app_data(Data::new(worker)).configure(|config| http::routes(&settings, config))
             }
         };
         let (host, port) = (settings.server.host.as_str(), settings.server.port.port());

@@ -45,10 +45,11 @@ pub struct Worker {
 }
 
 /// The routes, all below one scope so that what surrounds them is the same for each.
-pub fn routes(config: &mut ServiceConfig) {
+pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
     config.service(
         web::scope("")
             .wrap(NormalizePath::trim())
+            .wrap(origin::cors(settings))
             .wrap(from_fn(origin::refuse_foreign))
             .wrap(from_fn(log_requests))
             .service(

@@ -1,22 +1,26 @@
-//! Protection against DNS rebinding: who may ask from a web page, and under which name
+//! Which web pages may ask, and under which names this server is asked: protection against DNS rebinding, and CORS
 //! (MCP 2025-11-25, basic/transports § Security Warning).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
+use actix_cors::Cors;
 use actix_web::{
     Error as ActixError,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Uri,
-        header::{HOST, HeaderMap, ORIGIN},
+        Method, Uri,
+        header::{HOST, HeaderMap, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     web::Data,
 };
 
 use super::{Worker, headers, reply};
-use crate::{config, error::Error};
+use crate::{
+    config::{self, Settings},
+    error::Error,
+};
 
 /// Refuses what comes from a foreign page or by a foreign name, before anything else is looked at.
 ///
@@ -68,6 +72,18 @@ fn allows_host(host: &str, settings: &config::Server) -> bool {
             .allowed_hosts
             .iter()
             .any(|allowed| allowed.eq_ignore_ascii_case(&name) || allowed.eq_ignore_ascii_case(host))
+}
+
+/// Lets the pages that may ask read the answers, headers that MCP uses included (Fetch § CORS protocol).
+#[must_use]
+pub fn cors(settings: &Arc<Settings>) -> Cors {
+    let settings = Arc::clone(settings);
+    Cors::default()
+        .allowed_origin_fn(move |origin, _| origin.to_str().is_ok_and(|origin| allows_origin(origin, &settings.server)))
+        .allowed_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_any_header()
+        .expose_headers([headers::SESSION_ID, WWW_AUTHENTICATE, RETRY_AFTER])
+        .max_age(3600)
 }
 
 /// Whether a name is one of the loopback's.

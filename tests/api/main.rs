@@ -24,3 +24,4 @@ mod original;
 mod sessions;
 mod status_codes;
 mod support;
+mod web_pages;

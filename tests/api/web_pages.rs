@@ -1,0 +1,75 @@
+//! Requests from web pages: which are taken, and what pages may read of the answers.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Reply, Server, reply_to, token};
+
+const PAGE: &str = "https://app.example.com";
+
+fn server() -> Server {
+    Server::builder().env("MCP__SERVER__ALLOWED_ORIGINS", PAGE).start()
+}
+
+fn exposed(reply: &Reply) -> Vec<String> {
+    let headers = reply.header("access-control-expose-headers").unwrap_or_default();
+    headers.split(',').map(|header| header.trim().to_ascii_lowercase()).collect()
+}
+
+#[tokio::test]
+async fn a_page_that_may_ask_is_told_so_before_it_does() {
+    let server = server();
+    let wanted = "authorization,content-type,mcp-session-id,mcp-protocol-version,mcp-method,mcp-name,mcp-param-region,\
+                  last-event-id,x-chat-id";
+    for (path, method) in [("/mcp", "POST"), ("/mcp", "GET"), ("/mcp", "DELETE"), ("/sse/messages", "POST")] {
+        let request = server.http.request(Method::OPTIONS, format!("{}{path}", server.url)).header("origin", PAGE);
+        let request = request.header("access-control-request-method", method);
+        let reply = reply_to(request.header("access-control-request-headers", wanted)).await;
+        assert_eq!(reply.status, 200, "{method} {path}: {reply:?}");
+        assert_eq!(reply.header("access-control-allow-origin"), Some(PAGE), "{method} {path}");
+        let allowed = reply.header("access-control-allow-headers").unwrap().to_ascii_lowercase();
+        for header in wanted.split(',') {
+            assert!(allowed.split(',').any(|other| other.trim() == header), "{header} on {method} {path}: {allowed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_may_ask_can_read_answers_and_errors() {
+    let server = server();
+    let client = server.client("ann").header("origin", PAGE);
+    let anonymous = server.client_with("").header("origin", PAGE);
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    for (case, reply, status) in [
+        ("an answer", client.initialize("2025-11-25").await, 200),
+        ("no session", client.post(body.clone()).await, 400),
+        ("no token", anonymous.post(body).await, 401),
+    ] {
+        assert_eq!(reply.status, status, "{case}");
+        assert_eq!(reply.header("access-control-allow-origin"), Some(PAGE), "{case}");
+        for header in ["mcp-session-id", "www-authenticate", "retry-after"] {
+            assert!(exposed(&reply).contains(&header.to_owned()), "{header} of {case}: {reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_may_not_ask_is_refused_before_anything_else() {
+    let server = server();
+    for origin in ["https://evil.example.com", "null", "https://app.example.com.evil.example.com"] {
+        for (method, path) in [("OPTIONS", "/mcp"), ("POST", "/mcp"), ("GET", "/mcp/sessions"), ("GET", "/sse")] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let request = server.http.request(method.clone(), format!("{}{path}", server.url)).header("origin", origin);
+            let reply = reply_to(request.bearer_auth(token("ann"))).await;
+            assert_eq!(reply.status, 403, "{method} {path} from {origin}: {reply:?}");
+            assert_eq!(reply.header("access-control-allow-origin"), None, "{method} {path} from {origin}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_this_machine_may_ask() {
+    let server = Server::start();
+    let client = server.client("ann").header("origin", "http://localhost:6274");
+    assert_eq!(client.initialize("2025-11-25").await.status, 200);
+}
