@@ -26,6 +26,7 @@ pub struct Settings {
     pub membrane: Membrane,
     pub catalog: Catalog,
     pub auth: Auth,
+    pub oauth: OAuth,
     pub sessions: Sessions,
     pub streams: Streams,
     pub sandbox: Sandbox,
@@ -110,6 +111,14 @@ pub struct Auth {
     #[serde(rename = "trust_s", with = "seconds")]
     pub trust: Duration,
     pub max_trusted: Count,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct OAuth {
+    pub enabled: bool,
+    pub public_url: String,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -213,6 +222,11 @@ impl Settings {
             ("catalog.max_entries", some(self.catalog.max_entries), "a number from 1"),
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
             ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),
+            (
+                "oauth.public_url",
+                self.oauth.public_url.is_empty() || web(&self.oauth.public_url),
+                "empty, or an http:// or https:// URL",
+            ),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
             ("sessions.max_in_flight", some(self.sessions.max_in_flight), "a number from 1"),
             ("streams.progress_ms", time(self.streams.progress), "a number from 1"),

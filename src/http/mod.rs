@@ -6,6 +6,7 @@ mod caller;
 mod chats;
 mod headers;
 mod in_session;
+mod oauth;
 mod origin;
 mod post;
 mod query;
@@ -49,6 +50,7 @@ pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
     config.service(
         web::scope("")
             .wrap(NormalizePath::trim())
+            .wrap(from_fn(oauth::point_to_metadata))
             .wrap(origin::cors(settings))
             .wrap(from_fn(origin::refuse_foreign))
             .wrap(from_fn(log_requests))
@@ -66,6 +68,10 @@ pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
             .service(
                 web::resource("/sse/messages").route(web::post().to(sse::post)).default_service(refuse_method("POST")),
             )
+            .route("/.well-known/oauth-protected-resource", web::get().to(oauth::resource))
+            .route("/.well-known/oauth-protected-resource/{endpoint:mcp|sse}", web::get().to(oauth::resource))
+            .route("/.well-known/oauth-authorization-server", web::get().to(oauth::authorization_server))
+            .route("/oauth/authorize", web::get().to(oauth::authorize))
             .service(
                 web::resource("/healthz").route(web::get().to(welcome::alive)).default_service(refuse_method("GET")),
             )

@@ -75,7 +75,6 @@ fn allows_host(host: &str, settings: &config::Server) -> bool {
 }
 
 /// Lets the pages that may ask read the answers, headers that MCP uses included (Fetch § CORS protocol).
-#[must_use]
 pub fn cors(settings: &Arc<Settings>) -> Cors {
     let settings = Arc::clone(settings);
     Cors::default()

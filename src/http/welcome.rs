@@ -29,25 +29,3 @@ pub async fn welcome(request: HttpRequest) -> HttpResponse {
 pub async fn alive() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::routes;
-    use actix_web::{
-        App,
-        test::{TestRequest, call_and_read_body, init_service},
-    };
-
-    #[actix_web::test]
-    async fn those_who_come_by_are_told_what_this_is() {
-        let service = init_service(App::new().configure(routes)).await;
-        for (accept, expected) in [("text/html,*/*;q=0.8", HTML), ("*/*", TEXT)] {
-            for uri in ["/", "/?utm=x"] {
-                let request = TestRequest::with_uri(uri).insert_header((ACCEPT, accept)).to_request();
-                let body = call_and_read_body(&service, request).await;
-                assert_eq!(body, expected, "{uri} for {accept}");
-            }
-        }
-    }
-}

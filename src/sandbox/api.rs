@@ -14,6 +14,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     Shared,
     catalog::{Action, App},
+    oauth,
     observe::{Fault, observe},
     run::run,
     token::{self, Claims},
@@ -34,6 +35,9 @@ pub fn routes(config: &mut ServiceConfig) {
             .route("/action", web::get().to(action))
             .route("/action-instance/run", web::post().to(run_instance))
             .route("/act", web::post().to(act))
+            .route("/oauth/register", web::post().to(oauth::register))
+            .route("/oauth/authorize", web::get().to(oauth::authorize))
+            .route("/oauth/token", web::post().to(oauth::redeem))
             .route("/sandbox/stats", web::get().to(stats))
             .route("/sandbox/faults", web::put().to(set_faults)),
     );

@@ -8,6 +8,7 @@
 
 mod api;
 pub mod catalog;
+mod oauth;
 mod observe;
 mod run;
 mod state;
@@ -19,6 +20,7 @@ use actix_web::{App, HttpServer, dev::ServerHandle, web};
 
 use crate::{config, secret::Secret};
 use catalog::{Catalog, CatalogError};
+use oauth::Codes;
 use observe::Observer;
 use state::State;
 
@@ -53,6 +55,7 @@ struct Shared {
     catalog: Catalog,
     state: State,
     observer: Observer,
+    codes: Codes,
     secret: Secret,
     settings: config::Sandbox,
 }
@@ -71,6 +74,7 @@ impl Sandbox {
             catalog: Catalog::load(&settings.catalog)?,
             state: State::default(),
             observer: Observer::default(),
+            codes: Codes::default(),
             secret: secret.clone(),
             settings: settings.clone(),
         });

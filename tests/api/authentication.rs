@@ -209,7 +209,7 @@ async fn a_token_is_never_logged() {
     server.client_with("").query(&format!("token={forged}")).initialize("2025-11-25").await;
     server.client_with("no.token.atall").initialize("2025-11-25").await;
     reply_to(server.http.get(format!("{}/nowhere?token={ann}", server.url))).await;
-    server.wait_for_log("GET /nowhere");
+    server.wait_for_log("path=/nowhere");
 
     let log = server.log();
     assert!(log.contains(" TRACE "), "the log tells everything");

@@ -19,6 +19,7 @@ mod command_line;
 mod dynamic;
 mod event_streams;
 mod files;
+mod oauth;
 mod official_client;
 mod original;
 mod sessions;

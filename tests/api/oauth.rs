@@ -1,0 +1,115 @@
+//! OAuth discovery, and the way from no token to one that works.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use reqwest::redirect::Policy;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::support::{Reply, Server, reply_to};
+
+fn server() -> Server {
+    Server::builder().env("MCP__OAUTH__ENABLED", "true").start()
+}
+
+async fn get(server: &Server, url: &str) -> Reply {
+    let url = if url.starts_with('/') { format!("{}{url}", server.url) } else { url.to_owned() };
+    let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    reply_to(http.get(url)).await
+}
+
+/// The value of a parameter of a challenge.
+fn parameter(challenge: &str, name: &str) -> String {
+    let rest = challenge.split_once(&format!("{name}=\"")).unwrap_or_else(|| panic!("{name} in {challenge}")).1;
+    rest.split_once('"').unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn a_client_without_a_token_finds_its_way_to_one_that_works() {
+    let server = server();
+    let refused = server.client_with("").initialize("2025-11-25").await;
+    assert_eq!(refused.status, 401);
+    let metadata = parameter(refused.header("www-authenticate").unwrap(), "resource_metadata");
+    let resource = get(&server, &metadata).await.json();
+    assert_eq!(resource["resource"], format!("{}/mcp", server.url));
+
+    let issuer = resource["authorization_servers"][0].as_str().unwrap();
+    let issuer = get(&server, &format!("{issuer}/.well-known/oauth-authorization-server")).await.json();
+    let endpoint = |name: &str| issuer[name].as_str().unwrap().to_owned();
+    let redirect = "http://127.0.0.1:9/callback";
+    let registered = server.http.post(endpoint("registration_endpoint")).json(&json!({"redirect_uris": [redirect]}));
+    let client_id = reply_to(registered).await.json()["client_id"].as_str().unwrap().to_owned();
+
+    let verifier = "a-verifier-of-at-least-forty-three-characters-it-is";
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
+    let query = serde_urlencoded::to_string([
+        ("response_type", "code"),
+        ("client_id", &client_id),
+        ("redirect_uri", redirect),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+        ("state", "s&t"),
+        ("scope", "tenant platform-user"),
+    ]);
+    let to_membrane = get(&server, &format!("{}?{}", endpoint("authorization_endpoint"), query.unwrap())).await;
+    assert_eq!(to_membrane.status, 302);
+    let to_membrane = to_membrane.header("location").unwrap();
+    assert!(to_membrane.starts_with(&server.sandbox) && to_membrane.ends_with("scope=platform-user"), "{to_membrane}");
+    let back = get(&server, to_membrane).await;
+    let back = back.header("location").unwrap();
+    let answer: Vec<(String, String)> = serde_urlencoded::from_str(back.split_once('?').unwrap().1).unwrap();
+    assert_eq!(answer[1], ("state".to_owned(), "s&t".to_owned()));
+
+    let form = [("grant_type", "authorization_code"), ("code", &answer[0].1), ("code_verifier", verifier)];
+    let redeem = server.http.post(endpoint("token_endpoint")).body(serde_urlencoded::to_string(form).unwrap());
+    let redeem = redeem.header("content-type", "application/x-www-form-urlencoded");
+    let token = reply_to(redeem).await.json();
+    let client = server.client_with(token["access_token"].as_str().unwrap()).open().await;
+    assert!(!client.tools().await.is_empty());
+}
+
+#[tokio::test]
+async fn each_endpoint_describes_itself() {
+    let server = server();
+    for (path, endpoint) in [("", "mcp"), ("/mcp", "mcp"), ("/sse", "sse")] {
+        let resource = get(&server, &format!("/.well-known/oauth-protected-resource{path}")).await.json();
+        assert_eq!(resource["resource"], format!("{}/{endpoint}", server.url), "{path:?}");
+        assert_eq!(resource["scopes_supported"], json!(["tenant"]), "{path:?}");
+    }
+    for (path, endpoint) in [("/mcp", "mcp"), ("/mcp/sessions", "mcp"), ("/sse", "sse")] {
+        let reply = get(&server, path).await;
+        let challenge = reply.header("www-authenticate").unwrap().to_owned();
+        let metadata = parameter(&challenge, "resource_metadata");
+        let expected = format!("{}/.well-known/oauth-protected-resource/{endpoint}", server.url);
+        assert_eq!((reply.status.as_u16(), metadata), (401, expected), "{path}");
+        assert_eq!(parameter(&challenge, "scope"), "tenant", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_public_address_is_the_settings() {
+    let server = Server::builder()
+        .env("MCP__OAUTH__ENABLED", "true")
+        .env("MCP__OAUTH__PUBLIC_URL", "https://mcp.example.com/apps/")
+        .start();
+    let resource = get(&server, "/.well-known/oauth-protected-resource/mcp").await.json();
+    assert_eq!(resource["resource"], "https://mcp.example.com/apps/mcp");
+    let issuer = get(&server, "/.well-known/oauth-authorization-server").await.json();
+    assert_eq!(issuer["issuer"], "https://mcp.example.com/apps");
+    assert_eq!(issuer["token_endpoint"], format!("{}/oauth/token", server.sandbox));
+}
+
+#[tokio::test]
+async fn without_the_setting_there_is_no_discovery() {
+    let server = Server::start();
+    for path in [
+        "/.well-known/oauth-protected-resource",
+        "/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/oauth-authorization-server",
+        "/oauth/authorize?scope=tenant",
+    ] {
+        assert_eq!(get(&server, path).await.status, 404, "{path}");
+    }
+    let challenge = get(&server, "/mcp").await;
+    assert!(!challenge.header("www-authenticate").unwrap().contains("resource_metadata"));
+    assert_eq!(challenge.json()["error"].as_str().map(str::is_empty), Some(false));
+}
