@@ -289,6 +289,8 @@ impl Handler<CatalogLoaded> for MembraneActor {
             Ok(catalog) => {
                 let cached = Cached { catalog: catalog.clone(), since: Instant::now() };
                 self.catalogs.put(key.clone(), cached);
+                // Who asked after the first page, the trust having ended meanwhile, still waits.
+                self.give_verdict(token, &Ok(key.0.clone()));
             }
             Err(error) => {
                 log::warn!("a user's tools can't be loaded: {error}");
