@@ -31,6 +31,16 @@ impl Streams {
         events
     }
 
+    /// Gives all subscribers away.
+    pub fn take_subscribers(&mut self) -> Vec<mpsc::Sender<Event>> {
+        std::mem::take(&mut self.subscribers)
+    }
+
+    /// Takes on the subscribers of another session.
+    pub fn adopt(&mut self, mut subscribers: Vec<mpsc::Sender<Event>>) {
+        self.subscribers.append(&mut subscribers);
+    }
+
     /// Tells everybody that the list changed: now, or when the session's stream opens. Changes that a client has not heard
     /// of yet are one.
     pub fn tell_change(&mut self) {
