@@ -1,4 +1,17 @@
 //! The server as its users meet it: the real binary, on a free port, over real HTTP.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by a panic, in its helpers too"
+)]
+#![expect(clippy::needless_pass_by_value, reason = "values are made on the spot, by json!")]
+
+mod modern_support;
 mod official_client;
+mod schemas;
+mod sse_support;
 mod support;
+mod wire;
