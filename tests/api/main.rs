@@ -9,6 +9,7 @@
 )]
 #![expect(clippy::needless_pass_by_value, reason = "values are made on the spot, by json!")]
 
+mod legacy_sse;
 mod modern_support;
 mod official_client;
 mod schemas;
