@@ -10,6 +10,9 @@
 #![expect(clippy::needless_pass_by_value, reason = "values are made on the spot, by json!")]
 
 mod legacy_sse;
+mod modern_eras;
+mod modern_headers;
+mod modern_requests;
 mod modern_support;
 mod official_client;
 mod schemas;
