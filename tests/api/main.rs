@@ -10,12 +10,14 @@
 #![expect(clippy::needless_pass_by_value, reason = "values are made on the spot, by json!")]
 
 mod legacy_sse;
+mod modern_chats;
 mod modern_eras;
 mod modern_headers;
 mod modern_requests;
 mod modern_support;
 mod official_client;
 mod schemas;
+mod slow_calls;
 mod sse_support;
 mod support;
 mod wire;
