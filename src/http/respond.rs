@@ -64,6 +64,16 @@ pub(super) enum Response {
     Running(Running),
 }
 
+impl Response {
+    /// The response itself: who closes its stream, cancels the request.
+    pub(super) fn into_response(self) -> HttpResponse {
+        match self {
+            Self::Ready(response) => response,
+            Self::Running(running) => running.into_response(),
+        }
+    }
+}
+
 /// Waits for the result that `answer` comes to, as long as the client's manner allows.
 ///
 /// # Errors
@@ -141,8 +151,7 @@ impl Running {
         }
     }
 
-    /// The messages as the response itself: who closes it, cancels the request.
-    pub(super) fn into_response(self) -> HttpResponse {
+    fn into_response(self) -> HttpResponse {
         let keep_alive = self.keep_alive;
         let messages = stream::unfold(self, async |mut running| Some((running.next().await?, running)));
         reply::events(messages.map(|message| reply::message(&message)), keep_alive)

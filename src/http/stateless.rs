@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::header::HeaderValue};
 use actix_web_lab::sse;
-use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     access_log, headers,
     post::Post,
     reply,
-    respond::{Manner, Response, respond},
+    respond::{Manner, respond},
 };
 use crate::{
     error::Error,
@@ -48,23 +48,32 @@ pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse,
         headers::require_agreement(&post.http, &headers::NAME, &name, true)?;
     }
     let request = ModernRequest::read(&message)?;
-    let keep_alive = post.worker.settings.streams.keep_alive;
     match request {
         ModernRequest::Listen(_) if !post.accepts.events => Err(Error::NotAcceptable("text/event-stream")),
         ModernRequest::Listen(filter) => {
             let events = listen(&post).await?;
+            let keep_alive = post.worker.settings.streams.keep_alive;
             Ok(reply::events(subscription(message.id, filter, events), keep_alive))
         }
-        request => {
-            let progress_token = match &request {
-                ModernRequest::CallTool(call) => call.progress_token.clone(),
-                _ => None,
+        ModernRequest::CallTool(call) => {
+            let manner = Manner::of(&post, Era::Modern, call.progress_token.clone());
+            // What refuses a call has a status of its own, so it must be known before a stream begins.
+            let call = ReadyCall::of(&post, call).await?;
+            let result = async move { Ok(modern::result(Answer::Call(call.run(&post).await?), 0)) };
+            Ok(respond(message.id, result, manner).await?.into_response())
+        }
+        ModernRequest::ListTools => {
+            let manner = Manner::of(&post, Era::Modern, None);
+            let result = async move {
+                let (list, ttl_ms) = list_tools(&post).await?;
+                Ok(modern::result(Answer::Tools(list), ttl_ms))
             };
-            let manner = Manner::of(&post, Era::Modern, progress_token);
-            match respond(message.id, async move { result(&post, request).await }, manner).await? {
-                Response::Ready(response) => Ok(response),
-                Response::Running(running) => Ok(running.into_response()),
-            }
+            Ok(respond(message.id, result, manner).await?.into_response())
+        }
+        ModernRequest::Discover => {
+            let manner = Manner::of(&post, Era::Modern, None);
+            let result = async move { Ok(modern::discover(post.scope.mode)) };
+            Ok(respond(message.id, result, manner).await?.into_response())
         }
     }
 }
@@ -81,20 +90,6 @@ fn subject(request: &Request) -> Option<String> {
         "tools/call" | "prompts/get" => params.name,
         "resources/read" => params.uri,
         _ => None,
-    }
-}
-
-/// The JSON of a request's result, in pieces.
-async fn result(post: &Post, request: ModernRequest) -> Result<Vec<Bytes>, Error> {
-    match request {
-        ModernRequest::Discover => Ok(modern::discover(post.scope.mode)),
-        ModernRequest::ListTools => {
-            let (list, ttl_ms) = list_tools(post).await?;
-            Ok(modern::result(Answer::Tools(list), ttl_ms))
-        }
-        ModernRequest::CallTool(call) => Ok(modern::result(Answer::Call(call_tool(post, call).await?), 0)),
-        // It is a stream, which `answer` has seen to.
-        ModernRequest::Listen(_) => Err(Error::Internal),
     }
 }
 
@@ -135,38 +130,56 @@ async fn list_tools(post: &Post) -> Result<(ToolList, u64), Error> {
     }
 }
 
-async fn call_tool(post: &Post, CallTool { name, arguments, .. }: CallTool) -> Result<CallToolResult, Error> {
-    let (worker, caller, scope) = (&post.worker, &post.caller, &post.scope);
-    let session = chat_session(post).await?;
-    if scope.mode == ToolMode::Dynamic && name.as_str() == ENABLE_TOOLS {
-        let Some(session) = session else {
-            return match enable::read_names(&arguments) {
-                Ok(names) => {
-                    Ok(enable::select(&worker.shards, caller, &scope.apps, names).await?.result_with_definitions())
-                }
-                Err(result) => Ok(result),
-            };
-        };
-        let enable = EnableTools { caller: caller.clone(), apps: scope.apps.clone(), arguments };
-        return worker.shards.deliver(session, caller.user().clone(), None, enable).await;
-    }
-    let tool = match session {
-        Some(session) => {
-            let find = FindTool { caller: caller.clone(), scope: scope.clone(), name };
-            worker.shards.deliver(session, caller.user().clone(), None, find).await?
+/// A call that nothing speaks against.
+enum ReadyCall {
+    /// Of `enable-tools`, in the session of its chat if it has one.
+    Enable { session: Option<SessionId>, arguments: Box<RawValue> },
+    /// Of a user's tool.
+    Run { tool: Arc<Tool>, arguments: Box<RawValue> },
+}
+
+impl ReadyCall {
+    /// Finds the tool, and sees to it that the headers say what its arguments say.
+    async fn of(post: &Post, CallTool { name, arguments, .. }: CallTool) -> Result<Self, Error> {
+        let session = chat_session(post).await?;
+        if post.scope.mode == ToolMode::Dynamic && name.as_str() == ENABLE_TOOLS {
+            return Ok(Self::Enable { session, arguments });
         }
-        None => find_tool(post, name).await?,
-    };
-    if !tool.headers().is_empty() {
-        let arguments = json::read(&arguments).map_err(|error| Error::InvalidParams(error.to_string()))?;
-        let header = |name: &str| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>();
-        param_headers::check(tool.headers(), &arguments, header)?;
+        let tool = match session {
+            Some(session) => {
+                let find = FindTool { caller: post.caller.clone(), scope: post.scope.clone(), name };
+                post.worker.shards.deliver(session, post.caller.user().clone(), None, find).await?
+            }
+            None => find_tool(post, name).await?,
+        };
+        if !tool.headers().is_empty() {
+            let arguments = json::read(&arguments).map_err(|error| Error::InvalidParams(error.to_string()))?;
+            let header = |name: &str| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>();
+            param_headers::check(tool.headers(), &arguments, header)?;
+        }
+        Ok(Self::Run { tool, arguments })
     }
-    let called = call::call(&worker.local.client, caller, &tool, &arguments, Era::Modern).await;
-    if called.token_refused {
-        worker.shards.distrust(caller.token());
+
+    async fn run(self, post: &Post) -> Result<CallToolResult, Error> {
+        let (worker, caller, apps) = (&post.worker, &post.caller, &post.scope.apps);
+        match self {
+            Self::Enable { session: Some(session), arguments } => {
+                let enable = EnableTools { caller: caller.clone(), apps: apps.clone(), arguments };
+                worker.shards.deliver(session, caller.user().clone(), None, enable).await
+            }
+            Self::Enable { session: None, arguments } => match enable::read_names(&arguments) {
+                Ok(names) => Ok(enable::select(&worker.shards, caller, apps, names).await?.result_with_definitions()),
+                Err(result) => Ok(result),
+            },
+            Self::Run { tool, arguments } => {
+                let called = call::call(&worker.local.client, caller, &tool, &arguments, Era::Modern).await;
+                if called.token_refused {
+                    worker.shards.distrust(caller.token());
+                }
+                Ok(called.result)
+            }
+        }
     }
-    Ok(called.result)
 }
 
 /// The tool of that name, for a request without a chat: in dynamic mode any that could be enabled.

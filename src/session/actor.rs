@@ -13,8 +13,8 @@ use super::{
     enable,
     event_log::{Limits, Logged, StreamId},
     messages::{
-        CallTool, Cancel, Describe, Enable, EnableTools, Enabled, End, Event, FindTool, Introduce, ListTools,
-        OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe, WindDown,
+        CallTool, Cancel, Describe, Enable, EnableTools, End, Estate, Event, FindTool, Inherit, Introduce, LeaveChat,
+        ListTools, OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe, WindDown,
     },
     queue,
     streams::Streams,
@@ -320,12 +320,26 @@ impl Handler<Push> for SessionActor {
     }
 }
 
-impl Handler<Enabled> for SessionActor {
-    type Result = Result<Option<Toolbox>, Error>;
+impl Handler<LeaveChat> for SessionActor {
+    type Result = Result<Estate, Error>;
 
-    fn handle(&mut self, _: Enabled, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: LeaveChat, _: &mut Context<Self>) -> Self::Result {
         let is_dynamic = self.profile.scope.mode == ToolMode::Dynamic;
-        Ok(is_dynamic.then(|| self.toolbox.clone()))
+        let toolbox = is_dynamic.then(|| self.toolbox.clone());
+        Ok(Estate { toolbox, subscribers: self.streams.take_subscribers() })
+    }
+}
+
+impl Handler<Inherit> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Inherit(Estate { toolbox, subscribers }): Inherit, ctx: &mut Context<Self>) {
+        if let (Some(toolbox), ToolMode::Dynamic) = (toolbox, self.profile.scope.mode) {
+            // A session that was not so confined may have left it.
+            self.handle(Enable(toolbox.within(&self.profile.scope.apps)), ctx);
+        }
+        // For those who listened before, nothing has changed.
+        self.streams.adopt(subscribers);
     }
 }
 

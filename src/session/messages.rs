@@ -279,10 +279,24 @@ impl Weigh for Event {
     }
 }
 
-/// To a session: what it has enabled; nothing from one in static mode.
+/// To a session: another takes its chat over. Gives what goes along.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Option<Toolbox>, Error>")]
-pub struct Enabled;
+#[rtype(result = "Result<Estate, Error>")]
+pub struct LeaveChat;
+
+/// To a session that takes a chat over: what goes along.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Inherit(pub Estate);
+
+/// What a chat takes along into another session.
+#[derive(Debug)]
+pub struct Estate {
+    /// What is enabled; nothing from a session in static mode.
+    pub toolbox: Option<Toolbox>,
+    /// Who wants to be told of changes.
+    pub subscribers: Vec<queue::Sender<Event>>,
+}
 
 /// To a session: these tools are enabled now, instead of those before.
 #[derive(Debug, Message)]

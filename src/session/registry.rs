@@ -14,8 +14,8 @@ use super::{
     chats::ChatMap,
     event_log::Limits,
     messages::{
-        BindChat, CloseSession, Deliver, Drain, Enable, Enabled, End, EnterChat, Event, ListChats, Listen, OpenSession,
-        Profile, ReleaseChats, TakeChat, WindDown,
+        BindChat, CloseSession, Deliver, Drain, End, EnterChat, Event, Inherit, LeaveChat, ListChats, Listen,
+        OpenSession, Profile, ReleaseChats, TakeChat, WindDown,
     },
     queue,
     streams::CHANGES,
@@ -25,7 +25,7 @@ use crate::{
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::MembraneClient,
-    protocol::{revision::Revision, tools::ToolMode},
+    protocol::revision::Revision,
 };
 
 /// How often sessions past their retention are looked for, at least.
@@ -135,19 +135,16 @@ impl Handler<OpenSession> for SessionRegistry {
     type Result = ResponseFuture<Result<SessionId, Error>>;
 
     fn handle(&mut self, OpenSession { user, profile, chat }: OpenSession, _: &mut Context<Self>) -> Self::Result {
-        let is_dynamic = profile.scope.mode == ToolMode::Dynamic;
-        let apps = profile.scope.apps.clone();
         let (id, session) = self.start_session(user.clone(), profile, chat.as_ref());
         let shards = self.shards.clone();
         Box::pin(async move {
             let Some(chat) = chat else { return Ok(id) };
             let take = TakeChat { user: user.clone(), chat, session: id };
-            let before = shards.take_chat(take).await?;
-            if let (Some(before), true) = (before, is_dynamic) {
+            if let Some(before) = shards.take_chat(take).await?
                 // A session that ended meanwhile has nothing to leave.
-                if let Ok(Some(toolbox)) = shards.deliver(before, user, None, Enabled).await {
-                    session.send(Enable(toolbox.within(&apps))).await.map_err(|_gone| Error::SessionNotFound)?;
-                }
+                && let Ok(estate) = shards.deliver(before, user, None, LeaveChat).await
+            {
+                session.send(Inherit(estate)).await.map_err(|_gone| Error::SessionNotFound)?;
             }
             Ok(id)
         })

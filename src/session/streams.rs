@@ -177,6 +177,16 @@ impl Streams {
         }
     }
 
+    /// Gives all subscribers away.
+    pub fn take_subscribers(&mut self) -> Vec<Sender<Event>> {
+        std::mem::take(&mut self.subscribers)
+    }
+
+    /// Takes on the subscribers of another session.
+    pub fn adopt(&mut self, mut subscribers: Vec<Sender<Event>>) {
+        self.subscribers.append(&mut subscribers);
+    }
+
     /// Tells everybody that the list changed: now, or when the session's stream opens. Changes that a client has not heard
     /// of yet are one.
     pub fn tell_change(&mut self) {

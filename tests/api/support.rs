@@ -1,6 +1,7 @@
 //! Starts the binary and speaks to it.
 
 use std::{
+    collections::HashMap,
     fmt::Display,
     io::{BufRead, BufReader},
     path::PathBuf,
@@ -12,6 +13,8 @@ use std::{
 use jsonwebtoken::{EncodingKey, Header, encode};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
+
+use crate::wire::Wire;
 
 /// The key of every test's sandbox.
 pub const SECRET: &str = "the key of the tests' sandbox";
@@ -35,6 +38,8 @@ pub struct Server {
     pub sandbox: String,
     /// For requests of any kind.
     pub http: reqwest::Client,
+    /// What was negotiated, by session.
+    revisions: Mutex<HashMap<String, String>>,
 }
 
 /// What a process writes, as it comes.
@@ -87,7 +92,7 @@ impl ServerBuilder {
             let _ = process.kill();
             panic!("the server did not start; its log:\n{}", log.text());
         };
-        Server { process, log, output, url, sandbox, http: reqwest::Client::new() }
+        Server { process, log, output, url, sandbox, http: reqwest::Client::new(), revisions: Mutex::default() }
     }
 }
 
@@ -225,7 +230,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    async fn read(response: Response) -> Self {
+    pub async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         Self { status, headers, text: response.text().await.unwrap() }
     }
@@ -280,10 +285,15 @@ impl Client<'_> {
 
     /// A request with the client's token, session and headers, to be changed further.
     pub fn request(&self, method: Method) -> RequestBuilder {
-        let mut url = format!("{}/mcp", self.server.url);
-        if !self.query.is_empty() {
-            url = format!("{url}?{}", self.query);
+        match self.query.as_str() {
+            "" => self.request_at(method, "/mcp"),
+            query => self.request_at(method, &format!("/mcp?{query}")),
         }
+    }
+
+    /// The same at another path.
+    pub fn request_at(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.server.url);
         let mut request = self.server.http.request(method, url);
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
@@ -308,7 +318,29 @@ impl Client<'_> {
         if !has("content-type") {
             request = request.header("content-type", "application/json");
         }
-        Reply::read(request.send().await.unwrap()).await
+        let reply = Reply::read(request.send().await.unwrap()).await;
+        self.check(body, &reply);
+        reply
+    }
+
+    /// Checks a reply against the schema of its revision.
+    fn check(&self, sent: &str, reply: &Reply) {
+        let version = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("mcp-protocol-version"));
+        let wire = match version {
+            Some((_, version)) if version == crate::modern_support::MODERN => Wire::new(version, sent),
+            _ => Wire::new(&self.revision(), sent),
+        };
+        let negotiated = wire.check_reply(reply);
+        if let (Some(revision), Some(session)) = (negotiated, reply.header("mcp-session-id")) {
+            self.server.revisions.lock().unwrap().insert(session.to_owned(), revision);
+        }
+    }
+
+    /// The revision that the session speaks; a chat begun without `initialize` has the newest.
+    fn revision(&self) -> String {
+        let revisions = self.server.revisions.lock().unwrap();
+        let negotiated = self.session.as_ref().and_then(|session| revisions.get(session));
+        negotiated.map_or("2025-11-25", String::as_str).to_owned()
     }
 
     pub async fn post(&self, body: Value) -> Reply {
@@ -386,7 +418,7 @@ impl Client<'_> {
         let request = self.request(Method::GET).header("accept", "text/event-stream");
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
-        Events { response, buffer: String::new() }
+        Events::new(response, Wire::new(&self.revision(), ""))
     }
 }
 
@@ -418,19 +450,50 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 pub struct Events {
     pub response: Response,
     buffer: String,
+    /// What its messages are checked against.
+    pub wire: Wire,
 }
 
 impl Events {
+    pub fn new(response: Response, wire: Wire) -> Self {
+        Self { response, buffer: String::new(), wire }
+    }
+
     /// The next message; nothing where the stream has ended.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
-            while let Some(end) = self.buffer.find("\n\n") {
-                let event: String = self.buffer.drain(..end + 2).collect();
-                // An event that only tells its id has no data.
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).filter(|data| !data.is_empty());
-                if let Some(data) = data {
-                    return Some(serde_json::from_str(data).unwrap());
+            let event = self.event().await?;
+            // An event that only tells its id has no data.
+            if let Some(data) =
+                event.lines().find_map(|line| line.strip_prefix("data: ")).filter(|data| !data.is_empty())
+            {
+                let message = serde_json::from_str(data).unwrap();
+                self.wire.check(&message);
+                return Some(message);
+            }
+        }
+    }
+
+    /// The next event as it came. Comments that keep the stream open don't keep a test waiting.
+    pub async fn event(&mut self) -> Option<String> {
+        let event = async {
+            loop {
+                let block = self.block().await?;
+                if !block.starts_with(':') {
+                    return Some(block);
                 }
+            }
+        };
+        tokio::time::timeout(PATIENCE, event).await.expect("an event in time")
+    }
+
+    /// The next event or comment as it came.
+    pub async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.buffer = rest;
+                return Some(block);
             }
             let part =
                 tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time").unwrap()?;
