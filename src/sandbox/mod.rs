@@ -85,6 +85,8 @@ impl Sandbox {
                 .workers(1)
                 .disable_signals()
                 .shutdown_timeout(1)
+                // Longer than the client keeps a connection, so that none is closed just when a request is sent on it.
+                .keep_alive(std::time::Duration::from_secs(75))
                 .h1_allow_half_closed(false)
                 .bind((Ipv4Addr::LOCALHOST, port))
                 .map_err(listen)?;
