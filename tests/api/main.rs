@@ -15,6 +15,7 @@ mod batches;
 mod calls;
 mod catalog;
 mod chats;
+mod client;
 mod command_line;
 mod dynamic;
 mod event_streams;

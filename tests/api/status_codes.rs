@@ -396,17 +396,3 @@ async fn a_trailing_slash_makes_no_difference() {
     assert_eq!(client.tool_names().await, ["enable-tools"], "the query counts too");
     assert_eq!(send(&server, "GET", "/mcp/sessions/").await.status, 200);
 }
-
-#[tokio::test]
-async fn the_front_page_suits_its_reader() {
-    let server = Server::start();
-    let get = async |accept| reply_to(server.http.get(format!("{}/", server.url)).header("accept", accept)).await;
-    let page = get("text/html,application/xhtml+xml,*/*;q=0.8").await;
-    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(page.text.contains("<html"), "{page:?}");
-    for accept in ["*/*", "text/plain", "application/json"] {
-        let text = get(accept).await;
-        assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"), "{accept}");
-        assert_eq!(text.text.lines().count(), 2, "{accept}: {text:?}");
-    }
-}

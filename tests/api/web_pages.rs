@@ -1,4 +1,4 @@
-//! Requests from web pages: which are taken, and what pages may read of the answers.
+//! The front page, and requests from web pages: which are taken, and what pages may read of the answers.
 
 use reqwest::Method;
 use serde_json::json;
@@ -72,4 +72,18 @@ async fn a_page_of_this_machine_may_ask() {
     let server = Server::start();
     let client = server.client("ann").header("origin", "http://localhost:6274");
     assert_eq!(client.initialize("2025-11-25").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_front_page_suits_its_reader() {
+    let server = Server::start();
+    let get = async |accept| reply_to(server.http.get(format!("{}/", server.url)).header("accept", accept)).await;
+    let page = get("text/html,application/xhtml+xml,*/*;q=0.8").await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.text.contains("<html"), "{page:?}");
+    for accept in ["*/*", "text/plain", "application/json"] {
+        let text = get(accept).await;
+        assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"), "{accept}");
+        assert_eq!(text.text.lines().count(), 2, "{accept}: {text:?}");
+    }
 }
