@@ -1,7 +1,7 @@
 // What every client must see, whichever SDK, transport and revision it speaks.
 //
-// A dialect says how a client is made: `connect({url, headers, query, onChanged})` gives `{client, transport}`, both of
-// the SDK's own kind. Each test is a user of its own, so that one server does for all of them.
+// A dialect says how a client is made: `make({url, headers, query, onChanged})` gives `{client, transport}`, both of the
+// SDK's own kind. Each test is a user of its own, so that one server does for all of them.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -20,6 +20,13 @@ export function promise(title, body) {
   it(title, { timeout: PATIENCE }, body);
 }
 
+/** Asks again until it is so: for what the server learns soon, but nothing tells us when. */
+async function until(t, isSo) {
+  while (!(await isSo())) {
+    t.signal.throwIfAborted();
+  }
+}
+
 /** Someone who has not been here before. */
 export function newUser(connections) {
   return token(`user-${randomUUID()}`, connections);
@@ -30,9 +37,11 @@ export async function enter(t, dialect, { url, token, query = '', headers = {}, 
   const changes = new Changes();
   const bearer = token ? { authorization: `Bearer ${token}` } : {};
   const all = { ...bearer, ...headers };
-  const entered = await dialect.connect({ url, query, headers: all, onChanged: () => changes.tell(), ...options });
-  t.after(() => entered.client.close());
-  return { ...entered, changes };
+  const made = dialect.make({ url, query, headers: all, onChanged: () => changes.tell(), ...options });
+  // A transport that has not connected is not yet the client's to close, and may go on trying.
+  t.after(() => Promise.all([made.client.close(), made.transport.close()]));
+  await made.client.connect(made.transport);
+  return { ...made, changes };
 }
 
 class Changes {
@@ -188,8 +197,7 @@ export function everyStreamableClient(dialect, server) {
     const onprogress = () => stop.abort('no longer wanted');
     const abandoned = dialect.callWith(client, slow, { onprogress, signal: stop.signal });
     await assert.rejects(abandoned, /no longer wanted/);
-    // The server learns of it soon, but nothing tells us when.
-    while ((await server().abandoned()) === before);
+    await until(t, async () => (await server().abandoned()) > before);
     await createAndFind(client);
   });
 
@@ -271,7 +279,6 @@ export function everySseClient(dialect, streamable, server) {
     const post = async () => (await fetch(url, init)).status;
     assert.equal(await post(), 202);
     await client.close();
-    // The server learns of the end when the connection closes, which nothing tells us of.
-    while ((await post()) !== 404);
+    await until(t, async () => (await post()) === 404);
   });
 }

@@ -27,6 +27,12 @@ export async function startServer(settings = {}) {
   running.add(child);
   const ended = new Promise((resolve) => child.once('close', resolve));
   let log = '';
+  let isWanted = true;
+  child.once('close', (code, signal) => {
+    if (isWanted) {
+      console.error(`${BINARY} has ended by itself (${signal ?? code}); its log:\n${log}`);
+    }
+  });
   const [url, sandbox] = await new Promise((resolve, reject) => {
     const fail = (why) => reject(new Error(`${BINARY}: ${why}; its log:\n${log}`));
     const timer = setTimeout(() => fail('it does not listen'), PATIENCE);
@@ -41,6 +47,7 @@ export async function startServer(settings = {}) {
       }
     });
   }).catch((error) => {
+    isWanted = false;
     child.kill('SIGKILL');
     throw error;
   });
@@ -54,9 +61,11 @@ export async function startServer(settings = {}) {
     },
     /** Asks it to stop. */
     drain() {
+      isWanted = false;
       child.kill('SIGTERM');
     },
     async stop() {
+      isWanted = false;
       child.kill('SIGKILL');
       await ended;
       running.delete(child);

@@ -31,11 +31,10 @@ const common = {
 const streamable = {
   ...common,
   revision: (_client, transport) => transport.protocolVersion,
-  async connect({ url, path = '/mcp', query, headers, sessionId, onChanged, client }) {
+  make({ url, path = '/mcp', query, headers, sessionId, onChanged, client }) {
     client ??= makeClient(onChanged);
     const options = { requestInit: { headers }, sessionId };
     const transport = new StreamableHTTPClientTransport(new URL(`${path}${query}`, url), options);
-    await client.connect(transport);
     return { client, transport };
   },
 };
@@ -44,10 +43,9 @@ const sse = {
   ...common,
   // The transport keeps it to itself.
   revision: (_client, transport) => transport._protocolVersion,
-  async connect({ url, query, headers, fetch, onChanged }) {
+  make({ url, query, headers, fetch, onChanged }) {
     const client = makeClient(onChanged);
     const transport = new SSEClientTransport(new URL(`/sse${query}`, url), { requestInit: { headers }, fetch });
-    await client.connect(transport);
     return { client, transport };
   },
 };

@@ -53,11 +53,10 @@ function streamable(mode, agreed) {
     ...common,
     agreed,
     isStateless: agreed === MODERN,
-    async connect({ url, path = '/mcp', query, headers, sessionId, fetch, onChanged, client }) {
+    make({ url, path = '/mcp', query, headers, sessionId, fetch, onChanged, client }) {
       client ??= makeClient(mode, onChanged);
       const options = { requestInit: { headers }, sessionId, fetch };
       const transport = new StreamableHTTPClientTransport(new URL(`${path}${query}`, url), options);
-      await client.connect(transport);
       return { client, transport };
     },
   };
@@ -67,10 +66,9 @@ function sse(mode, agreed) {
   return {
     ...common,
     agreed,
-    async connect({ url, query, headers, fetch, onChanged }) {
+    make({ url, query, headers, fetch, onChanged }) {
       const client = makeClient(mode, onChanged);
       const transport = new SSEClientTransport(new URL(`/sse${query}`, url), { requestInit: { headers }, fetch });
-      await client.connect(transport);
       return { client, transport };
     },
   };
