@@ -89,6 +89,9 @@ pub enum Error {
     /// The caller is not known.
     #[error("Unauthorized: {0}")]
     Unauthenticated(#[from] TokenProblem),
+    /// The upstream knows the caller, and does not let them in.
+    #[error("Forbidden: {0}")]
+    AccessDenied(String),
     /// The upstream could not be asked.
     #[error("Service Unavailable: {0}")]
     UpstreamUnavailable(String),
@@ -112,7 +115,7 @@ pub enum ErrorKind {
     TooManyCalls,
     RevisionUnsupported,
     HeaderMismatch,
-    OriginRefused,
+    Forbidden,
     BadRequest,
     NotAcceptable,
     UnsupportedMediaType,
@@ -140,7 +143,7 @@ impl Error {
             Self::TooManyCalls { .. } => ErrorKind::TooManyCalls,
             Self::RevisionUnsupported { .. } => ErrorKind::RevisionUnsupported,
             Self::HeaderMismatch(_) => ErrorKind::HeaderMismatch,
-            Self::OriginRefused(_) => ErrorKind::OriginRefused,
+            Self::OriginRefused(_) | Self::AccessDenied(_) => ErrorKind::Forbidden,
             Self::BadRequest(_) => ErrorKind::BadRequest,
             Self::NotAcceptable(_) => ErrorKind::NotAcceptable,
             Self::UnsupportedMediaType => ErrorKind::UnsupportedMediaType,

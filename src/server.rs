@@ -1,6 +1,6 @@
 //! Puts the parts together, runs them, and stops them in order.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web::Data};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +32,7 @@ pub struct Server {
     address: SocketAddr,
     server: actix_web::dev::Server,
     shards: Shards,
+    patience: Duration,
 }
 
 impl Server {
@@ -67,7 +68,7 @@ impl Server {
             .workers(workers)
             .listen(listener)
             .map_err(listen)?
-            .keep_alive(std::time::Duration::from_secs(75))
+            .keep_alive(Duration::from_secs(75))
             // An answer in pieces must not wait for the other side's delayed acknowledgement.
             .tcp_nodelay(true)
             // A client that has gone must be noticed while its stream is idle.
@@ -75,7 +76,7 @@ impl Server {
             .shutdown_timeout(settings.server.shutdown.as_secs())
             .disable_signals()
             .run();
-        Ok(Self { address, server, shards })
+        Ok(Self { address, server, shards, patience: settings.server.shutdown })
     }
 
     /// Where it listens.
@@ -90,13 +91,14 @@ impl Server {
     /// [`ServerError::Broken`].
     pub async fn run(self) -> Result<(), ServerError> {
         let handle = self.server.handle();
-        actix::spawn(stop_when_told(handle, self.shards));
+        actix::spawn(stop_when_told(handle, self.shards, self.patience));
         Ok(self.server.await?)
     }
 }
 
-/// Ends the streams first: the server would wait for them to the end of its patience.
-async fn stop_when_told(server: ServerHandle, shards: Shards) {
+/// Lets the sessions finish first: a worker that stops takes the sessions along that live on its thread, whosever
+/// connection waits for them.
+async fn stop_when_told(server: ServerHandle, shards: Shards, patience: Duration) {
     if let Err(error) = told_to_stop().await {
         log::error!("signals can't be heard, so only a kill will stop the server: {error}");
         return;
@@ -104,8 +106,11 @@ async fn stop_when_told(server: ServerHandle, shards: Shards) {
     log::info!("told to stop: finishing what is running");
     // Who comes back for a stream must find the next instance, not this one.
     server.pause().await;
-    shards.drain().await;
-    server.stop(true).await;
+    let is_done = tokio::time::timeout(patience, shards.drain()).await.is_ok();
+    if !is_done {
+        log::warn!("calls were still running after {} s and are given up", patience.as_secs());
+    }
+    server.stop(is_done).await;
 }
 
 async fn told_to_stop() -> io::Result<()> {

@@ -94,21 +94,13 @@ impl AccessToken {
     pub fn claim(&self) -> &Claim {
         &self.claim
     }
-
-    /// Whether the token's own `exp` has passed.
-    #[must_use]
-    pub fn has_expired(&self, now: SystemTime) -> bool {
-        matches!(self.claim, Claim::User { expires_at: Some(at), .. } if at <= now)
-    }
 }
 
 fn read_claim(payload: &str, now: SystemTime) -> Result<Claim, TokenProblem> {
     let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).map_err(|_not_base64| TokenProblem::Malformed)?;
     let payload: Payload = serde_json::from_slice(&json).map_err(|_not_claims| TokenProblem::Malformed)?;
-    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
-
-    let user = named(payload.id).or(named(payload.tenant_key)).ok_or(TokenProblem::WithoutUser)?;
-    let workspace = named(payload.iss).or(named(payload.workspace_key)).ok_or(TokenProblem::WithoutWorkspace)?;
+    let user = one_of(payload.id, payload.tenant_key)?.ok_or(TokenProblem::WithoutUser)?;
+    let workspace = one_of(payload.iss, payload.workspace_key)?.ok_or(TokenProblem::WithoutWorkspace)?;
     let expires_at = payload
         .exp
         .map(|exp| Duration::try_from_secs_f64(exp.max(0.0)))
@@ -119,6 +111,16 @@ fn read_claim(payload: &str, now: SystemTime) -> Result<Claim, TokenProblem> {
         return Err(TokenProblem::Expired);
     }
     Ok(Claim::User { user: UserKey::new(&workspace, &user), expires_at })
+}
+
+/// What a claim says that has an older and a newer name. A token in which the two differ could mean one thing here and
+/// another upstream.
+fn one_of(older: Option<String>, newer: Option<String>) -> Result<Option<String>, TokenProblem> {
+    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+    match (named(older), named(newer)) {
+        (Some(older), Some(newer)) if older != newer => Err(TokenProblem::Malformed),
+        (older, newer) => Ok(older.or(newer)),
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +146,9 @@ mod tests {
             (jwt(r#"{"id":"ann","workspaceKey":"w"}"#), ann(None)),
             (jwt(r#"{"id":"ann","iss":"w","exp":999}"#), Err(TokenProblem::Expired)),
             (jwt(r#"{"id":"ann","iss":"w","exp":1e300}"#), Err(TokenProblem::Malformed)),
+            (jwt(r#"{"id":"ann","tenantKey":"ann","iss":"w","workspaceKey":"w"}"#), ann(None)),
+            (jwt(r#"{"id":"ann","tenantKey":"bob","iss":"w"}"#), Err(TokenProblem::Malformed)),
+            (jwt(r#"{"id":"ann","iss":"w","workspaceKey":"v"}"#), Err(TokenProblem::Malformed)),
             (jwt(r#"{"isAdmin":true,"iss":"w"}"#), Err(TokenProblem::WithoutUser)),
             (jwt(r#"{"id":"","iss":"w"}"#), Err(TokenProblem::WithoutUser)),
             (jwt(r#"{"id":"ann"}"#), Err(TokenProblem::WithoutWorkspace)),

@@ -132,7 +132,7 @@ pub fn require_known_revision(request: &HttpRequest) -> Result<(), Error> {
     match request.headers().get(PROTOCOL_VERSION) {
         Some(value) if !known(value) => Err(Error::RevisionUnsupported {
             requested: String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            supported: Revision::supported(),
+            supported: Revision::ALL.iter().rev().map(|revision| revision.as_str()).collect(),
         }),
         _ => Ok(()),
     }

@@ -14,10 +14,11 @@ use crate::{
         jsonrpc::{self, Message, Notification, RequestId, Unusable},
         request::{ClientNotification, ClientRequest},
         revision::Era,
+        tools::{ENABLE_TOOLS, ToolMode},
     },
     session::{
         SessionActor, SessionRegistry,
-        messages::{CallTool, Cancel, Deliver, Describe, ListTools, OpenReply, Profile, Record},
+        messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Profile, Record},
     },
 };
 
@@ -75,6 +76,22 @@ impl InSession {
         }
     }
 
+    /// Finds out whether a request would be refused as such, which can't be said any more once its stream has begun: clients
+    /// would take the error for an answer that broke off.
+    pub(super) async fn refuse(&self, request: Result<&ClientRequest, &Error>) -> Result<(), Error> {
+        let Profile { scope, .. } = self.describe().await?;
+        match request {
+            Err(error) => Err(error.clone()),
+            Ok(ClientRequest::CallTool(call))
+                if scope.mode != ToolMode::Dynamic || call.name.as_str() != ENABLE_TOOLS =>
+            {
+                let (caller, name) = (self.caller.clone(), call.name.clone());
+                self.deliver(FindTool { caller, scope, name }).await.map(|_| ())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// Lets what comes of a request go on a stream of the session, where it can be resumed. A connection that is lost does not
     /// end the request (MCP 2025-11-25, basic/transports § Sending Messages to the Server).
     pub(super) async fn relay(self, mut running: Running) -> Result<HttpResponse, Error> {
@@ -123,6 +140,14 @@ impl InSession {
             Ok(Message::Response) => None,
             Err(Unusable { id, error }) => Some(vec![jsonrpc::error_response(id.as_ref(), &error, Era::Legacy)]),
         }
+    }
+}
+
+/// Under which token a client wants to hear of a request's progress.
+pub(super) fn progress_token(request: &Result<ClientRequest, Error>) -> Option<RequestId> {
+    match request {
+        Ok(ClientRequest::CallTool(call)) => call.progress_token.clone(),
+        _ => None,
     }
 }
 

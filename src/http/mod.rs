@@ -71,6 +71,7 @@ pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
             .route("/.well-known/oauth-protected-resource", web::get().to(oauth::resource))
             .route("/.well-known/oauth-protected-resource/{endpoint:mcp|sse}", web::get().to(oauth::resource))
             .route("/.well-known/oauth-authorization-server", web::get().to(oauth::authorization_server))
+            .route("/.well-known/openid-configuration", web::get().to(oauth::authorization_server))
             .route("/oauth/authorize", web::get().to(oauth::authorize))
             .service(
                 web::resource("/healthz").route(web::get().to(welcome::alive)).default_service(refuse_method("GET")),

@@ -10,12 +10,12 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{HeaderValue, LOCATION, WWW_AUTHENTICATE},
+        header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION, WWW_AUTHENTICATE},
     },
     middleware::Next,
     web::{Data, Path},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Worker, no_such_path, reply};
 
@@ -32,7 +32,7 @@ pub(super) async fn resource(request: HttpRequest, worker: Data<Worker>, path: O
     }
     let base = base(&request, &worker);
     let endpoint = path.map_or_else(|| "mcp".to_owned(), Path::into_inner);
-    reply::json_value(&json!({
+    document(&json!({
         "resource": format!("{base}/{endpoint}"),
         "authorization_servers": [base],
         "scopes_supported": [SCOPE],
@@ -41,14 +41,15 @@ pub(super) async fn resource(request: HttpRequest, worker: Data<Worker>, path: O
     }))
 }
 
-/// `GET /.well-known/oauth-authorization-server`: who issues tokens (RFC 8414 § 3).
+/// `GET /.well-known/oauth-authorization-server`: who issues tokens (RFC 8414 § 3). Clients also look for it by the name that
+/// `OpenID` Connect has for it.
 pub(super) async fn authorization_server(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
     if !worker.settings.oauth.enabled {
         return no_such_path(request).await;
     }
     let base = base(&request, &worker);
     let membrane = worker.settings.membrane.base_url.trim_end_matches('/');
-    reply::json_value(&json!({
+    document(&json!({
         "issuer": base,
         "authorization_endpoint": format!("{base}/oauth/authorize"),
         "token_endpoint": format!("{membrane}/oauth/token"),
@@ -60,6 +61,13 @@ pub(super) async fn authorization_server(request: HttpRequest, worker: Data<Work
         "token_endpoint_auth_methods_supported": ["none"],
         "scopes_supported": [SCOPE],
     }))
+}
+
+/// A document that depends on how it was asked for, so that no cache may keep it.
+fn document(content: &Value) -> HttpResponse {
+    let mut response = reply::json_value(content);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// `GET /oauth/authorize`: goes on to Membrane's, with one scope.
@@ -118,8 +126,9 @@ fn base(request: &HttpRequest, worker: &Worker) -> String {
     let settings = &worker.settings;
     match settings.oauth.public_url.trim_end_matches('/') {
         "" => {
-            let connection = request.connection_info();
-            format!("{}://{}{}", connection.scheme(), connection.host(), settings.server.public_path)
+            // The host was checked as one that may be asked for; what proxies say of it was not.
+            let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+            format!("{}://{host}{}", request.connection_info().scheme(), settings.server.public_path)
         }
         public_url => public_url.to_owned(),
     }

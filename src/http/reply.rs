@@ -42,7 +42,7 @@ fn status(kind: ErrorKind, era: Era) -> StatusCode {
         ErrorKind::MethodNotFound if era == Era::Modern => StatusCode::NOT_FOUND,
         ErrorKind::InvalidParams if era == Era::Modern => StatusCode::BAD_REQUEST,
         ErrorKind::MethodNotFound | ErrorKind::InvalidParams | ErrorKind::TooManyCalls => StatusCode::OK,
-        ErrorKind::OriginRefused => StatusCode::FORBIDDEN,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::Cancelled => StatusCode::ACCEPTED,
         ErrorKind::Parse
         | ErrorKind::InvalidRequest

@@ -13,6 +13,7 @@ use tokio::time::{Interval, interval_at};
 
 use super::{headers::Accepts, post::Post, reply};
 use crate::{
+    config,
     error::Error,
     protocol::{
         jsonrpc::{self, RequestId},
@@ -134,6 +135,19 @@ impl Ticks {
 }
 
 impl Running {
+    /// A request of the legacy era that is answered by messages from the start.
+    pub(super) fn new(
+        id: RequestId,
+        answer: impl Future<Output = Result<Vec<Bytes>, Error>> + 'static,
+        progress_token: Option<RequestId>,
+        settings: &config::Streams,
+    ) -> Self {
+        let ticks = progress_token.map(|token| Ticks::new(Progress { token, every: settings.progress }));
+        let answer: Answer = Box::pin(answer);
+        let (era, keep_alive) = (Era::Legacy, settings.keep_alive);
+        Self { id, answer: Some(answer), begun: Instant::now(), ticks, era, keep_alive }
+    }
+
     /// The next message: word of progress, and at last the response; that is missing where the client has cancelled the
     /// request.
     pub(super) async fn next(&mut self) -> Option<Vec<Bytes>> {

@@ -1,27 +1,24 @@
 //! The HTTP+SSE transport (MCP 2024-11-05, basic/transports § HTTP with SSE): one stream for all answers, and a path to POST
 //! messages to. The session lives as long as its stream.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use actix::Recipient;
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
 use actix_web_lab::sse;
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{
     Worker, access_log,
     caller::authenticate,
     headers::{self, Accepts},
-    in_session::{InSession, response_to},
+    in_session::{InSession, progress_token, response_to},
     post::{note_method, read_body},
     query::Query,
     reply,
+    respond::Running,
 };
 use crate::{
     error::Error,
@@ -35,7 +32,7 @@ use crate::{
         revision::{Era, Revision},
     },
     session::{
-        messages::{CloseSession, Event, Introduce, OpenOutbox, OpenSession, Profile, Push},
+        messages::{Answered, CloseSession, Event, Expect, Introduce, OpenOutbox, OpenSession, Profile, Push},
         queue,
     },
 };
@@ -64,15 +61,30 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     let session = worker.shards.open(worker.local.number, open).await?;
     access_log::note(http, |line| line.session = Some(session));
 
-    let events = worker.shards.deliver(session, user.clone(), None, OpenOutbox).await?;
+    // From here on the session goes when this does.
+    let guard =
+        ClosesSession { closer: worker.shards.closer(session)?, close: CloseSession { session, user: user.clone() } };
+
+    let events = worker.shards.deliver(session, user, None, OpenOutbox).await?;
     let endpoint = sse::Data::new(endpoint(worker, session, &query)).event("endpoint");
     let messages = stream::iter([sse::Event::Data(endpoint)]).chain(messages(events));
-    let messages = ClosesSession {
-        messages: Box::pin(messages),
-        closer: worker.shards.closer(session)?,
-        close: CloseSession { session, user },
-    };
+    let messages = messages.map(move |message| {
+        let _with_the_stream = &guard;
+        message
+    });
     Ok(reply::events(messages, worker.settings.streams.keep_alive))
+}
+
+/// Takes a session along when it goes, however it goes.
+struct ClosesSession {
+    closer: Recipient<CloseSession>,
+    close: CloseSession,
+}
+
+impl Drop for ClosesSession {
+    fn drop(&mut self) {
+        self.closer.do_send(self.close.clone());
+    }
 }
 
 /// What comes by the outbox, as events.
@@ -97,27 +109,6 @@ fn endpoint(worker: &Worker, session: SessionId, query: &Query) -> String {
     endpoint
 }
 
-/// A stream that takes its session along when it ends, however it ends.
-struct ClosesSession<S> {
-    messages: Pin<Box<S>>,
-    closer: Recipient<CloseSession>,
-    close: CloseSession,
-}
-
-impl<S: Stream> Stream for ClosesSession<S> {
-    type Item = S::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        self.messages.as_mut().poll_next(cx)
-    }
-}
-
-impl<S> Drop for ClosesSession<S> {
-    fn drop(&mut self) {
-        self.closer.do_send(self.close.clone());
-    }
-}
-
 /// `POST /sse/messages`: takes a message, whose answer comes on the stream.
 pub(super) async fn post(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> HttpResponse {
     match take(&http, payload, &worker).await {
@@ -139,32 +130,52 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     };
     access_log::note(http, |line| line.session = Some(session));
     let in_session = InSession { worker: worker.clone(), caller, session, chat: None };
-    in_session.describe().await.map_err(refused)?;
+    let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;
     let body = read_body(payload, worker).await.map_err(refused)?;
     let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error))?;
     note_method(http, &body);
-
+    if matches!(body, Body::Batch(_)) && !profile.revision.is_some_and(Revision::accepts_batches) {
+        return Err(refused(Error::InvalidRequest("batches are part of revision 2025-03-26 alone".to_owned())));
+    }
+    in_session.deliver(Expect).await.map_err(refused)?;
     // The stream answers, so nothing is left to wait for here.
     actix_web::rt::spawn(async move {
-        let messages = match body {
-            Body::Single(message) => vec![Ok(message)],
-            Body::Batch(messages) => messages,
-        };
-        for message in messages {
-            let answer = match message {
-                Ok(Message::Request(request)) if request.method == "initialize" => {
-                    response_to(&request.id, introduce(&in_session, &request).await)
+        match body {
+            Body::Single(Message::Request(request)) => answer(&in_session, request).await,
+            Body::Single(other) => push(&in_session, in_session.answer_item(Ok(other)).await).await,
+            Body::Batch(messages) => {
+                for message in messages {
+                    push(&in_session, in_session.answer_item(message).await).await;
                 }
-                other => in_session.answer_item(other).await,
-            };
-            if let Some(answer) = answer {
-                // A session that is gone has nobody to tell.
-                let _ = in_session.deliver(Push(answer)).await;
             }
         }
+        let _ = in_session.deliver(Answered).await;
     });
     Ok(())
+}
+
+/// Answers a request on the stream, with word of its progress.
+async fn answer(in_session: &InSession, request: Request) {
+    if request.method == "initialize" {
+        let answer = introduce(in_session, &request).await;
+        return push(in_session, response_to(&request.id, answer)).await;
+    }
+    let read = ClientRequest::read(&request);
+    let progress_token = progress_token(&read);
+    let (asked, id) = (in_session.clone(), request.id.clone());
+    let answer = async move { asked.answer(read, id).await.map(Answer::into_pieces) };
+    let mut running = Running::new(request.id, answer, progress_token, &in_session.worker.settings.streams);
+    while let Some(message) = running.next().await {
+        push(in_session, Some(message)).await;
+    }
+}
+
+async fn push(in_session: &InSession, message: Option<Vec<Bytes>>) {
+    if let Some(message) = message {
+        // A session that is gone has nobody to tell.
+        let _ = in_session.deliver(Push(message)).await;
+    }
 }
 
 async fn introduce(in_session: &InSession, request: &Request) -> Result<Answer, Error> {

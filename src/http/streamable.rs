@@ -7,7 +7,7 @@ use futures_util::{future::join_all, stream};
 use super::{
     Worker, access_log,
     headers::{self, Accepts},
-    in_session::InSession,
+    in_session::{InSession, progress_token},
     post::Post,
     reply,
     respond::{Manner, Response, respond},
@@ -72,10 +72,7 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
     let manner = Manner::of(&post, Era::Legacy, progress_token(&request));
     if manner.streams_at_once() {
         // What refuses the request must be said before the stream begins.
-        in_session.describe().await?;
-        if let Err(error) = request {
-            return Err(error);
-        }
+        in_session.refuse(request.as_ref()).await?;
     }
     let id = message.id.clone();
     let relay = in_session.clone();
@@ -83,13 +80,6 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
     match respond(message.id, answer, manner).await? {
         Response::Ready(response) => Ok(response),
         Response::Running(running) => relay.relay(running).await,
-    }
-}
-
-fn progress_token(request: &Result<ClientRequest, Error>) -> Option<RequestId> {
-    match request {
-        Ok(ClientRequest::CallTool(call)) => call.progress_token.clone(),
-        _ => None,
     }
 }
 

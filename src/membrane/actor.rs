@@ -119,6 +119,8 @@ struct Cached {
 struct Load {
     /// The token it is made with.
     token: Fingerprint,
+    /// Whether the upstream has accepted that token.
+    is_proven: bool,
     waiting: Vec<Asked<Arc<Catalog>, MembraneError>>,
 }
 
@@ -170,7 +172,8 @@ impl MembraneActor {
     /// Starts a load, whose first answer is also the verdict on its token.
     fn load(&mut self, key: CatalogKey, token: AccessToken, ctx: &Context<Self>) {
         let fingerprint = token.secret().fingerprint();
-        let load = Load { token: fingerprint, waiting: Vec::new() };
+        let is_proven = self.trust.user(fingerprint, Instant::now()).is_some();
+        let load = Load { token: fingerprint, is_proven, waiting: Vec::new() };
         self.loads.insert(key.clone(), load);
 
         let (client, concurrency, addr) = (Rc::clone(&self.client), self.concurrency, ctx.address());
@@ -244,6 +247,9 @@ impl Handler<TokenChecked> for MembraneActor {
     fn handle(&mut self, TokenChecked { token, verdict }: TokenChecked, _: &mut Context<Self>) {
         if let Ok(user) = &verdict {
             self.trust.accept(token, user.clone(), Instant::now());
+            for load in self.loads.values_mut().filter(|load| load.token == token) {
+                load.is_proven = true;
+            }
         }
         self.give_verdict(token, &verdict);
     }
@@ -284,7 +290,8 @@ impl Handler<CatalogLoaded> for MembraneActor {
 
     fn handle(&mut self, loaded: CatalogLoaded, ctx: &mut Context<Self>) {
         let CatalogLoaded { key, token, outcome } = loaded;
-        let waiting = self.loads.remove(&key).map(|load| load.waiting).unwrap_or_default();
+        let (waiting, is_proven) =
+            self.loads.remove(&key).map_or((Vec::new(), true), |load| (load.waiting, load.is_proven));
         match &outcome {
             Ok(catalog) => {
                 let cached = Cached { catalog: catalog.clone(), since: Instant::now() };
@@ -297,8 +304,9 @@ impl Handler<CatalogLoaded> for MembraneActor {
                 self.give_verdict(token, &Err(error.clone().into()));
             }
         }
-        // One caller's bad token says nothing about the others': they try with their own.
-        let is_about_token = matches!(&outcome, Err(error) if error.is_unauthenticated());
+        // One caller's bad token says nothing about the others': they try with their own. One that was never accepted may
+        // have failed the load in any way.
+        let is_about_token = matches!(&outcome, Err(error) if error.is_unauthenticated() || !is_proven);
         let mut others = Vec::new();
         for (theirs, reply) in waiting {
             if is_about_token && theirs.secret().fingerprint() != token {

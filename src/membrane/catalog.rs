@@ -64,8 +64,8 @@ impl Catalog {
         self.tools.get(*i)
     }
 
-    /// All tools.
-    pub fn tools(&self) -> impl Iterator<Item = &Arc<Tool>> {
+    #[cfg(test)]
+    fn tools(&self) -> impl Iterator<Item = &Arc<Tool>> {
         self.tools.iter()
     }
 

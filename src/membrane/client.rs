@@ -42,7 +42,11 @@ impl MembraneClient {
     /// A client for the API at `settings.base_url`.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let connector = Connector::new().timeout(settings.connect_timeout).limit(settings.max_connections.get());
+        let connector = Connector::new()
+            .timeout(settings.connect_timeout)
+            .limit(settings.max_connections.get())
+            // Shorter than servers keep theirs, which is 5 s with some: a connection must not be used as it is closed.
+            .conn_keep_alive(Duration::from_secs(4));
         let mut builder = awc::Client::builder()
             .connector(connector)
             // Each call has one deadline for head and body, see `exchange`.

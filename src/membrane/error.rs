@@ -129,9 +129,10 @@ impl From<MembraneError> for Error {
     /// else is a service that is missing.
     fn from(error: MembraneError) -> Self {
         match error {
-            MembraneError::Refused(refusal) if matches!(refusal.status, 401 | 403) => {
+            MembraneError::Refused(refusal) if refusal.status == 401 => {
                 Self::Unauthenticated(TokenProblem::Refused(refusal.message))
             }
+            MembraneError::Refused(refusal) if refusal.status == 403 => Self::AccessDenied(refusal.message),
             other => Self::UpstreamUnavailable(other.to_string()),
         }
     }

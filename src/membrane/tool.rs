@@ -1,6 +1,6 @@
 //! An action as a tool.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use serde_json::{Value, value::RawValue};
@@ -247,6 +247,3 @@ fn annotations(r#type: &str) -> Option<Annotations> {
         _ => None,
     }
 }
-
-/// A tool that many sessions hold.
-pub type SharedTool = Arc<Tool>;

@@ -24,7 +24,7 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         | ErrorKind::SessionIdMissing
         | ErrorKind::SessionNotFound
         | ErrorKind::EventUnknown
-        | ErrorKind::OriginRefused
+        | ErrorKind::Forbidden
         | ErrorKind::BadRequest
         | ErrorKind::NotAcceptable
         | ErrorKind::UnsupportedMediaType

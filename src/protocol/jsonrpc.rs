@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 use super::{codes, json, revision::Era};
 use crate::error::Error;
 
+/// Messages in a batch at most: each may have an answer as long as a list of tools.
+const MAX_BATCH: usize = 64;
+
 /// The id of a request: text or an integer, never null. Echoed as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -106,6 +109,9 @@ pub fn parse(body: &[u8]) -> Result<Body, Unusable> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|e| not_json(&e))?;
     if items.is_empty() {
         return Err(invalid(None, "a batch must not be empty"));
+    }
+    if items.len() > MAX_BATCH {
+        return Err(invalid(None, &format!("a batch has at most {MAX_BATCH} messages")));
     }
     let messages = items.iter().map(|item| parse_message(item.get().as_bytes()));
     Ok(Body::Batch(messages.collect()))

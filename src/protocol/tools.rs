@@ -120,12 +120,6 @@ impl CallToolResult {
         self.structured_content = Some(content);
         self
     }
-
-    /// Whether the call failed.
-    #[must_use]
-    pub fn is_error(&self) -> bool {
-        self.is_error
-    }
 }
 
 /// The name of the tool that enables tools in dynamic mode.

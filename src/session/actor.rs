@@ -2,10 +2,11 @@
 //!
 //! The mailbox never waits: whatever asks the upstream runs as a future of its own and brings its changes back as messages.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 
 use super::{
     Shards,
@@ -13,8 +14,9 @@ use super::{
     enable,
     event_log::{Limits, Logged, StreamId},
     messages::{
-        CallTool, Cancel, Describe, Enable, EnableTools, End, Estate, Event, FindTool, Inherit, Introduce, LeaveChat,
-        ListTools, OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe, WindDown,
+        Answered, CallTool, Cancel, Describe, Enable, EnableTools, End, Estate, Event, Expect, FindTool, Inherit,
+        Introduce, LeaveChat, ListTools, OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe,
+        WindDown,
     },
     queue,
     streams::Streams,
@@ -39,8 +41,12 @@ pub struct SessionActor {
     calls: Calls,
     max_in_flight: usize,
     streams: Streams,
-    /// The server stops.
-    is_ending: bool,
+    /// Answers that are still to come by the outbox.
+    owed: usize,
+    /// Who waits, because the server stops, until nothing is in flight.
+    ending: Option<Vec<oneshot::Sender<()>>>,
+    /// How long an answered stream can be resumed.
+    lasting: Duration,
     shards: Shards,
     client: Rc<MembraneClient>,
 }
@@ -70,7 +76,9 @@ impl SessionActor {
         Self {
             profile,
             max_in_flight: limits.max_in_flight,
-            is_ending: false,
+            owed: 0,
+            ending: None,
+            lasting: limits.log.lasting,
             toolbox: Toolbox::default(),
             calls: Calls::default(),
             streams: Streams::new(limits.log, limits.queue_bytes),
@@ -83,17 +91,17 @@ impl SessionActor {
         self.profile.revision.is_some_and(Revision::primes_streams)
     }
 
-    /// When the server stops, no stream may keep it from that on which nothing is awaited.
-    fn end_listening(&mut self) {
-        if self.is_ending {
-            self.streams.close_listening();
-        }
-    }
-
-    /// When the server stops, the outbox ends with the last answer.
-    fn close_idle_outbox(&mut self) {
-        if self.is_ending && self.calls.count() == 0 {
+    /// When the server stops: ends the streams on which nothing is awaited, and says when nothing is in flight.
+    fn wind_down(&mut self) {
+        let is_busy = self.calls.count() > 0 || self.owed > 0 || self.streams.await_answers();
+        let Some(waiting) = &mut self.ending else { return };
+        self.streams.close_listening();
+        if !is_busy {
             self.streams.close_outbox();
+            for waiting in waiting.drain(..) {
+                // Who no longer waits need not know.
+                let _ = waiting.send(());
+            }
         }
     }
 
@@ -235,6 +243,7 @@ impl Handler<CallFinished> for SessionActor {
 
     fn handle(&mut self, CallFinished(ticket): CallFinished, _: &mut Context<Self>) {
         self.calls.finish(ticket);
+        self.wind_down();
     }
 }
 
@@ -255,7 +264,7 @@ impl Handler<OpenStream> for SessionActor {
             Some(after) => self.streams.resume(after)?,
             None => self.streams.open(self.primes_streams()),
         };
-        self.end_listening();
+        self.wind_down();
         Ok(events)
     }
 }
@@ -271,10 +280,13 @@ impl Handler<OpenReply> for SessionActor {
 impl Handler<Record> for SessionActor {
     type Result = Result<(), Error>;
 
-    fn handle(&mut self, Record { stream, message }: Record, _: &mut Context<Self>) -> Self::Result {
-        match message {
-            Some(message) => self.streams.record(stream, message),
-            None => self.streams.end_reply(stream),
+    fn handle(&mut self, Record { stream, message }: Record, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some(message) = message {
+            self.streams.record(stream, message);
+        } else {
+            self.streams.end_reply(stream);
+            ctx.run_later(self.lasting, |session, _| session.streams.forget_past());
+            self.wind_down();
         }
         Ok(())
     }
@@ -285,18 +297,41 @@ impl Handler<OpenOutbox> for SessionActor {
 
     fn handle(&mut self, _: OpenOutbox, _: &mut Context<Self>) -> Self::Result {
         let events = self.streams.open_outbox();
-        self.close_idle_outbox();
+        self.wind_down();
         Ok(events)
     }
 }
 
 impl Handler<WindDown> for SessionActor {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: WindDown, _: &mut Context<Self>) {
-        self.is_ending = true;
-        self.end_listening();
-        self.close_idle_outbox();
+    fn handle(&mut self, _: WindDown, _: &mut Context<Self>) -> Self::Result {
+        let (nothing_left, waited) = oneshot::channel();
+        self.ending.get_or_insert_default().push(nothing_left);
+        self.wind_down();
+        Box::pin(async {
+            // A session that is gone has nothing in flight.
+            let _ = waited.await;
+        })
+    }
+}
+
+impl Handler<Expect> for SessionActor {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, _: Expect, _: &mut Context<Self>) -> Self::Result {
+        self.owed += 1;
+        Ok(())
+    }
+}
+
+impl Handler<Answered> for SessionActor {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, _: Answered, _: &mut Context<Self>) -> Self::Result {
+        self.owed = self.owed.saturating_sub(1);
+        self.wind_down();
+        Ok(())
     }
 }
 
@@ -305,7 +340,7 @@ impl Handler<Subscribe> for SessionActor {
 
     fn handle(&mut self, _: Subscribe, _: &mut Context<Self>) -> Self::Result {
         let events = self.streams.subscribe();
-        self.end_listening();
+        self.wind_down();
         Ok(events)
     }
 }
@@ -315,7 +350,6 @@ impl Handler<Push> for SessionActor {
 
     fn handle(&mut self, Push(message): Push, _: &mut Context<Self>) -> Self::Result {
         self.streams.push(message);
-        self.close_idle_outbox();
         Ok(())
     }
 }

@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Names in a call at most: each that is unknown is looked up.
+const MAX_NAMES: usize = 512;
+
 /// What a call of `enable-tools` comes to.
 #[derive(Debug)]
 pub struct Selection {
@@ -64,6 +67,11 @@ impl Selection {
 pub fn read_names(arguments: &RawValue) -> Result<BTreeSet<ToolName>, CallToolResult> {
     let arguments: EnableTools = json::read(arguments)
         .map_err(|error| CallToolResult::failure(format!("Invalid arguments for tool {ENABLE_TOOLS}: {error}")))?;
+    if arguments.tools.len() > MAX_NAMES {
+        let text =
+            format!("Invalid arguments for tool {ENABLE_TOOLS}: at most {MAX_NAMES} tools can be enabled at once");
+        return Err(CallToolResult::failure(text));
+    }
     let names = arguments.tools.iter().filter(|name| *name != ENABLE_TOOLS);
     Ok(names.map(|name| ToolName::new(name)).collect())
 }

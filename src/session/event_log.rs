@@ -77,6 +77,10 @@ impl EventLog {
 
     /// Appends an event, and gives the ids of those that had to go for it; it may be among them.
     pub fn append(&mut self, event: Logged) -> Vec<EventId> {
+        if event.bytes() > self.limits.bytes {
+            // The others need not go for one that can't stay.
+            return vec![event.id];
+        }
         self.bytes += event.bytes();
         self.events.push_back(event);
         let mut gone = Vec::new();
@@ -140,7 +144,11 @@ mod tests {
         assert_eq!(log.append(event(1, 2, 85)).len(), 2, "by size");
         let kept: Vec<_> = log.after(EventId { stream: 1, place: 0 }).map(|event| event.id.place).collect();
         assert_eq!(kept, [1, 2]);
-        assert_eq!(log.append(event(2, 1, 101)).len(), 3, "what is too large alone is not kept");
-        assert_eq!((log.events.len(), log.bytes), (0, 0));
+        assert_eq!(
+            log.append(event(2, 1, 101)),
+            [EventId { stream: 2, place: 1 }],
+            "what is too large alone is not kept"
+        );
+        assert_eq!((log.events.len(), log.bytes), (2, 95));
     }
 }

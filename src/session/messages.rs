@@ -147,7 +147,7 @@ pub struct ListChats {
 #[rtype(result = "queue::Receiver<Event>")]
 pub struct Listen;
 
-/// To a registry: the server stops; all streams are to end.
+/// To a registry: the server stops. Streams on which nothing is awaited end at once; answered when nothing is in flight.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Drain;
@@ -256,6 +256,16 @@ pub struct OpenOutbox;
 #[rtype(result = "Result<queue::Receiver<Event>, Error>")]
 pub struct Subscribe;
 
+/// To a session: something was asked whose answer goes on its HTTP+SSE stream.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct Expect;
+
+/// To a session: what was to be expected has come.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct Answered;
+
 /// To a session: sends a message on its HTTP+SSE stream.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
@@ -303,7 +313,8 @@ pub struct Estate {
 #[rtype(result = "()")]
 pub struct Enable(pub Toolbox);
 
-/// To a session: the server stops, so streams are to end as soon as nothing is awaited on them.
+/// To a session: the server stops, so streams are to end as soon as nothing is awaited on them. Answered when nothing is in
+/// flight.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct WindDown;

@@ -8,6 +8,8 @@ use std::{
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, dev::ToEnvelope};
 
+use futures_util::future::join_all;
+
 use super::{
     SessionActor, Shards,
     actor::SessionLimits,
@@ -97,7 +99,8 @@ impl SessionRegistry {
     ) -> (SessionId, Addr<SessionActor>) {
         let id = self.shards.draw_id(self.shard);
         let revision = profile.revision.map(Revision::as_str);
-        log::info!(session:% = id, user:%, revision; "session opened");
+        let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
+        log::info!(session:% = id, user:%, revision, client; "session opened");
         let session = SessionActor::new(profile, self.shards.clone(), Rc::clone(&self.client), &self.limits).start();
         if self.is_draining {
             session.do_send(WindDown);
@@ -264,14 +267,15 @@ impl Handler<ListChats> for SessionRegistry {
 }
 
 impl Handler<Drain> for SessionRegistry {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
         self.is_draining = true;
         self.listeners.clear();
-        for entry in self.sessions.values() {
-            entry.session.do_send(WindDown);
-        }
+        let sessions: Vec<_> = self.sessions.values().map(|entry| entry.session.send(WindDown)).collect();
+        Box::pin(async move {
+            join_all(sessions).await;
+        })
     }
 }
 

@@ -14,6 +14,8 @@ use std::{
     },
 };
 
+use futures_util::future::join_all;
+
 use actix::{Actor, Addr, Handler, Message, Recipient, dev::ToEnvelope};
 
 use super::{
@@ -255,12 +257,11 @@ impl Shards {
         })
     }
 
-    /// Ends all sessions' streams, so that the server can stop.
+    /// Ends the streams on which nothing is awaited, and waits until no session has anything in flight.
     pub async fn drain(&self) {
-        for shard in self.0.shards.iter().filter_map(OnceLock::get) {
-            // A shard that is gone has no streams.
-            let _ = shard.registry.send(Drain).await;
-        }
+        let shards = self.0.shards.iter().filter_map(OnceLock::get);
+        // A shard that is gone has nothing in flight.
+        join_all(shards.map(|shard| shard.registry.send(Drain))).await;
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Streams {
     queue_bytes: usize,
     subscribers: Vec<Sender<Event>>,
     outbox: Option<Sender<Event>>,
-    /// The list changed while the session's client had no stream.
+    /// The list changed and has not been asked for since.
     owes_change: bool,
 }
 
@@ -98,12 +98,15 @@ impl Streams {
     pub fn resume(&mut self, after: EventId) -> Result<Receiver<Logged>, Error> {
         self.forget_past();
         let state = self.resumable.get(&after.stream).ok_or(Error::EventUnknown)?;
-        if after.place > state.last || after.place < state.lost {
+        // Of a stream that has ended there must be something left to send: a client that was given nothing would ask again.
+        let is_over = state.ended.is_some() && after.place == state.last;
+        if after.place > state.last || after.place < state.lost || is_over {
             return Err(Error::EventUnknown);
         }
         let missed = self.log.after(after).cloned().collect();
+        let was_away = after.stream == OWN && state.reader.is_none();
         let events = self.attach(after.stream, missed);
-        if after.stream == OWN && self.owes_change {
+        if was_away && self.owes_change {
             self.tell_own();
         }
         Ok(events)
@@ -146,7 +149,14 @@ impl Streams {
         }
     }
 
-    fn forget_past(&mut self) {
+    /// Whether the answer to a POST is still to come on one of the streams.
+    #[must_use]
+    pub fn await_answers(&self) -> bool {
+        self.resumable.iter().any(|(stream, state)| *stream != OWN && state.ended.is_none())
+    }
+
+    /// Forgets the streams that ended too long ago to be resumed.
+    pub fn forget_past(&mut self) {
         let log = &self.log;
         let past = |state: &State| state.ended.is_some_and(|end| log.is_past(end));
         let streams: Vec<_> = self.resumable.iter().filter(|(_, state)| past(state)).map(|(id, _)| *id).collect();
@@ -159,6 +169,7 @@ impl Streams {
     /// Opens a stream for a subscriber.
     pub fn subscribe(&mut self) -> Receiver<Event> {
         let (sender, events) = queue::queue(CHANGES);
+        self.subscribers.retain(|subscriber| !subscriber.is_gone());
         self.subscribers.push(sender);
         events
     }
@@ -193,7 +204,9 @@ impl Streams {
         self.subscribers.retain(|subscriber| is_told(subscriber.offer(Event::ToolsChanged)));
         match &self.outbox {
             Some(outbox) => {
-                let _ = outbox.offer(Event::ToolsChanged);
+                if outbox.offer(Event::ToolsChanged).is_err() {
+                    self.outbox = None;
+                }
             }
             None => self.tell_own(),
         }
@@ -202,7 +215,8 @@ impl Streams {
     fn tell_own(&mut self) {
         let reader = self.resumable.get(&OWN).and_then(|state| state.reader.as_ref());
         let reader = reader.filter(|reader| !reader.is_gone());
-        self.owes_change = reader.is_none();
+        // Whether what was sent arrives, only the next list tells.
+        self.owes_change = true;
         // A reader with something waiting has a change waiting: nothing else comes on this stream.
         if reader.is_some_and(|reader| reader.is_empty() || self.is_only_primed()) {
             let message = jsonrpc::notification("notifications/tools/list_changed");

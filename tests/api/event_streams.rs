@@ -1,6 +1,7 @@
 //! A client that takes nothing but `text/event-stream` is answered by a stream (MCP 2025-11-25, basic/transports § Sending
 //! Messages to the Server).
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{Client, Reply, Server, assert_error};
@@ -40,10 +41,11 @@ async fn every_request_can_be_answered_by_a_stream() {
 
 #[tokio::test]
 async fn an_error_that_turns_up_in_the_stream_is_its_event() {
-    let server = Server::start();
+    let server = Server::builder().env("MCP__CATALOG__FRESH_S", "0").start();
     let client = events_only(&server).open().await;
-    let error = only_event(&client.call("no_such-tool", json!({})).await);
-    assert_eq!((&error["id"], &error["error"]["code"]), (&json!(1), &json!(-32602)), "{error}");
+    server.sandbox(Method::PUT, "/sandbox/faults", "ann", json!([{"path": "/connections", "status": 500}])).await;
+    let error = only_event(&client.ask("tools/list", json!({})).await);
+    assert_eq!((&error["id"], &error["error"]["code"]), (&json!(1), &json!(-32603)), "{error}");
 }
 
 #[tokio::test]
@@ -58,6 +60,7 @@ async fn errors_before_the_stream_are_json_with_their_status() {
     assert_error(&client.ask("no/such", json!({})).await, 200, -32601, "an unknown method");
     assert_error(&client.ask("tools/list", json!({"cursor": "x"})).await, 200, -32602, "a cursor");
     assert_error(&client.ask("tools/call", json!({})).await, 200, -32602, "no name");
+    assert_error(&client.call("no_such-tool", json!({})).await, 200, -32602, "an unknown tool");
     assert_error(&events_only(&server).post(ping.clone()).await, 400, -32000, "no session");
     let elsewhere = client.clone().in_session("00000000-0000-4000-8000-000000000000");
     assert_error(&elsewhere.post(ping.clone()).await, 404, -32000, "an unknown session");

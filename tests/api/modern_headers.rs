@@ -306,6 +306,8 @@ async fn foreign_pages_and_names_get_nowhere() {
     ] {
         for (door, request) in open_doors(&server) {
             let reply = request.bearer_auth(token("ann")).header(header, value).send().await.unwrap();
+            // Who looks after the process may ask by any name.
+            let passes = passes || (door.ends_with("/healthz") && header == "host");
             assert_eq!(reply.status() != 403, passes, "{door} with {header}: {value} says {}", reply.status());
             if !passes && let Ok(body) = reply.json::<Value>().await {
                 assert_eq!(body.get("id"), None, "an error without id, {door}: {body}");
