@@ -21,6 +21,8 @@ mod event_streams;
 mod files;
 mod official_client;
 mod original;
+mod resumption;
 mod sessions;
 mod status_codes;
 mod support;
+mod wire;
