@@ -170,11 +170,16 @@ impl Streams {
         events
     }
 
-    /// Sends a message by the outbox. A reader too slow for it loses it, and thereby the session.
-    pub fn push(&mut self, message: Vec<Bytes>) {
-        if self.outbox.as_ref().is_some_and(|outbox| outbox.offer(Event::Message(message)).is_err()) {
+    /// Sends a message by the outbox, if there is one.
+    ///
+    /// # Errors
+    /// [`Refused`] where its reader is too slow or gone. It can't come back for what it misses, so that is the end.
+    pub fn push(&mut self, message: Vec<Bytes>) -> Result<(), Refused> {
+        let sent = self.outbox.as_ref().map_or(Ok(()), |outbox| outbox.offer(Event::Message(message)));
+        if sent.is_err() {
             self.outbox = None;
         }
+        sent
     }
 
     /// Tells everybody that the list changed: now, or when the session's stream opens. Changes that a client has not heard
@@ -358,8 +363,8 @@ mod tests {
         let mut streams = streams();
         let mut events = streams.open_outbox();
         let half = || vec![Bytes::from(vec![b'm'; (1 << 19) + 1])];
-        streams.push(half());
-        streams.push(half());
+        assert_eq!(streams.push(half()), Ok(()));
+        assert_eq!(streams.push(half()), Err(Refused::Full));
         assert!(matches!(now(&mut events), Poll::Ready(Some(_))));
         assert_eq!(now(&mut events), Poll::Ready(None));
     }

@@ -19,6 +19,7 @@ mod command_line;
 mod dynamic;
 mod event_streams;
 mod files;
+mod limits;
 mod official_client;
 mod original;
 mod resumption;
