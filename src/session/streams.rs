@@ -69,6 +69,9 @@ impl Streams {
     /// Opens the session's own stream; the reader before ends. What is owed is sent at once. A primed stream begins with an
     /// event that tells its id, so that it can be resumed from there.
     pub fn open(&mut self, is_primed: bool) -> Receiver<Logged> {
+        let before = self.resumable.get(&OWN).and_then(|state| state.reader.as_ref());
+        // Who begins anew does not go back to what it has left unread.
+        self.owes_change |= before.is_some_and(|reader| reader.is_gone() && !reader.is_read());
         let events = self.attach(OWN, Vec::new());
         if is_primed {
             self.record(OWN, Vec::new());
@@ -198,18 +201,11 @@ impl Streams {
         let reader = self.resumable.get(&OWN).and_then(|state| state.reader.as_ref());
         let reader = reader.filter(|reader| !reader.is_gone());
         self.owes_change = reader.is_none();
-        // A reader with something waiting has a change waiting: nothing else comes on this stream.
-        if reader.is_some_and(|reader| reader.is_empty() || self.is_only_primed()) {
+        // A message that waits is a change that waits: no other comes on this stream.
+        if reader.is_some_and(Sender::is_read) {
             let message = jsonrpc::notification("notifications/tools/list_changed");
             self.record(OWN, vec![message.into()]);
         }
-    }
-
-    /// Whether the last event of the session's own stream told nothing but its id.
-    fn is_only_primed(&self) -> bool {
-        let last = self.resumable.get(&OWN).map_or(0, |state| state.last);
-        let before = EventId { stream: OWN, place: last.saturating_sub(1) };
-        self.log.after(before).last().is_some_and(|event| event.message.is_empty())
     }
 
     /// Notes that the client has seen the list as it is.
@@ -290,6 +286,15 @@ mod tests {
         assert!(streams.subscribers.is_empty());
         streams.settle();
         assert_eq!(waiting(&mut streams.open(false)), [""; 0], "a client that has seen the list is owed nothing");
+    }
+
+    #[test]
+    fn a_change_is_told_whatever_has_become_of_the_log() {
+        let mut streams = Streams::new(Limits { events: 1, bytes: 1024, lasting: Duration::ZERO }, 1 << 20);
+        let mut own = streams.open(true);
+        let _other = streams.open_reply(true);
+        streams.tell_change();
+        assert_eq!(waiting(&mut own).len(), 2, "the id, which is still unread, and the change");
     }
 
     #[test]
