@@ -1,13 +1,13 @@
 //! Puts the parts together, runs them, and stops them in order.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web::Data};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     config::Settings,
-    http::{self, Worker},
+    http::{self, Exchanges, Worker},
     session::Shards,
 };
 
@@ -32,6 +32,9 @@ pub struct Server {
     address: SocketAddr,
     server: actix_web::dev::Server,
     shards: Shards,
+    exchanges: Exchanges,
+    /// How long what is running may take once the server is told to stop.
+    patience: Duration,
 }
 
 impl Server {
@@ -46,13 +49,15 @@ impl Server {
             workers => workers,
         };
         let shards = Shards::new(workers);
+        let exchanges = Exchanges::default();
         let factory = {
-            let (shards, settings) = (shards.clone(), Arc::clone(settings));
+            let (shards, exchanges, settings) = (shards.clone(), exchanges.clone(), Arc::clone(settings));
             // Runs once on each worker's thread, which thereby gets its shard.
             move || {
                 let worker = Worker {
                     local: shards.start_here(&settings),
                     shards: shards.clone(),
+                    exchanges: exchanges.clone(),
                     settings: Arc::clone(&settings),
                 };
                 App::new().app_data(Data::new(worker)).configure(http::routes)
@@ -67,7 +72,7 @@ impl Server {
             .workers(workers)
             .listen(listener)
             .map_err(listen)?
-            .keep_alive(std::time::Duration::from_secs(75))
+            .keep_alive(Duration::from_secs(75))
             // An answer in pieces must not wait for the other side's delayed acknowledgement.
             .tcp_nodelay(true)
             // A client that has gone must be noticed while its stream is idle.
@@ -75,7 +80,7 @@ impl Server {
             .shutdown_timeout(settings.server.shutdown.as_secs())
             .disable_signals()
             .run();
-        Ok(Self { address, server, shards })
+        Ok(Self { address, server, shards, exchanges, patience: settings.server.shutdown })
     }
 
     /// Where it listens.
@@ -90,13 +95,12 @@ impl Server {
     /// [`ServerError::Broken`].
     pub async fn run(self) -> Result<(), ServerError> {
         let handle = self.server.handle();
-        actix::spawn(stop_when_told(handle, self.shards));
+        actix::spawn(stop_when_told(handle, self.shards, self.exchanges, self.patience));
         Ok(self.server.await?)
     }
 }
 
-/// Ends the streams first: the server would wait for them to the end of its patience.
-async fn stop_when_told(server: ServerHandle, shards: Shards) {
+async fn stop_when_told(server: ServerHandle, shards: Shards, exchanges: Exchanges, patience: Duration) {
     if let Err(error) = told_to_stop().await {
         log::error!("signals can't be heard, so only a kill will stop the server: {error}");
         return;
@@ -104,8 +108,11 @@ async fn stop_when_told(server: ServerHandle, shards: Shards) {
     log::info!("told to stop: finishing what is running");
     // Who comes back for a stream must find the next instance, not this one.
     server.pause().await;
+    // Streams on which nothing is awaited would never end by themselves.
     shards.drain().await;
-    server.stop(true).await;
+    // A worker without connections stops at once, and with it the sessions that live there, whoever waits for them elsewhere.
+    let all_ended = tokio::time::timeout(patience, exchanges.end()).await.is_ok();
+    server.stop(all_ended).await;
 }
 
 async fn told_to_stop() -> io::Result<()> {

@@ -4,6 +4,7 @@ mod access_log;
 mod body;
 mod caller;
 mod chats;
+mod exchanges;
 mod headers;
 mod in_session;
 mod origin;
@@ -33,6 +34,7 @@ use crate::{
 };
 
 pub use access_log::log_requests;
+pub use exchanges::Exchanges;
 
 /// What every handler of a worker has at hand.
 pub struct Worker {
@@ -40,6 +42,8 @@ pub struct Worker {
     pub shards: Shards,
     /// This worker's own.
     pub local: LocalShard,
+    /// What is being answered, on all workers.
+    pub exchanges: Exchanges,
     /// The settings.
     pub settings: Arc<Settings>,
 }
@@ -51,6 +55,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .wrap(NormalizePath::trim())
             .wrap(from_fn(origin::refuse_foreign))
             .wrap(from_fn(log_requests))
+            .wrap(from_fn(exchanges::count))
             .service(
                 web::resource("/mcp")
                     .route(web::post().to(post::post))

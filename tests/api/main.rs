@@ -24,6 +24,7 @@ mod official_client;
 mod original;
 mod resumption;
 mod sessions;
+mod shutdown;
 mod status_codes;
 mod support;
 mod wire;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, io, net::SocketAddr, time::Duration};
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::{
+    Method, RequestBuilder,
+    header::{HeaderName, HeaderValue},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional},
@@ -66,12 +69,11 @@ impl Wire {
         let url = request.url();
         let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         let path = url.as_str().split_once(&server).unwrap().1;
-        let mut head = format!("{} {path} HTTP/1.1\r\nhost: {server}\r\n", request.method());
-        for (name, value) in request.headers() {
-            head += &format!("{name}: {}\r\n", value.to_str().unwrap());
-        }
+        let header = |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}\r\n", value.to_str().unwrap());
+        let headers: String = request.headers().iter().map(header).collect();
         let body = request.body().and_then(|body| body.as_bytes()).unwrap_or_default();
-        head += &format!("content-length: {}\r\n\r\n", body.len());
+        let (method, length) = (request.method(), body.len());
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {server}\r\n{headers}content-length: {length}\r\n\r\n");
 
         let stream = socket.connect(proxy.unwrap_or_else(|| server.parse().unwrap())).await?;
         let (raw, text) = (Vec::new(), Vec::new());
