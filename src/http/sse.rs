@@ -35,7 +35,7 @@ use crate::{
         revision::{Era, Revision},
     },
     session::{
-        messages::{CloseSession, Event, Introduce, OpenOutbox, OpenSession, Profile, Push},
+        messages::{Answering, CloseSession, Event, Introduce, OpenOutbox, OpenSession, Profile, Push},
         queue,
     },
 };
@@ -145,6 +145,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error))?;
     note_method(http, &body);
 
+    in_session.deliver(Answering::Begins).await.map_err(refused)?;
     // The stream answers, so nothing is left to wait for here.
     actix_web::rt::spawn(async move {
         let messages = match body {
@@ -163,6 +164,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
                 let _ = in_session.deliver(Push(answer)).await;
             }
         }
+        let _ = in_session.deliver(Answering::Ended).await;
     });
     Ok(())
 }

@@ -13,8 +13,8 @@ use super::{
     enable,
     event_log::{Limits, Logged, StreamId},
     messages::{
-        CallTool, Cancel, Describe, Enable, EnableTools, Enabled, End, Event, FindTool, Introduce, ListTools,
-        OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe, WindDown,
+        Answering, CallTool, Cancel, Describe, Enable, EnableTools, Enabled, End, Event, FindTool, Introduce,
+        ListTools, OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe, WindDown,
     },
     queue,
     streams::Streams,
@@ -39,6 +39,8 @@ pub struct SessionActor {
     calls: Calls,
     max_in_flight: usize,
     streams: Streams,
+    /// POSTs of HTTP+SSE that are being answered.
+    answering: usize,
     /// The server stops.
     is_ending: bool,
     shards: Shards,
@@ -70,6 +72,7 @@ impl SessionActor {
         Self {
             profile,
             max_in_flight: limits.max_in_flight,
+            answering: 0,
             is_ending: false,
             toolbox: Toolbox::default(),
             calls: Calls::default(),
@@ -92,7 +95,7 @@ impl SessionActor {
 
     /// When the server stops, the outbox ends with the last answer.
     fn close_idle_outbox(&mut self) {
-        if self.is_ending && self.calls.count() == 0 {
+        if self.is_ending && self.answering == 0 {
             self.streams.close_outbox();
         }
     }
@@ -317,6 +320,20 @@ impl Handler<Push> for SessionActor {
         if self.streams.push(message).is_err() {
             // The stream itself can't tell: a connection that takes nothing is not even asked for more.
             ctx.stop();
+        }
+        Ok(())
+    }
+}
+
+impl Handler<Answering> for SessionActor {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, answering: Answering, _: &mut Context<Self>) -> Self::Result {
+        match answering {
+            // The outbox has ended, and the session with it.
+            Answering::Begins if self.is_ending && self.answering == 0 => return Err(Error::SessionNotFound),
+            Answering::Begins => self.answering += 1,
+            Answering::Ended => self.answering = self.answering.saturating_sub(1),
         }
         self.close_idle_outbox();
         Ok(())

@@ -256,6 +256,16 @@ pub struct OpenOutbox;
 #[rtype(result = "Result<queue::Receiver<Event>, Error>")]
 pub struct Subscribe;
 
+/// To a session: what came by HTTP+SSE is being answered, or has been. In between its stream has something to wait for.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub enum Answering {
+    /// It has come.
+    Begins,
+    /// Its last answer was sent.
+    Ended,
+}
+
 /// To a session: sends a message on its HTTP+SSE stream.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]

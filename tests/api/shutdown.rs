@@ -20,6 +20,11 @@ async fn stop(server: Server) -> ExitStatus {
     tokio::task::spawn_blocking(move || server.stop()).await.unwrap()
 }
 
+/// Waits until so many calls have reached the sandbox.
+async fn runs(server: &Server, count: u64) {
+    eventually("the calls run", async || server.requests("POST /action-instance/run").await == count).await;
+}
+
 /// A request of revision 2026-07-28, which stands alone.
 fn modern(client: &Client<'_>, mut message: Value) -> RequestBuilder {
     let prefix = "io.modelcontextprotocol";
@@ -85,7 +90,7 @@ async fn no_call_in_flight_is_lost() {
             tokio::join!(calls, streamed)
         },
         async {
-            eventually("ten calls run", async || server.stats().await["inFlight"] == 10).await;
+            runs(&server, 10).await;
             server.terminate();
         }
     );
@@ -99,6 +104,24 @@ async fn no_call_in_flight_is_lost() {
     assert_eq!(ids, [9, 10], "HTTP+SSE answers both");
     assert_eq!((end, sse.is_complete), (None, true), "and ends then");
     drop(sse);
+    assert_eq!(stop(server).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn calls_of_one_http_sse_session_that_end_together_are_all_answered() {
+    let server = Server::start();
+    let (sse, endpoint) = open_sse(&server).await;
+    let ids: Vec<i64> = (1..=30).collect();
+    let calls: Vec<_> = ids.iter().map(|id| sleep(json!(id), MS)).collect();
+    let post = |call| reply_to(server.http.post(&endpoint).bearer_auth(token("ann")).json(call));
+    for reply in join_all(calls.iter().map(post)).await {
+        assert_eq!(reply.status, 202);
+    }
+    runs(&server, 30).await;
+    server.terminate();
+    let mut answered: Vec<_> = sse.rest().await.iter().filter_map(|event| event.json()["id"].as_i64()).collect();
+    answered.sort_unstable();
+    assert_eq!(answered, ids);
     assert_eq!(stop(server).await.code(), Some(0));
 }
 
