@@ -83,6 +83,8 @@ impl Server {
             .arg("--sandbox")
             .env_clear()
             .envs([("PORT", "0"), ("MCP__STREAMS__AFTER_MS", "1"), ("MCP__STREAMS__PROGRESS_MS", "10")])
+            // An hour in two minutes: what lasts five minutes otherwise lasts ten seconds here.
+            .env("MCP__STREAMS__LOG_S", "10")
             .env("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
