@@ -348,8 +348,11 @@ impl Handler<Subscribe> for SessionActor {
 impl Handler<Push> for SessionActor {
     type Result = Result<(), Error>;
 
-    fn handle(&mut self, Push(message): Push, _: &mut Context<Self>) -> Self::Result {
-        self.streams.push(message);
+    fn handle(&mut self, Push(message): Push, ctx: &mut Context<Self>) -> Self::Result {
+        if self.streams.push(message).is_err() {
+            // The stream itself can't tell: a connection that takes nothing is not even asked for more.
+            ctx.stop();
+        }
         Ok(())
     }
 }

@@ -86,10 +86,10 @@ impl<T: Weigh> Sender<T> {
         self.items.is_closed()
     }
 
-    /// Whether nothing waits.
+    /// Whether all that has a size was read; where nobody reads any more, what is left was not.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.items.capacity() == self.items.max_capacity()
+    pub fn is_read(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -122,14 +122,14 @@ mod tests {
     #[actix::test]
     async fn a_queue_is_full_by_number_and_by_size() {
         let (sender, mut receiver) = queue(Room { items: 2, bytes: 4 });
-        assert!(sender.is_empty());
+        assert!(sender.is_read());
         assert_eq!(sender.offer("larger"), Ok(()), "alone, of any size");
         assert_eq!(sender.offer("x"), Err(Refused::Full), "by size");
         assert_eq!(receiver.next().await, Some("larger"));
         assert_eq!((sender.offer("x"), sender.offer("y")), (Ok(()), Ok(())));
         assert_eq!(sender.offer("z"), Err(Refused::Full), "by number");
-        assert!(!sender.is_empty());
         drop(receiver);
+        assert!(!sender.is_read());
         assert_eq!(sender.offer("x"), Err(Refused::Gone));
     }
 

@@ -36,8 +36,10 @@ pub struct Streams {
     queue_bytes: usize,
     subscribers: Vec<Sender<Event>>,
     outbox: Option<Sender<Event>>,
-    /// The list changed and has not been asked for since.
+    /// The list changed while the session's client had no stream.
     owes_change: bool,
+    /// The list changed and has not been asked for since.
+    is_unseen: bool,
 }
 
 /// A stream that can be resumed.
@@ -63,6 +65,7 @@ impl Streams {
             subscribers: Vec::new(),
             outbox: None,
             owes_change: false,
+            is_unseen: false,
         }
     }
 
@@ -73,7 +76,8 @@ impl Streams {
         if is_primed {
             self.record(OWN, Vec::new());
         }
-        if self.owes_change {
+        // Who begins anew does not go back to what was sent before, which may have gone into a dead connection.
+        if self.is_unseen {
             self.tell_own();
         }
         events
@@ -104,9 +108,8 @@ impl Streams {
             return Err(Error::EventUnknown);
         }
         let missed = self.log.after(after).cloned().collect();
-        let was_away = after.stream == OWN && state.reader.is_none();
         let events = self.attach(after.stream, missed);
-        if was_away && self.owes_change {
+        if after.stream == OWN && self.owes_change {
             self.tell_own();
         }
         Ok(events)
@@ -181,11 +184,16 @@ impl Streams {
         events
     }
 
-    /// Sends a message by the outbox. A reader too slow for it loses it, and thereby the session.
-    pub fn push(&mut self, message: Vec<Bytes>) {
-        if self.outbox.as_ref().is_some_and(|outbox| outbox.offer(Event::Message(message)).is_err()) {
+    /// Sends a message by the outbox, if there is one.
+    ///
+    /// # Errors
+    /// [`Refused`] where its reader is too slow or gone. It can't come back for what it misses, so that is the end.
+    pub fn push(&mut self, message: Vec<Bytes>) -> Result<(), Refused> {
+        let sent = self.outbox.as_ref().map_or(Ok(()), |outbox| outbox.offer(Event::Message(message)));
+        if sent.is_err() {
             self.outbox = None;
         }
+        sent
     }
 
     /// Gives all subscribers away.
@@ -215,25 +223,19 @@ impl Streams {
     fn tell_own(&mut self) {
         let reader = self.resumable.get(&OWN).and_then(|state| state.reader.as_ref());
         let reader = reader.filter(|reader| !reader.is_gone());
-        // Whether what was sent arrives, only the next list tells.
-        self.owes_change = true;
-        // A reader with something waiting has a change waiting: nothing else comes on this stream.
-        if reader.is_some_and(|reader| reader.is_empty() || self.is_only_primed()) {
+        self.owes_change = reader.is_none();
+        self.is_unseen = true;
+        // A message that waits is a change that waits: no other comes on this stream.
+        if reader.is_some_and(Sender::is_read) {
             let message = jsonrpc::notification("notifications/tools/list_changed");
             self.record(OWN, vec![message.into()]);
         }
     }
 
-    /// Whether the last event of the session's own stream told nothing but its id.
-    fn is_only_primed(&self) -> bool {
-        let last = self.resumable.get(&OWN).map_or(0, |state| state.last);
-        let before = EventId { stream: OWN, place: last.saturating_sub(1) };
-        self.log.after(before).last().is_some_and(|event| event.message.is_empty())
-    }
-
     /// Notes that the client has seen the list as it is.
     pub fn settle(&mut self) {
         self.owes_change = false;
+        self.is_unseen = false;
     }
 
     /// Ends the streams on which nothing is awaited: the session's own, and the subscribers'.
@@ -382,8 +384,7 @@ mod tests {
         let mut streams = streams();
         let mut events = streams.open_outbox();
         let half = || vec![Bytes::from(vec![b'm'; (1 << 19) + 1])];
-        streams.push(half());
-        streams.push(half());
+        assert_eq!((streams.push(half()), streams.push(half())), (Ok(()), Err(Refused::Full)));
         assert!(matches!(now(&mut events), Poll::Ready(Some(_))));
         assert_eq!(now(&mut events), Poll::Ready(None));
     }
