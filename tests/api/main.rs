@@ -30,6 +30,7 @@ mod modern_support;
 mod oauth;
 mod official_client;
 mod original;
+mod requirements;
 mod resumption;
 mod schemas;
 mod sessions;

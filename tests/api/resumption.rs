@@ -92,7 +92,7 @@ async fn only_the_latest_session_revision_begins_a_stream_with_an_empty_event() 
 }
 
 #[tokio::test]
-async fn a_resumed_stream_carries_nothing_of_another() {
+async fn t_23_and_t_25_a_resumed_stream_carries_nothing_of_another() {
     let server = streaming().start();
     let client = server.client("ann").query("mode=dynamic").open().await;
     change(&client, &["sandbox-faults_sleep"]).await;
