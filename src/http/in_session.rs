@@ -13,8 +13,7 @@ use crate::{
         answer::Answer,
         jsonrpc::{self, Message, Notification, RequestId, Unusable},
         request::{ClientNotification, ClientRequest},
-        revision::Era,
-        tools::{ENABLE_TOOLS, ToolMode},
+        revision::{Era, Revision},
     },
     session::{
         SessionActor, SessionRegistry,
@@ -82,9 +81,8 @@ impl InSession {
         let Profile { scope, .. } = self.describe().await?;
         match request {
             Err(error) => Err(error.clone()),
-            Ok(ClientRequest::CallTool(call))
-                if scope.mode != ToolMode::Dynamic || call.name.as_str() != ENABLE_TOOLS =>
-            {
+            Ok(ClientRequest::Initialize(_)) => Err(Error::AlreadyInitialized),
+            Ok(ClientRequest::CallTool(call)) if !scope.mode.enables_by(&call.name) => {
                 let (caller, name) = (self.caller.clone(), call.name.clone());
                 self.deliver(FindTool { caller, scope, name }).await.map(|_| ())
             }
@@ -140,6 +138,14 @@ impl InSession {
             Ok(Message::Response) => None,
             Err(Unusable { id, error }) => Some(vec![jsonrpc::error_response(id.as_ref(), &error, Era::Legacy)]),
         }
+    }
+}
+
+/// Sees to it that a session may send batches.
+pub(super) fn require_batches(profile: &Profile) -> Result<(), Error> {
+    match profile.revision {
+        Some(revision) if revision.accepts_batches() => Ok(()),
+        _ => Err(Error::InvalidRequest(format!("batches are part of revision {} alone", Revision::V2025_03_26))),
     }
 }
 

@@ -25,33 +25,19 @@ use crate::{
 pub(super) struct Manner {
     era: Era,
     accepts: Accepts,
-    /// How long to wait before JSON becomes a stream.
-    after: Duration,
-    keep_alive: Duration,
-    progress: Option<Progress>,
-}
-
-struct Progress {
-    token: RequestId,
-    every: Duration,
+    progress_token: Option<RequestId>,
+    settings: config::Streams,
 }
 
 impl Manner {
     /// The manner of a POST.
     pub(super) fn of(post: &Post, era: Era, progress_token: Option<RequestId>) -> Self {
-        let streams = &post.worker.settings.streams;
-        Self {
-            era,
-            accepts: post.accepts,
-            after: streams.after,
-            keep_alive: streams.keep_alive,
-            progress: progress_token.map(|token| Progress { token, every: streams.progress }),
-        }
+        Self { era, accepts: post.accepts, progress_token, settings: post.worker.settings.streams.clone() }
     }
 
     /// Whether the stream begins before anything is known of the answer.
     pub(super) fn streams_at_once(&self) -> bool {
-        self.accepts.events && (self.progress.is_some() || !self.accepts.json)
+        self.accepts.events && (self.progress_token.is_some() || !self.accepts.json)
     }
 }
 
@@ -84,21 +70,17 @@ pub(super) async fn respond(
     answer: impl Future<Output = Result<Vec<Bytes>, Error>> + 'static,
     manner: Manner,
 ) -> Result<Response, Error> {
-    let begun = Instant::now();
-    let mut answer: Answer = Box::pin(answer);
-    if !manner.streams_at_once() {
-        let soon = if manner.accepts.events {
-            tokio::time::timeout(manner.after, &mut answer).await.ok()
-        } else {
-            Some(answer.as_mut().await)
-        };
+    let waits = !manner.streams_at_once();
+    let Manner { era, accepts, progress_token, settings } = manner;
+    let mut running = Running::new(id, answer, progress_token, era, &settings);
+    if waits && let Some(answer) = &mut running.answer {
+        let soon =
+            if accepts.events { tokio::time::timeout(settings.after, answer).await.ok() } else { Some(answer.await) };
         if let Some(result) = soon {
-            return Ok(Response::Ready(reply::json(jsonrpc::result_response(&id, result?))));
+            return Ok(Response::Ready(reply::json(jsonrpc::result_response(&running.id, result?))));
         }
     }
-    let ticks = manner.progress.map(Ticks::new);
-    let Manner { era, keep_alive, .. } = manner;
-    Ok(Response::Running(Running { id, answer: Some(answer), begun, ticks, era, keep_alive }))
+    Ok(Response::Running(running))
 }
 
 /// A request whose answer is still awaited.
@@ -119,7 +101,7 @@ struct Ticks {
 }
 
 impl Ticks {
-    fn new(Progress { token, every }: Progress) -> Self {
+    fn new(token: RequestId, every: Duration) -> Self {
         Self { token, interval: interval_at(tokio::time::Instant::now() + every, every) }
     }
 
@@ -135,17 +117,22 @@ impl Ticks {
 }
 
 impl Running {
-    /// A request of the legacy era that is answered by messages from the start.
+    /// A request that comes to `answer`.
     pub(super) fn new(
         id: RequestId,
         answer: impl Future<Output = Result<Vec<Bytes>, Error>> + 'static,
         progress_token: Option<RequestId>,
+        era: Era,
         settings: &config::Streams,
     ) -> Self {
-        let ticks = progress_token.map(|token| Ticks::new(Progress { token, every: settings.progress }));
-        let answer: Answer = Box::pin(answer);
-        let (era, keep_alive) = (Era::Legacy, settings.keep_alive);
-        Self { id, answer: Some(answer), begun: Instant::now(), ticks, era, keep_alive }
+        Self {
+            id,
+            answer: Some(Box::pin(answer)),
+            begun: Instant::now(),
+            ticks: progress_token.map(|token| Ticks::new(token, settings.progress)),
+            era,
+            keep_alive: settings.keep_alive,
+        }
     }
 
     /// The next message: word of progress, and at last the response; that is missing where the client has cancelled the

@@ -14,7 +14,7 @@ use super::{
     Worker, access_log,
     caller::authenticate,
     headers::{self, Accepts},
-    in_session::{InSession, progress_token, response_to},
+    in_session::{InSession, progress_token, require_batches, response_to},
     post::{note_method, read_body},
     query::Query,
     reply,
@@ -27,7 +27,7 @@ use crate::{
     protocol::{
         answer::Answer,
         jsonrpc::{self, Body, Message, Request},
-        lifecycle::InitializeResult,
+        lifecycle::{InitializeParams, InitializeResult},
         request::ClientRequest,
         revision::{Era, Revision},
     },
@@ -135,8 +135,8 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     let body = read_body(payload, worker).await.map_err(refused)?;
     let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error))?;
     note_method(http, &body);
-    if matches!(body, Body::Batch(_)) && !profile.revision.is_some_and(Revision::accepts_batches) {
-        return Err(refused(Error::InvalidRequest("batches are part of revision 2025-03-26 alone".to_owned())));
+    if matches!(body, Body::Batch(_)) {
+        require_batches(&profile).map_err(refused)?;
     }
     in_session.deliver(Expect).await.map_err(refused)?;
     // The stream answers, so nothing is left to wait for here.
@@ -157,15 +157,18 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
 
 /// Answers a request on the stream, with word of its progress.
 async fn answer(in_session: &InSession, request: Request) {
-    if request.method == "initialize" {
-        let answer = introduce(in_session, &request).await;
-        return push(in_session, response_to(&request.id, answer)).await;
-    }
-    let read = ClientRequest::read(&request);
+    let read = match ClientRequest::read(&request) {
+        Ok(ClientRequest::Initialize(params)) => {
+            let answer = introduce(in_session, params).await;
+            return push(in_session, response_to(&request.id, answer)).await;
+        }
+        other => other,
+    };
     let progress_token = progress_token(&read);
     let (asked, id) = (in_session.clone(), request.id.clone());
     let answer = async move { asked.answer(read, id).await.map(Answer::into_pieces) };
-    let mut running = Running::new(request.id, answer, progress_token, &in_session.worker.settings.streams);
+    let mut running =
+        Running::new(request.id, answer, progress_token, Era::Legacy, &in_session.worker.settings.streams);
     while let Some(message) = running.next().await {
         push(in_session, Some(message)).await;
     }
@@ -178,11 +181,7 @@ async fn push(in_session: &InSession, message: Option<Vec<Bytes>>) {
     }
 }
 
-async fn introduce(in_session: &InSession, request: &Request) -> Result<Answer, Error> {
-    let ClientRequest::Initialize(params) = ClientRequest::read(request)? else {
-        // The method is initialize.
-        return Err(Error::Internal);
-    };
+async fn introduce(in_session: &InSession, params: InitializeParams) -> Result<Answer, Error> {
     let revision = Revision::negotiate(&params.protocol_version);
     let profile = in_session.deliver(Introduce { revision, client: params.client_info }).await?;
     Ok(Answer::Initialize(InitializeResult::new(revision, profile.scope.mode)))

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     error::Error,
     ids::{SessionId, ToolName},
-    membrane::{FindTools, Tool, call},
+    membrane::{FindTools, Tool},
     protocol::{
         answer::{Answer, ToolList},
         json,
@@ -29,7 +29,7 @@ use crate::{
         param_headers,
         request::CallTool,
         revision::{Era, Revision},
-        tools::{CallToolResult, ENABLE_TOOLS, ToolMode, enable_tools_definition},
+        tools::{CallToolResult, ToolMode, enable_tools_definition},
     },
     session::{
         enable,
@@ -142,7 +142,7 @@ impl ReadyCall {
     /// Finds the tool, and sees to it that the headers say what its arguments say.
     async fn of(post: &Post, CallTool { name, arguments, .. }: CallTool) -> Result<Self, Error> {
         let session = chat_session(post).await?;
-        if post.scope.mode == ToolMode::Dynamic && name.as_str() == ENABLE_TOOLS {
+        if post.scope.mode.enables_by(&name) {
             return Ok(Self::Enable { session, arguments });
         }
         let tool = match session {
@@ -172,11 +172,7 @@ impl ReadyCall {
                 Err(result) => Ok(result),
             },
             Self::Run { tool, arguments } => {
-                let called = call::call(&worker.local.client, caller, &tool, &arguments, Era::Modern).await;
-                if called.token_refused {
-                    worker.shards.distrust(caller.token());
-                }
-                Ok(called.result)
+                Ok(worker.shards.call(&worker.local.client, caller, &tool, &arguments, Era::Modern).await)
             }
         }
     }

@@ -7,7 +7,7 @@ use futures_util::{future::join_all, stream};
 use super::{
     Worker, access_log,
     headers::{self, Accepts},
-    in_session::{InSession, progress_token},
+    in_session::{InSession, progress_token, require_batches},
     post::Post,
     reply,
     respond::{Manner, Response, respond},
@@ -57,16 +57,10 @@ fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession, Erro
 
 async fn answer_request(post: Post, session: Option<SessionId>, message: Request) -> Result<HttpResponse, Error> {
     let request = ClientRequest::read(&message);
-    if session.is_none() && message.method == "initialize" {
-        return match request? {
-            ClientRequest::Initialize(params) => open_session(post, &message.id, &params).await,
-            // The method is initialize.
-            _ => Err(Error::Internal),
-        };
-    }
-    let request = match request {
-        Ok(ClientRequest::Initialize(_)) => Err(Error::AlreadyInitialized),
-        other => other,
+    let request = match (request, session) {
+        (Ok(ClientRequest::Initialize(params)), None) => return open_session(post, &message.id, &params).await,
+        (Err(error), None) if message.method == "initialize" => return Err(error),
+        (request, _) => request,
     };
     let in_session = in_session(&post, session)?;
     let manner = Manner::of(&post, Era::Legacy, progress_token(&request));
@@ -113,9 +107,7 @@ async fn answer_batch(
     messages: Vec<Result<Message, Unusable>>,
 ) -> Result<HttpResponse, Error> {
     let in_session = in_session(&post, session)?;
-    if !in_session.describe().await?.revision.is_some_and(Revision::accepts_batches) {
-        return Err(Error::InvalidRequest("batches are part of revision 2025-03-26 alone".to_owned()));
-    }
+    require_batches(&in_session.describe().await?)?;
     let answers = join_all(messages.into_iter().map(|message| in_session.answer_item(message))).await;
     let answers: Vec<_> = answers.into_iter().flatten().collect();
     if answers.is_empty() {

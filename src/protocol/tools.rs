@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::json;
+use crate::ids::ToolName;
 
 /// Whether a session lists every tool or those it enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,12 @@ pub enum ToolMode {
 }
 
 impl ToolMode {
+    /// Whether a call of this name is one of `enable-tools`, which is there in dynamic mode alone.
+    #[must_use]
+    pub fn enables_by(self, name: &ToolName) -> bool {
+        self == Self::Dynamic && name.as_str() == ENABLE_TOOLS
+    }
+
     /// Reads the value of `?mode=`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -25,12 +25,12 @@ use super::{
 use crate::{
     error::Error,
     ids::ToolName,
-    membrane::{Apps, Caller, Catalog, MembraneClient, Tool, call},
+    membrane::{Apps, Caller, Catalog, MembraneClient, Tool},
     protocol::{
         answer::ToolList,
         request,
         revision::{Era, Revision},
-        tools::{CallToolResult, ENABLE_TOOLS, ToolMode},
+        tools::{CallToolResult, ToolMode},
     },
 };
 
@@ -93,10 +93,9 @@ impl SessionActor {
 
     /// When the server stops: ends the streams on which nothing is awaited, and says when nothing is in flight.
     fn wind_down(&mut self) {
-        let is_busy = self.calls.count() > 0 || self.owed > 0 || self.streams.await_answers();
         let Some(waiting) = &mut self.ending else { return };
         self.streams.close_listening();
-        if !is_busy {
+        if self.calls.count() == 0 && self.owed == 0 && !self.streams.await_answers() {
             self.streams.close_outbox();
             for waiting in waiting.drain(..) {
                 // Who no longer waits need not know.
@@ -124,11 +123,7 @@ impl SessionActor {
         let find = self.find_tool(caller.clone(), self.profile.scope.clone(), call.name);
         Box::pin(async move {
             let tool = find.await?;
-            let called = call::call(&client, &caller, &tool, &call.arguments, Era::Legacy).await;
-            if called.token_refused {
-                shards.distrust(caller.token());
-            }
-            Ok(called.result)
+            Ok(shards.call(&client, &caller, &tool, &call.arguments, Era::Legacy).await)
         })
     }
 
@@ -221,7 +216,7 @@ impl Handler<CallTool> for SessionActor {
         let (ticket, stop) = self.calls.begin(id);
         let addr = ctx.address();
         let Scope { mode, apps } = self.profile.scope.clone();
-        let work = if mode == ToolMode::Dynamic && call.name.as_str() == ENABLE_TOOLS {
+        let work = if mode.enables_by(&call.name) {
             self.enable_tools(caller, apps, call.arguments, ctx)
         } else {
             self.run_tool(caller, call)

@@ -7,7 +7,6 @@ use std::{
 };
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, dev::ToEnvelope};
-
 use futures_util::future::join_all;
 
 use super::{

@@ -14,9 +14,9 @@ use std::{
     },
 };
 
-use futures_util::future::join_all;
-
 use actix::{Actor, Addr, Handler, Message, Recipient, dev::ToEnvelope};
+use futures_util::future::join_all;
+use serde_json::value::RawValue;
 
 use super::{
     SessionActor, SessionRegistry,
@@ -33,8 +33,9 @@ use crate::{
     ids::{ChatId, SessionId, ToolName, UserKey},
     membrane::{
         Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
-        MembraneError, Proof, Tool,
+        MembraneError, Proof, Tool, call,
     },
+    protocol::{revision::Era, tools::CallToolResult},
     token::{AccessToken, Claim},
 };
 
@@ -245,6 +246,22 @@ impl Shards {
         let membrane = &self.of_user(find.caller.user())?.membrane;
         let found = ask(membrane, find).await?;
         self.heed(&token, found)
+    }
+
+    /// Calls a tool through `client`, and ends the trust in the caller's token if the upstream refuses it.
+    pub async fn call(
+        &self,
+        client: &MembraneClient,
+        caller: &Caller,
+        tool: &Tool,
+        arguments: &RawValue,
+        era: Era,
+    ) -> CallToolResult {
+        let called = call::call(client, caller, tool, arguments, era).await;
+        if called.token_refused {
+            self.distrust(caller.token());
+        }
+        called.result
     }
 
     /// Ends the trust in a token that the upstream has refused.

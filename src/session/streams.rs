@@ -72,10 +72,7 @@ impl Streams {
     /// Opens the session's own stream; the reader before ends. What is owed is sent at once. A primed stream begins with an
     /// event that tells its id, so that it can be resumed from there.
     pub fn open(&mut self, is_primed: bool) -> Receiver<Logged> {
-        let events = self.attach(OWN, Vec::new());
-        if is_primed {
-            self.record(OWN, Vec::new());
-        }
+        let events = self.begin(OWN, is_primed);
         // Who begins anew does not go back to what was sent before, which may have gone into a dead connection.
         if self.is_unseen {
             self.tell_own();
@@ -88,11 +85,15 @@ impl Streams {
         self.forget_past();
         let stream = self.next;
         self.next += 1;
+        (stream, self.begin(stream, is_primed))
+    }
+
+    fn begin(&mut self, stream: StreamId, is_primed: bool) -> Receiver<Logged> {
         let events = self.attach(stream, Vec::new());
         if is_primed {
             self.record(stream, Vec::new());
         }
-        (stream, events)
+        events
     }
 
     /// Goes on with a stream after an event.
