@@ -25,6 +25,7 @@
 //! - Invariant: a [`membrane::Caller`] is made by authentication alone, so whoever holds one may act for its user.
 //! - Invariant: a token is a [`secret::Secret`], which shows itself to the wire only.
 
+pub mod allowance;
 pub mod banner;
 pub mod cli;
 pub mod config;

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 
-use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, session::messages::Scope};
+use crate::{config::Count, error::Error, membrane::Apps, protocol::tools::ToolMode, session::messages::Scope};
 
 /// A request's query, decoded. Members that are not known are somebody else's.
 #[derive(Debug, Default)]
@@ -39,18 +39,24 @@ impl Query {
         }
     }
 
-    /// The apps to be confined to.
-    #[must_use]
-    pub fn apps(&self) -> Apps {
-        Apps::parse(self.values("apps"))
-    }
-
-    /// Which tools are seen: mode and apps.
+    /// The apps to be confined to, `max` at most.
     ///
     /// # Errors
-    /// As [`Query::mode`].
-    pub fn scope(&self) -> Result<Scope, Error> {
-        Ok(Scope { mode: self.mode()?, apps: self.apps() })
+    /// [`Error::BadRequest`].
+    pub fn apps(&self, max: Count) -> Result<Apps, Error> {
+        let (apps, max) = (Apps::parse(self.values("apps")), max.get());
+        if apps.keys().is_some_and(|keys| keys.len() > max) {
+            return Err(Error::BadRequest(format!("?apps= names more than {max} apps")));
+        }
+        Ok(apps)
+    }
+
+    /// Which tools are seen: mode and apps, `max_apps` at most.
+    ///
+    /// # Errors
+    /// As [`Query::mode`] and [`Query::apps`].
+    pub fn scope(&self, max_apps: Count) -> Result<Scope, Error> {
+        Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)? })
     }
 
     /// The session, where the query names one.

@@ -13,7 +13,7 @@ pub mod signature;
 pub mod tool;
 pub mod trust;
 
-pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof};
+pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof, Recognise};
 pub use apps::Apps;
 pub use catalog::Catalog;
 pub use client::MembraneClient;
