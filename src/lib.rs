@@ -8,7 +8,7 @@
 //! upstream by the [`membrane::MembraneClient`] of the session's own thread.
 //!
 //! ```text
-//! http ──▶ session ──▶ membrane ──▶ protocol ──▶ error, token ──▶ ids, secret
+//! http ──▶ session ──▶ membrane ──▶ protocol, allowance ──▶ error, token ──▶ ids, secret
 //! ```
 //!
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared

@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
-use actix_web::{HttpRequest, http::header::AUTHORIZATION};
+use actix_web::HttpRequest;
 
-use super::{Worker, access_log, address, query::Query};
+use super::{Worker, access_log, address, headers, query::Query};
 use crate::{
     error::Error,
     membrane::{Caller, Proof},
@@ -32,8 +32,7 @@ pub async fn authenticate(
 
 /// The token of the header or the query; both may carry it if they agree.
 fn token(request: &HttpRequest, query: &Query) -> Result<Option<String>, Error> {
-    let in_header = request.headers().get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?));
-    match (in_header, query.token()) {
+    match (headers::bearer(request), query.token()) {
         (Some(header), Some(query)) if header != query => {
             Err(Error::BadRequest("the Authorization header and ?token= carry different tokens".to_owned()))
         }
@@ -42,17 +41,10 @@ fn token(request: &HttpRequest, query: &Query) -> Result<Option<String>, Error> 
     }
 }
 
-/// The token of a `Bearer` header, the scheme in any case (RFC 9110 § 11.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::test::TestRequest;
+    use actix_web::{http::header::AUTHORIZATION, test::TestRequest};
 
     #[test]
     fn a_token_comes_by_header_or_query() {

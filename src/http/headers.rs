@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpMessage, HttpRequest,
-    http::header::{ACCEPT, HeaderName, HeaderValue},
+    http::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue},
 };
 
 use crate::{
@@ -61,6 +61,15 @@ impl Accepts {
         }
         accepts
     }
+}
+
+/// The token of a `Bearer` header, the scheme in any case (RFC 9110 § 11.1).
+#[must_use]
+pub fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 /// Whether the body is declared as JSON.

@@ -71,7 +71,7 @@ impl InSession {
             }
             Ok(ClientRequest::CallTool(call)) => match caller.allowance().call() {
                 Ok(()) => self.deliver(CallTool { caller, id, call }).await,
-                Err(wait) => self.describe().await.map(|_| CallToolResult::too_many(wait)),
+                Err(wait_s) => self.describe().await.map(|_| CallToolResult::too_many(wait_s)),
             }
             .map(Answer::Call),
             Ok(ClientRequest::Ping) => self.describe().await.map(|_| Answer::Empty),

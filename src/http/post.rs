@@ -67,7 +67,7 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
     };
     let is_claimed = modern::is_claimed(params);
     let era = if is_claimed { Era::Modern } else { header_era };
-    let max_apps = worker.settings.catalog.max_apps;
+    let max_apps = worker.settings.catalog.max_apps.get();
     let post = || {
         let chat = headers::chat_id(&http)?;
         access_log::note(&http, |line| line.chat.clone_from(&chat));
@@ -102,7 +102,7 @@ async fn enter(http: &HttpRequest, worker: &Worker) -> Result<(Caller, Query), E
     // A request without a session opens one or needs none; either way it will want the tools next.
     let proof = match http.headers().contains_key(headers::SESSION_ID) {
         true => Proof::Customer,
-        false => Proof::Catalog(query.apps(worker.settings.catalog.max_apps)?),
+        false => Proof::Catalog(query.apps(worker.settings.catalog.max_apps.get())?),
     };
     let caller = authenticate(http, &query, worker, proof).await?;
     Ok((caller, query))

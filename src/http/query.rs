@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 
-use crate::{config::Count, error::Error, membrane::Apps, protocol::tools::ToolMode, session::messages::Scope};
+use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, session::messages::Scope};
 
 /// A request's query, decoded. Members that are not known are somebody else's.
 #[derive(Debug, Default)]
@@ -43,8 +43,8 @@ impl Query {
     ///
     /// # Errors
     /// [`Error::BadRequest`].
-    pub fn apps(&self, max: Count) -> Result<Apps, Error> {
-        let (apps, max) = (Apps::parse(self.values("apps")), max.get());
+    pub fn apps(&self, max: usize) -> Result<Apps, Error> {
+        let apps = Apps::parse(self.values("apps"));
         if apps.keys().is_some_and(|keys| keys.len() > max) {
             return Err(Error::BadRequest(format!("?apps= names more than {max} apps")));
         }
@@ -55,7 +55,7 @@ impl Query {
     ///
     /// # Errors
     /// As [`Query::mode`] and [`Query::apps`].
-    pub fn scope(&self, max_apps: Count) -> Result<Scope, Error> {
+    pub fn scope(&self, max_apps: usize) -> Result<Scope, Error> {
         Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)? })
     }
 

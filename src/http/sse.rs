@@ -47,7 +47,7 @@ pub(super) async fn open(http: HttpRequest, worker: Data<Worker>) -> HttpRespons
 
 async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpResponse, Error> {
     let query = Query::of(http);
-    let max_apps = worker.settings.catalog.max_apps;
+    let max_apps = worker.settings.catalog.max_apps.get();
     let caller = authenticate(http, &query, worker, Proof::Catalog(query.apps(max_apps)?)).await?;
     if !Accepts::of(http).events {
         return Err(Error::NotAcceptable("text/event-stream"));

@@ -162,8 +162,8 @@ impl ReadyCall {
 
     async fn run(self, post: &Post) -> Result<CallToolResult, Error> {
         let (worker, caller, apps) = (&post.worker, &post.caller, &post.scope.apps);
-        if let Err(wait) = caller.allowance().call() {
-            return Ok(CallToolResult::too_many(wait));
+        if let Err(wait_s) = caller.allowance().call() {
+            return Ok(CallToolResult::too_many(wait_s));
         }
         match self {
             Self::Enable { session: Some(session), arguments } => {

@@ -1,7 +1,7 @@
 //! Tools on the wire: definitions, call results, and the one tool that is ours, `enable-tools`
 //! (MCP 2025-11-25, server/tools).
 
-use std::{sync::LazyLock, time::Duration};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -110,9 +110,8 @@ impl CallToolResult {
 
     /// What a caller is told who calls more often than is allowed.
     #[must_use]
-    pub fn too_many(wait: Duration) -> Self {
-        let seconds = wait.as_millis().div_ceil(1000).max(1);
-        Self::failure(format!("Too many calls were made: wait {seconds} s, then call again. The action was not run."))
+    pub fn too_many(wait_s: u64) -> Self {
+        Self::failure(format!("Too many calls were made: wait {wait_s} s, then call again. The action was not run."))
     }
 
     /// A failure that the model can act on.

@@ -18,7 +18,7 @@ use lru::LruCache;
 use crate::ids::ClientAddress;
 
 /// Addresses that are remembered; the least recently refused leave first.
-const MAX_ADDRESSES: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+const MAX_ADDRESSES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 
 /// Asks how long an address has to wait before its tokens are looked at again.
 #[derive(Debug, Clone, Copy, Message)]
