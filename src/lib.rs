@@ -34,6 +34,7 @@ pub mod http;
 pub mod ids;
 pub mod logging;
 pub mod membrane;
+pub mod metrics;
 pub mod protocol;
 pub mod sandbox;
 pub mod secret;

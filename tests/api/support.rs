@@ -33,6 +33,8 @@ pub struct Server {
     output: Log,
     /// Of the server, such as `http://127.0.0.1:1234`.
     pub url: String,
+    /// Of its listener for operators.
+    pub admin: String,
     /// Of the sandbox's API.
     pub sandbox: String,
     /// For requests of any kind.
@@ -87,11 +89,12 @@ impl ServerBuilder {
         output.follow(process.stdout.take().unwrap());
         let address = log.after("listening on ");
         let sandbox = address.is_some().then(|| log.after("upstream=")).flatten();
-        let (Some(url), Some(sandbox)) = (address, sandbox) else {
+        let admin = sandbox.is_some().then(|| log.after("metrics and health on ")).flatten();
+        let (Some(url), Some(sandbox), Some(admin)) = (address, sandbox, admin) else {
             let _ = process.kill();
             panic!("the server did not start; its log:\n{}", log.text());
         };
-        Server { process, log, output, url, sandbox, http: reqwest::Client::new(), revisions: Mutex::default() }
+        Server { process, log, output, url, admin, sandbox, http: reqwest::Client::new(), revisions: Mutex::default() }
     }
 }
 
@@ -113,7 +116,7 @@ impl Server {
     /// A server with the sandbox.
     pub fn builder() -> ServerBuilder {
         let mut command = binary();
-        command.arg("--sandbox").env("PORT", "0").env("MCP__SANDBOX__SECRET", SECRET).env("MCP__LOG__FILTER", "debug");
+        command.arg("--sandbox").env("PORT", "0").env("MCP__ADMIN__PORT", "0").env("MCP__SANDBOX__SECRET", SECRET).env("MCP__LOG__FILTER", "debug");
         ServerBuilder { command }
     }
 
@@ -124,7 +127,7 @@ impl Server {
     /// A server without the sandbox, for an upstream of the test's own.
     pub fn before(upstream: &str) -> ServerBuilder {
         let mut command = binary();
-        command.env("PORT", "0").env("MCP__MEMBRANE__BASE_URL", upstream).env("MCP__LOG__FILTER", "debug");
+        command.env("PORT", "0").env("MCP__ADMIN__PORT", "0").env("MCP__MEMBRANE__BASE_URL", upstream).env("MCP__LOG__FILTER", "debug");
         ServerBuilder { command }
     }
 

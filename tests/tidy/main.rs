@@ -8,8 +8,9 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("secret", &[]),
+    ("metrics", &[]),
     ("ids", &[]),
     ("token", &["ids", "secret"]),
     ("error", &["token", "ids", "secret"]),
@@ -17,9 +18,9 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
     ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("session", &["membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("http", &["session", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("server", &["http", "session", "config"]),
+    ("session", &["membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
+    ("http", &["session", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
+    ("server", &["http", "session", "config", "metrics"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret"]),
     ("banner", &["sandbox"]),
