@@ -12,8 +12,9 @@ pub mod model;
 pub mod signature;
 pub mod tool;
 pub mod trust;
+pub mod webhook;
 
-pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof};
+pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof, Refresh};
 pub use apps::Apps;
 pub use catalog::Catalog;
 pub use client::MembraneClient;
