@@ -4,6 +4,8 @@
 //! `protocol::codes` picks the JSON-RPC code and `http::reply` the HTTP status, each in one place.
 //! A tool that fails upstream is no error here but a result with `isError: true`.
 
+use std::time::Duration;
+
 use crate::{ids::ToolName, token::TokenProblem};
 
 /// Why a request was not answered with a result.
@@ -49,6 +51,18 @@ pub enum Error {
         /// The setting `sessions.max_in_flight`.
         limit: usize,
     },
+    /// The user listens on as many streams as they may.
+    #[error("Too many streams are open: at most {limit} may; close one")]
+    TooManyStreams {
+        /// The setting `streams.max_per_user`.
+        limit: usize,
+    },
+    /// Too many tokens from the client's address were refused.
+    #[error("Too many tokens from this address were refused: try again in {} s", .wait.as_secs() + 1)]
+    TooManyFailures {
+        /// How long none is looked at.
+        wait: Duration,
+    },
     /// A request for a revision that is not spoken here.
     #[error("Bad Request: Unsupported protocol version: {requested} (supported versions: {})", .supported.join(", "))]
     RevisionUnsupported {
@@ -79,6 +93,21 @@ pub enum Error {
         /// The setting, in bytes.
         limit: usize,
     },
+    /// The head of the request is larger than `server.max_header_bytes`.
+    #[error("Request Header Fields Too Large: at most {limit} bytes are accepted")]
+    HeadersTooLarge {
+        /// The setting, in bytes.
+        limit: usize,
+    },
+    /// The URL is longer than `server.max_url_bytes`.
+    #[error("URI Too Long: at most {limit} bytes are accepted")]
+    UrlTooLong {
+        /// The setting, in bytes.
+        limit: usize,
+    },
+    /// The body did not arrive within `server.request_s`.
+    #[error("Request Timeout: the request did not arrive in time")]
+    TooSlow,
     /// The resource has no such method.
     #[error("Method Not Allowed")]
     MethodNotAllowed,
@@ -120,6 +149,11 @@ pub enum ErrorKind {
     NotAcceptable,
     UnsupportedMediaType,
     BodyTooLarge,
+    HeadersTooLarge,
+    UrlTooLong,
+    TooSlow,
+    TooManyStreams,
+    TooManyFailures,
     MethodNotAllowed,
     NoSuchPath,
     Unauthenticated,
@@ -148,6 +182,11 @@ impl Error {
             Self::NotAcceptable(_) => ErrorKind::NotAcceptable,
             Self::UnsupportedMediaType => ErrorKind::UnsupportedMediaType,
             Self::BodyTooLarge { .. } => ErrorKind::BodyTooLarge,
+            Self::HeadersTooLarge { .. } => ErrorKind::HeadersTooLarge,
+            Self::UrlTooLong { .. } => ErrorKind::UrlTooLong,
+            Self::TooSlow => ErrorKind::TooSlow,
+            Self::TooManyStreams { .. } => ErrorKind::TooManyStreams,
+            Self::TooManyFailures { .. } => ErrorKind::TooManyFailures,
             Self::MethodNotAllowed => ErrorKind::MethodNotAllowed,
             Self::NoSuchPath => ErrorKind::NoSuchPath,
             Self::Unauthenticated(_) => ErrorKind::Unauthenticated,

@@ -1,6 +1,10 @@
 //! The names things go by. Parsed once, at the edge; inside the crate nothing is a bare string.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -113,6 +117,26 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// The address that a client's requests come from, as far as one client can be told from another by it: of IPv6 the
+/// network, since a client may use any address of its own (RFC 6177 § 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientAddress(IpAddr);
+
+impl From<IpAddr> for ClientAddress {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The value of an `x-chat-id` header: the caller's own name for a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -148,6 +172,15 @@ mod tests {
         for text in ["", "1", "not-a-session", &id.to_string().replace('-', "")] {
             assert_eq!(SessionId::parse(text), None, "session id {text:?}");
         }
+    }
+
+    #[test]
+    fn addresses_of_one_client_are_one() {
+        let of = |text: &str| ClientAddress::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(of("2001:db8:1:2::3"), of("2001:db8:1:2:ffff::4"));
+        assert_ne!(of("2001:db8:1:2::3"), of("2001:db8:1:3::3"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! upstream by the [`membrane::MembraneClient`] of the session's own thread.
 //!
 //! ```text
-//! http ──▶ session ──▶ membrane ──▶ protocol ──▶ error, token ──▶ ids, secret
+//! http ──▶ session ──▶ membrane ──▶ protocol, allowance ──▶ error, token ──▶ ids, secret
 //! ```
 //!
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
@@ -25,6 +25,7 @@
 //! - Invariant: a [`membrane::Caller`] is made by authentication alone, so whoever holds one may act for its user.
 //! - Invariant: a token is a [`secret::Secret`], which shows itself to the wire only.
 
+pub mod allowance;
 pub mod banner;
 pub mod cli;
 pub mod config;

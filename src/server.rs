@@ -46,7 +46,7 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
         };
-        let shards = Shards::new(workers);
+        let shards = Shards::new(workers, settings);
         let factory = {
             let (shards, settings) = (shards.clone(), Arc::clone(settings));
             // Runs once on each worker's thread, which thereby gets its shard.
@@ -69,6 +69,7 @@ impl Server {
             .listen(listener)
             .map_err(listen)?
             .keep_alive(Duration::from_secs(75))
+            .client_request_timeout(settings.server.request)
             // An answer in pieces must not wait for the other side's delayed acknowledgement.
             .tcp_nodelay(true)
             // A client that has gone must be noticed while its stream is idle.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use integration_app_mcp_server::session::{
     event_log::{EventId, Limits, Logged, StreamId},
     queue::Receiver,
@@ -65,7 +66,7 @@ impl Side {
     fn read(&mut self, count: usize) -> Vec<String> {
         let mut messages = Vec::new();
         while let (Some(events), true) = (&mut self.events, messages.len() < count) {
-            match events.poll_next(&mut Context::from_waker(Waker::noop())) {
+            match events.poll_next_unpin(&mut Context::from_waker(Waker::noop())) {
                 Poll::Pending => break,
                 Poll::Ready(None) => self.events = None,
                 Poll::Ready(Some(Logged { id, message })) => {

@@ -5,7 +5,7 @@
 
 mod load;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -41,6 +41,12 @@ pub struct Server {
     pub port: Count,
     pub workers: Count,
     pub max_body_bytes: Count,
+    pub max_header_bytes: Count,
+    pub max_url_bytes: Count,
+    pub max_json_depth: Count,
+    #[serde(rename = "request_s", with = "seconds")]
+    pub request: Duration,
+    pub proxies: Count,
     pub public_path: String,
     #[serde(deserialize_with = "list")]
     pub allowed_origins: Vec<String>,
@@ -81,6 +87,7 @@ pub struct Membrane {
     pub run_timeout: Duration,
     pub page_size: Count,
     pub per_user_concurrency: Count,
+    pub per_user_calls_per_s: Count,
     pub max_connections: Count,
     pub max_response_bytes: Count,
 }
@@ -101,6 +108,7 @@ pub struct Catalog {
     #[serde(rename = "fresh_s", with = "seconds")]
     pub fresh: Duration,
     pub max_entries: Count,
+    pub max_apps: Count,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -112,6 +120,7 @@ pub struct Auth {
     #[serde(rename = "trust_s", with = "seconds")]
     pub trust: Duration,
     pub max_trusted: Count,
+    pub max_failures_per_min: Count,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -149,6 +158,7 @@ pub struct Streams {
     pub queue_bytes: Count,
     pub log_events: Count,
     pub log_bytes: Count,
+    pub max_per_user: Count,
     #[serde(rename = "log_s", with = "seconds")]
     pub log: Duration,
     #[serde(rename = "retry_ms", with = "millis")]
@@ -183,6 +193,12 @@ impl Count {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
+    /// The number, for rates; `faults` has seen to its range.
+    #[must_use]
+    pub fn at_least_one(self) -> NonZeroU32 {
+        NonZeroU32::new(u32::try_from(self.0).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+    }
+
     /// The number as a port; `faults` has seen to its range.
     #[must_use]
     pub fn port(self) -> u16 {
@@ -205,6 +221,7 @@ impl Settings {
     pub fn faults(&self) -> Vec<Fault> {
         let port = |n: Count| u16::try_from(n.0).is_ok();
         let page = |n: Count| (1..=1000).contains(&n.0);
+        let head = |n: Count| (1024..=131_072).contains(&n.0);
         let some = |n: Count| n.0 > 0;
         let time = |d: Duration| !d.is_zero();
         let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
@@ -217,6 +234,10 @@ impl Settings {
             ("server.port", port(self.server.port), "a number from 0 to 65535"),
             ("server.workers", self.server.workers.0 <= 1024, "a number from 0 to 1024"),
             ("server.max_body_bytes", some(self.server.max_body_bytes), "a number from 1"),
+            ("server.max_header_bytes", head(self.server.max_header_bytes), "a number from 1024 to 131072"),
+            ("server.max_url_bytes", head(self.server.max_url_bytes), "a number from 1024 to 131072"),
+            ("server.max_json_depth", some(self.server.max_json_depth), "a number from 1"),
+            ("server.request_s", time(self.server.request), "a number from 1"),
             ("server.public_path", path, "empty, or a path that begins but does not end with /"),
             ("log.filter", env_filter(&self.log.filter), "a level or a list of module=level"),
             ("membrane.base_url", web(&m.base_url), "an http:// or https:// URL"),
@@ -225,9 +246,12 @@ impl Settings {
             ("membrane.run_timeout_ms", time(m.run_timeout), "a number from 1"),
             ("membrane.page_size", page(m.page_size), "a number from 1 to 1000"),
             ("membrane.per_user_concurrency", some(m.per_user_concurrency), "a number from 1"),
+            ("membrane.per_user_calls_per_s", some(m.per_user_calls_per_s), "a number from 1"),
             ("membrane.max_connections", some(m.max_connections), "a number from 1"),
             ("membrane.max_response_bytes", some(m.max_response_bytes), "a number from 1"),
             ("catalog.max_entries", some(self.catalog.max_entries), "a number from 1"),
+            ("catalog.max_apps", some(self.catalog.max_apps), "a number from 1"),
+            ("auth.max_failures_per_min", some(self.auth.max_failures_per_min), "a number from 1"),
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
             ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),
             (
@@ -237,6 +261,7 @@ impl Settings {
             ),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
             ("sessions.max_in_flight", some(self.sessions.max_in_flight), "a number from 1"),
+            ("streams.max_per_user", some(self.streams.max_per_user), "a number from 1"),
             ("streams.progress_ms", time(self.streams.progress), "a number from 1"),
             ("streams.keep_alive_s", time(self.streams.keep_alive), "a number from 1"),
             ("sandbox.port", port(self.sandbox.port), "a number from 0 to 65535"),

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use actix_web::HttpRequest;
 
-use super::{Worker, access_log, headers, query::Query};
+use super::{Worker, access_log, address, headers, query::Query};
 use crate::{
     error::Error,
     membrane::{Caller, Proof},
@@ -14,7 +14,8 @@ use crate::{
 /// Finds out who is asking. Nothing is told or done for a caller that the upstream has not accepted.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; [`Error::BadRequest`] for two tokens; [`Error::UpstreamUnavailable`].
+/// [`Error::Unauthenticated`]; [`Error::BadRequest`] for two tokens; [`Error::UpstreamUnavailable`];
+/// [`Error::TooManyFailures`].
 pub async fn authenticate(
     request: &HttpRequest,
     query: &Query,
@@ -23,7 +24,8 @@ pub async fn authenticate(
 ) -> Result<Caller, Error> {
     let token = token(request, query)?.ok_or(TokenProblem::Missing)?;
     let token = AccessToken::parse(&token, SystemTime::now())?;
-    let caller = worker.shards.authenticate(token, proof).await?;
+    let address = address::of(request, worker.settings.server.proxies.get());
+    let caller = worker.shards.authenticate(token, proof, address).await?;
     access_log::note(request, |line| line.user = Some(caller.user().clone()));
     Ok(caller)
 }

@@ -14,6 +14,7 @@ use crate::{
         jsonrpc::{self, Message, Notification, RequestId, Unusable},
         request::{ClientNotification, ClientRequest},
         revision::{Era, Revision},
+        tools::CallToolResult,
     },
     session::{
         SessionActor, SessionRegistry,
@@ -68,7 +69,11 @@ impl InSession {
             Ok(ClientRequest::ListTools) => {
                 self.deliver(ListTools { caller, era: Era::Legacy, scope: None }).await.map(Answer::Tools)
             }
-            Ok(ClientRequest::CallTool(call)) => self.deliver(CallTool { caller, id, call }).await.map(Answer::Call),
+            Ok(ClientRequest::CallTool(call)) => match caller.allowance().call() {
+                Ok(()) => self.deliver(CallTool { caller, id, call }).await,
+                Err(wait_s) => self.describe().await.map(|_| CallToolResult::too_many(wait_s)),
+            }
+            .map(Answer::Call),
             Ok(ClientRequest::Ping) => self.describe().await.map(|_| Answer::Empty),
             Ok(ClientRequest::Initialize(_)) => self.describe().await.and(Err(Error::AlreadyInitialized)),
             Err(error) => self.describe().await.and(Err(error)),

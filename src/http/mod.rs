@@ -1,13 +1,16 @@
 //! The HTTP surface. Handlers are thin: they read a request into types, ask once, and write the answer.
 
 mod access_log;
+mod address;
 mod body;
 mod caller;
 mod chats;
 pub mod headers;
 mod in_session;
+mod limits;
 mod oauth;
 mod origin;
+mod panics;
 mod post;
 pub mod query;
 mod reply;
@@ -53,8 +56,10 @@ pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
             .wrap(NormalizePath::trim())
             .wrap(from_fn(oauth::point_to_metadata))
             .wrap(origin::cors(settings))
+            .wrap(from_fn(limits::refuse_oversized))
             .wrap(from_fn(origin::refuse_foreign))
             .wrap(from_fn(log_requests))
+            .wrap(from_fn(panics::answer_panics))
             .service(
                 web::resource("/mcp")
                     .route(web::post().to(post::post))

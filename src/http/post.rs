@@ -5,6 +5,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::{
     Worker, access_log,
@@ -18,6 +19,7 @@ use crate::{
     ids::ChatId,
     membrane::{Caller, Proof},
     protocol::{
+        json,
         jsonrpc::{self, Body, Message, RequestId, Unusable},
         modern,
         revision::Era,
@@ -65,10 +67,11 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
     };
     let is_claimed = modern::is_claimed(params);
     let era = if is_claimed { Era::Modern } else { header_era };
+    let max_apps = worker.settings.catalog.max_apps.get();
     let post = || {
         let chat = headers::chat_id(&http)?;
         access_log::note(&http, |line| line.chat.clone_from(&chat));
-        Ok(Post { scope: query.scope()?, http: http.clone(), worker, caller, chat, accepts })
+        Ok(Post { scope: query.scope(max_apps)?, http: http.clone(), worker, caller, chat, accepts })
     };
     let post = post().map_err(refused(id.clone(), era))?;
 
@@ -99,7 +102,7 @@ async fn enter(http: &HttpRequest, worker: &Worker) -> Result<(Caller, Query), E
     // A request without a session opens one or needs none; either way it will want the tools next.
     let proof = match http.headers().contains_key(headers::SESSION_ID) {
         true => Proof::Customer,
-        false => Proof::Catalog(query.apps()),
+        false => Proof::Catalog(query.apps(worker.settings.catalog.max_apps.get())?),
     };
     let caller = authenticate(http, &query, worker, proof).await?;
     Ok((caller, query))
@@ -114,14 +117,21 @@ async fn read(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(
     Ok((accepts, read_body(payload, worker).await?))
 }
 
-/// Reads a body of at most the size that the settings allow.
+/// Reads a body of at most the size and depth that the settings allow, in the time they allow.
 pub(super) async fn read_body(payload: Payload, worker: &Worker) -> Result<Bytes, Error> {
-    let limit = worker.settings.server.max_body_bytes.get();
-    match payload.to_bytes_limited(limit).await {
-        Err(_too_large) => Err(Error::BodyTooLarge { limit }),
-        Ok(Err(broken)) => Err(Error::BadRequest(format!("the body can't be read: {broken}"))),
-        Ok(Ok(body)) => Ok(body),
+    let settings = &worker.settings.server;
+    let limit = settings.max_body_bytes.get();
+    let body = match timeout(settings.request, payload.to_bytes_limited(limit)).await {
+        Err(_elapsed) => return Err(Error::TooSlow),
+        Ok(Err(_too_large)) => return Err(Error::BodyTooLarge { limit }),
+        Ok(Ok(Err(broken))) => return Err(Error::BadRequest(format!("the body can't be read: {broken}"))),
+        Ok(Ok(Ok(body))) => body,
+    };
+    let max_depth = settings.max_json_depth.get();
+    if json::is_deeper_than(&body, max_depth) {
+        return Err(Error::InvalidRequest(format!("the body is nested more than {max_depth} deep")));
     }
+    Ok(body)
 }
 
 /// Notes the method for the log.

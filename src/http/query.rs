@@ -39,18 +39,24 @@ impl Query {
         }
     }
 
-    /// The apps to be confined to.
-    #[must_use]
-    pub fn apps(&self) -> Apps {
-        Apps::parse(self.values("apps"))
-    }
-
-    /// Which tools are seen: mode and apps.
+    /// The apps to be confined to, `max` at most.
     ///
     /// # Errors
-    /// As [`Query::mode`].
-    pub fn scope(&self) -> Result<Scope, Error> {
-        Ok(Scope { mode: self.mode()?, apps: self.apps() })
+    /// [`Error::BadRequest`].
+    pub fn apps(&self, max: usize) -> Result<Apps, Error> {
+        let apps = Apps::parse(self.values("apps"));
+        if apps.keys().is_some_and(|keys| keys.len() > max) {
+            return Err(Error::BadRequest(format!("?apps= names more than {max} apps")));
+        }
+        Ok(apps)
+    }
+
+    /// Which tools are seen: mode and apps, `max_apps` at most.
+    ///
+    /// # Errors
+    /// As [`Query::mode`] and [`Query::apps`].
+    pub fn scope(&self, max_apps: usize) -> Result<Scope, Error> {
+        Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)? })
     }
 
     /// The session, where the query names one.

@@ -12,7 +12,7 @@ use actix_web::{
 };
 use actix_web_lab::sse;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 
 use super::body::Pieces;
@@ -24,7 +24,7 @@ use crate::{
         jsonrpc::{self, RequestId},
         revision::Era,
     },
-    session::{event_log::Logged, queue},
+    session::event_log::Logged,
     token::TokenProblem,
 };
 
@@ -56,6 +56,10 @@ fn status(kind: ErrorKind, era: Era) -> StatusCode {
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         ErrorKind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        ErrorKind::UrlTooLong => StatusCode::URI_TOO_LONG,
+        ErrorKind::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        ErrorKind::TooManyStreams | ErrorKind::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorKind::UpstreamUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -77,8 +81,15 @@ pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
             response.insert_header((WWW_AUTHENTICATE, challenge(problem)));
             return response.json(Body { error: error.to_string() });
         }
-        Error::UpstreamUnavailable(_) => {
+        Error::UpstreamUnavailable(_) | Error::TooManyStreams { .. } => {
             response.insert_header((RETRY_AFTER, RETRY_AFTER_S));
+        }
+        Error::TooManyFailures { wait } => {
+            response.insert_header((RETRY_AFTER, wait.as_secs() + 1));
+        }
+        // What is left of the request is not waited for.
+        Error::TooSlow => {
+            response.force_close();
         }
         _ => {}
     }
@@ -135,8 +146,8 @@ pub fn events(events: impl Stream<Item = sse::Event> + 'static, keep_alive: Dura
 }
 
 /// A stream that can be resumed. It begins by saying how soon to come back for it.
-pub fn resumable(mut events: queue::Receiver<Logged>, settings: &config::Streams) -> HttpResponse {
-    let events = stream::poll_fn(move |cx| events.poll_next(cx)).map(|event| logged(&event));
+pub fn resumable(events: impl Stream<Item = Logged> + 'static, settings: &config::Streams) -> HttpResponse {
+    let events = events.map(|event| logged(&event));
     let stream = sse::Sse::from_infallible_stream(events);
     self::stream(stream.with_keep_alive(settings.keep_alive).with_retry_duration(settings.retry))
 }

@@ -47,7 +47,8 @@ pub(super) async fn open(http: HttpRequest, worker: Data<Worker>) -> HttpRespons
 
 async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpResponse, Error> {
     let query = Query::of(http);
-    let caller = authenticate(http, &query, worker, Proof::Catalog(query.apps())).await?;
+    let max_apps = worker.settings.catalog.max_apps.get();
+    let caller = authenticate(http, &query, worker, Proof::Catalog(query.apps(max_apps)?)).await?;
     if !Accepts::of(http).events {
         return Err(Error::NotAcceptable("text/event-stream"));
     }
@@ -55,8 +56,9 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
         // A stream that has ended took its session along, so there is none to come back to.
         return Err(Error::SessionNotFound);
     }
+    let permit = caller.allowance().stream()?;
     let user = caller.user().clone();
-    let profile = Profile { revision: None, client: None, scope: query.scope()? };
+    let profile = Profile { revision: None, client: None, scope: query.scope(max_apps)? };
     let open = OpenSession { user: user.clone(), profile, chat: None };
     let session = worker.shards.open(worker.local.number, open).await?;
     access_log::note(http, |line| line.session = Some(session));
@@ -72,7 +74,7 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
         let _with_the_stream = &guard;
         message
     });
-    Ok(reply::events(messages, worker.settings.streams.keep_alive))
+    Ok(reply::events(permit.hold(messages), worker.settings.streams.keep_alive))
 }
 
 /// Takes a session along when it goes, however it goes.

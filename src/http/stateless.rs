@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::header::HeaderValue};
 use actix_web_lab::sse;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,9 +51,9 @@ pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse,
     match request {
         ModernRequest::Listen(_) if !post.accepts.events => Err(Error::NotAcceptable("text/event-stream")),
         ModernRequest::Listen(filter) => {
-            let events = listen(&post).await?;
-            let keep_alive = post.worker.settings.streams.keep_alive;
-            Ok(reply::events(subscription(message.id, filter, events), keep_alive))
+            let permit = post.caller.allowance().stream()?;
+            let events = permit.hold(subscription(message.id, filter, listen(&post).await?));
+            Ok(reply::events(events, post.worker.settings.streams.keep_alive))
         }
         ModernRequest::CallTool(call) => {
             let manner = Manner::of(&post, Era::Modern, call.progress_token.clone());
@@ -162,6 +162,9 @@ impl ReadyCall {
 
     async fn run(self, post: &Post) -> Result<CallToolResult, Error> {
         let (worker, caller, apps) = (&post.worker, &post.caller, &post.scope.apps);
+        if let Err(wait_s) = caller.allowance().call() {
+            return Ok(CallToolResult::too_many(wait_s));
+        }
         match self {
             Self::Enable { session: Some(session), arguments } => {
                 let enable = EnableTools { caller: caller.clone(), apps: apps.clone(), arguments };
@@ -218,5 +221,5 @@ fn subscription(id: RequestId, filter: Filter, events: queue::Receiver<Event>) -
             }
         }
     });
-    futures_util::StreamExt::chain(stream::iter([acknowledged]), told)
+    stream::iter([acknowledged]).chain(told)
 }

@@ -136,7 +136,8 @@ pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpRespo
             return Err(Error::NotAcceptable("text/event-stream"));
         }
         let after = headers::last_event_id(&request)?;
-        in_session.deliver(OpenStream { after }).await
+        let permit = in_session.caller.allowance().stream()?;
+        Ok(permit.hold(in_session.deliver(OpenStream { after }).await?))
     };
     match stream.await {
         Ok(events) => reply::resumable(events, &worker.settings.streams),

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use lru::LruCache;
 use tokio::sync::oneshot;
 
@@ -20,6 +20,7 @@ use super::{
     model::Customer, signature::WorkspaceSecret, trust::Trust, webhook::Changed,
 };
 use crate::{
+    allowance::Allowances,
     config::Settings,
     error::Error,
     ids::{ToolName, UserKey},
@@ -37,6 +38,11 @@ pub struct Authenticate {
     /// How to find out.
     pub proof: Proof,
 }
+
+/// Asks whether a token is known to be good, without asking anybody else.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Caller>")]
+pub struct Recognise(pub AccessToken);
 
 /// The request by which the upstream is asked about a token.
 #[derive(Debug, Clone)]
@@ -134,14 +140,14 @@ struct Load {
 impl MembraneActor {
     /// An actor that asks the upstream through `client`.
     #[must_use]
-    pub fn new(client: Rc<MembraneClient>, settings: &Settings) -> Self {
+    pub fn new(client: Rc<MembraneClient>, allowances: Allowances, settings: &Settings) -> Self {
         let max_catalogs = NonZeroUsize::new(settings.catalog.max_entries.get()).unwrap_or(NonZeroUsize::MIN);
         Self {
             client,
             concurrency: settings.membrane.per_user_concurrency.get(),
             fresh: settings.catalog.fresh,
             workspace: WorkspaceSecret::of(&settings.auth),
-            trust: Trust::new(settings.auth.trust, settings.auth.max_trusted.get()),
+            trust: Trust::new(settings.auth.trust, settings.auth.max_trusted.get(), allowances),
             checks: HashMap::new(),
             catalogs: LruCache::new(max_catalogs),
             loads: HashMap::new(),
@@ -179,7 +185,7 @@ impl MembraneActor {
     /// Starts a load, whose first answer is also the verdict on its token.
     fn load(&mut self, key: CatalogKey, token: AccessToken, ctx: &Context<Self>) {
         let fingerprint = token.secret().fingerprint();
-        let is_proven = self.trust.user(fingerprint, Instant::now()).is_some();
+        let is_proven = self.trust.caller(&token, Instant::now()).is_some();
         let load = Load { token: fingerprint, is_proven, is_outdated: false, waiting: Vec::new() };
         self.loads.insert(key.clone(), load);
 
@@ -197,11 +203,29 @@ impl MembraneActor {
         });
     }
 
-    /// Tells all who wait what the upstream thinks of a token.
+    /// Who comes with a token, where that is known or can be seen from the token itself.
+    fn recognise(&mut self, token: &AccessToken) -> Option<Caller> {
+        let now = Instant::now();
+        if let Some(caller) = self.trust.caller(token, now) {
+            return Some(caller);
+        }
+        let Claim::User { user, .. } = token.claim() else { return None };
+        if !self.workspace.as_ref()?.vouches_for(token) {
+            return None;
+        }
+        self.trust.accept(token.secret().fingerprint(), user.clone(), now);
+        self.trust.caller(token, now)
+    }
+
+    /// Tells all who wait what the upstream thinks of a token, which is trusted by now if that is good.
     fn give_verdict(&mut self, token: Fingerprint, verdict: &Result<UserKey, Error>) {
         for (token, reply) in self.checks.remove(&token).unwrap_or_default() {
+            let caller = match verdict {
+                Ok(_) => self.trust.caller(&token, Instant::now()).ok_or(Error::Internal),
+                Err(error) => Err(error.clone()),
+            };
             // Who no longer waits has no use for it.
-            let _ = reply.send(verdict.clone().map(|user| Caller::new(user, token)));
+            let _ = reply.send(caller);
         }
     }
 }
@@ -227,17 +251,10 @@ impl Handler<Authenticate> for MembraneActor {
     type Result = ResponseFuture<Result<Caller, Error>>;
 
     fn handle(&mut self, Authenticate { token, proof }: Authenticate, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some(caller) = self.recognise(&token) {
+            return Box::pin(async move { Ok(caller) });
+        }
         let fingerprint = token.secret().fingerprint();
-        if let Some(user) = self.trust.user(fingerprint, Instant::now()) {
-            return Box::pin(async move { Ok(Caller::new(user, token)) });
-        }
-        if let (Some(workspace), Claim::User { user, .. }) = (&self.workspace, token.claim())
-            && workspace.vouches_for(&token)
-        {
-            let user = user.clone();
-            self.trust.accept(fingerprint, user.clone(), Instant::now());
-            return Box::pin(async move { Ok(Caller::new(user, token)) });
-        }
         let (reply, verdict) = oneshot::channel();
         let waiting = self.checks.entry(fingerprint).or_default();
         waiting.push((token.clone(), reply));
@@ -245,6 +262,14 @@ impl Handler<Authenticate> for MembraneActor {
             self.check(token, proof, ctx);
         }
         Box::pin(async move { verdict.await.unwrap_or(Err(Error::Internal)) })
+    }
+}
+
+impl Handler<Recognise> for MembraneActor {
+    type Result = MessageResult<Recognise>;
+
+    fn handle(&mut self, Recognise(token): Recognise, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.recognise(&token))
     }
 }
 
@@ -324,6 +349,9 @@ impl Handler<CatalogLoaded> for MembraneActor {
                     self.catalogs.put(key.clone(), cached);
                 }
                 // Who asked after the first page, the trust having ended meanwhile, still waits.
+                if self.checks.contains_key(&token) {
+                    self.trust.accept(token, key.0.clone(), Instant::now());
+                }
                 self.give_verdict(token, &Ok(key.0.clone()));
             }
             Err(error) => {

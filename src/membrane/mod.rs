@@ -14,7 +14,7 @@ pub mod tool;
 pub mod trust;
 pub mod webhook;
 
-pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof, Refresh};
+pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof, Recognise, Refresh};
 pub use apps::Apps;
 pub use catalog::Catalog;
 pub use client::MembraneClient;

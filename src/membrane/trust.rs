@@ -2,25 +2,28 @@
 
 use std::{
     num::NonZeroUsize,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use lru::LruCache;
 
-use crate::{ids::UserKey, secret::Fingerprint, token::AccessToken};
+use crate::{
+    allowance::{Allowance, Allowances},
+    ids::UserKey,
+    secret::Fingerprint,
+    token::AccessToken,
+};
 
 /// A user whose token the upstream has accepted. Only authentication makes one, so whoever holds it may act for the user.
 #[derive(Debug, Clone)]
 pub struct Caller {
     user: UserKey,
     token: AccessToken,
+    allowance: Arc<Allowance>,
 }
 
 impl Caller {
-    pub(super) fn new(user: UserKey, token: AccessToken) -> Self {
-        Self { user, token }
-    }
-
     /// Who it is.
     #[must_use]
     pub fn user(&self) -> &UserKey {
@@ -32,6 +35,12 @@ impl Caller {
     pub fn token(&self) -> &AccessToken {
         &self.token
     }
+
+    /// What they may use at once.
+    #[must_use]
+    pub fn allowance(&self) -> &Arc<Allowance> {
+        &self.allowance
+    }
 }
 
 /// The accepted tokens, by fingerprint.
@@ -39,35 +48,39 @@ impl Caller {
 pub struct Trust {
     accepted: LruCache<Fingerprint, Accepted>,
     lasting: Duration,
+    allowances: Allowances,
 }
 
 #[derive(Debug)]
 struct Accepted {
     user: UserKey,
+    allowance: Arc<Allowance>,
     until: Instant,
 }
 
 impl Trust {
     /// Trust that lasts for `lasting`, in at most `max` tokens.
     #[must_use]
-    pub fn new(lasting: Duration, max: usize) -> Self {
-        Self { accepted: LruCache::new(NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN)), lasting }
+    pub fn new(lasting: Duration, max: usize, allowances: Allowances) -> Self {
+        let max = NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN);
+        Self { accepted: LruCache::new(max), lasting, allowances }
     }
 
-    /// The user of a trusted token. That the token has not expired is seen to where it is read, at each request.
-    pub fn user(&mut self, token: Fingerprint, now: Instant) -> Option<UserKey> {
-        let accepted = self.accepted.get(&token)?;
-        if accepted.until > now {
-            return Some(accepted.user.clone());
+    /// Who comes with a token, if it is trusted. That it has not expired is seen to where it is read, at each request.
+    pub fn caller(&mut self, token: &AccessToken, now: Instant) -> Option<Caller> {
+        let fingerprint = token.secret().fingerprint();
+        let Accepted { user, allowance, until } = self.accepted.get(&fingerprint)?;
+        if *until > now {
+            return Some(Caller { user: user.clone(), token: token.clone(), allowance: Arc::clone(allowance) });
         }
-        self.accepted.pop(&token);
+        self.accepted.pop(&fingerprint);
         None
     }
 
     /// Remembers that the upstream accepted a token for a user.
     pub fn accept(&mut self, token: Fingerprint, user: UserKey, now: Instant) {
-        let until = now + self.lasting;
-        self.accepted.put(token, Accepted { user, until });
+        let (until, allowance) = (now + self.lasting, self.allowances.of(&user));
+        self.accepted.put(token, Accepted { user, allowance, until });
     }
 
     /// Forgets a token.
@@ -78,29 +91,35 @@ impl Trust {
 
 #[cfg(test)]
 mod tests {
+    use std::{num::NonZeroU32, time::SystemTime};
+
     use super::*;
-    use crate::secret::Secret;
+    use crate::allowance::Allowed;
 
     #[test]
     fn trust_ends_by_time_by_revocation_and_by_number() {
-        let [a, b, c] = ["a", "b", "c"].map(|text| Secret::new(text).fingerprint());
+        let tokens = ["a", "b", "c"].map(|text| AccessToken::parse(text, SystemTime::now()).unwrap());
+        let [a, b, c] = &tokens;
+        let print = |token: &AccessToken| token.secret().fingerprint();
         let ann = UserKey::new("w", "ann");
         let start = Instant::now();
-        let mut trust = Trust::new(Duration::from_secs(10), 2);
-        assert_eq!(trust.user(a, start), None);
+        let allowances = Allowances::new(Allowed { calls_per_s: NonZeroU32::MIN, streams: 1 });
+        let mut trust = Trust::new(Duration::from_secs(10), 2, allowances);
+        let user = |trust: &mut Trust, token, now| trust.caller(token, now).map(|caller| caller.user);
+        assert_eq!(user(&mut trust, a, start), None);
 
-        trust.accept(a, ann.clone(), start);
-        assert_eq!(trust.user(a, start + Duration::from_secs(9)), Some(ann.clone()));
-        assert_eq!(trust.user(a, start + Duration::from_secs(10)), None);
+        trust.accept(print(a), ann.clone(), start);
+        assert_eq!(user(&mut trust, a, start + Duration::from_secs(9)), Some(ann.clone()));
+        assert_eq!(user(&mut trust, a, start + Duration::from_secs(10)), None);
 
-        trust.accept(a, ann.clone(), start);
-        trust.revoke(a);
-        assert_eq!(trust.user(a, start), None);
+        trust.accept(print(a), ann.clone(), start);
+        trust.revoke(print(a));
+        assert_eq!(user(&mut trust, a, start), None);
 
         for token in [a, b, c] {
-            trust.accept(token, ann.clone(), start);
+            trust.accept(print(token), ann.clone(), start);
         }
-        assert_eq!(trust.user(a, start), None, "the least used has left");
-        assert_eq!(trust.user(c, start), Some(ann));
+        assert_eq!(user(&mut trust, a, start), None, "the least used has left");
+        assert_eq!(user(&mut trust, c, start), Some(ann));
     }
 }

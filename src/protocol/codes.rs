@@ -29,6 +29,11 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         | ErrorKind::NotAcceptable
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::BodyTooLarge
+        | ErrorKind::HeadersTooLarge
+        | ErrorKind::UrlTooLong
+        | ErrorKind::TooSlow
+        | ErrorKind::TooManyStreams
+        | ErrorKind::TooManyFailures
         | ErrorKind::MethodNotAllowed
         | ErrorKind::NoSuchPath
         | ErrorKind::Unauthenticated => match era {

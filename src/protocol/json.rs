@@ -46,6 +46,29 @@ pub fn read<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
     serde_json::from_str(raw.get())
 }
 
+/// Whether arrays and objects lie in each other more than `max` deep. JSON that is none is for the parser to refuse.
+#[must_use]
+pub fn is_deeper_than(json: &[u8], max: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        if in_string {
+            in_string = escaped || *byte != b'"';
+            escaped = *byte == b'\\' && !escaped;
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => continue,
+        }
+        if depth > max {
+            return true;
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +84,22 @@ mod tests {
         for (text, expected) in cases {
             let raw: &RawValue = serde_json::from_str(text).unwrap();
             assert_eq!(compact(raw), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_arrays_and_objects_make_json_deep() {
+        let cases = [
+            ("1", 0),
+            ("[]", 1),
+            (r#"{"a":[{}]}"#, 3),
+            ("[[],[],[]]", 2),
+            (r#"["[[[[", "\"[[[", "\\", [1]]"#, 2),
+            ("]]][", 1),
+        ];
+        for (json, depth) in cases {
+            assert!(!is_deeper_than(json.as_bytes(), depth), "{json}");
+            assert!(depth == 0 || is_deeper_than(json.as_bytes(), depth - 1), "{json}");
         }
     }
 }

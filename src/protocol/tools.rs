@@ -108,6 +108,12 @@ impl CallToolResult {
         Self { content: vec![Text { r#type: "text", text: text.into() }], structured_content: None, is_error: false }
     }
 
+    /// What a caller is told who calls more often than is allowed.
+    #[must_use]
+    pub fn too_many(wait_s: u64) -> Self {
+        Self::failure(format!("Too many calls were made: wait {wait_s} s, then call again. The action was not run."))
+    }
+
     /// A failure that the model can act on.
     #[must_use]
     pub fn failure(text: impl Into<String>) -> Self {

@@ -5,6 +5,7 @@ pub mod calls;
 pub mod chats;
 pub mod enable;
 pub mod event_log;
+pub mod lockouts;
 pub mod messages;
 pub mod queue;
 pub mod registry;

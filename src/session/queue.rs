@@ -1,6 +1,7 @@
 //! What waits for the reader of a stream: bounded in events and in bytes, so that a reader that stalls costs little.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -8,6 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::Stream;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// What has a size.
@@ -93,24 +95,23 @@ impl<T: Weigh> Sender<T> {
     }
 }
 
-impl<T: Weigh> Receiver<T> {
-    /// The next item; none when the queue has ended.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+/// Ends when the queue has.
+impl<T: Weigh> Stream for Receiver<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let item = std::task::ready!(self.items.poll_recv(cx));
         if let Some(item) = &item {
             self.waiting.fetch_sub(item.bytes(), Ordering::Relaxed);
         }
         Poll::Ready(item)
     }
-
-    /// The next item; none when the queue has ended.
-    pub async fn next(&mut self) -> Option<T> {
-        std::future::poll_fn(|cx| self.poll_next(cx)).await
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+
     use super::*;
 
     impl Weigh for &'static str {

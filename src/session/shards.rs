@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 
 use super::{
     SessionActor, SessionRegistry,
+    lockouts::{HasFailed, IsLockedOut, Lockouts},
     messages::{
         BindChat, CloseSession, Deliver, Drain, EnterChat, Event, ListChats, Listen, OpenSession, ReleaseChats,
         TakeChat,
@@ -28,12 +29,13 @@ use super::{
     registry::Chats,
 };
 use crate::{
+    allowance::{Allowances, Allowed},
     config::Settings,
     error::Error,
-    ids::{ChatId, SessionId, ToolName, UserKey},
+    ids::{ChatId, ClientAddress, SessionId, ToolName, UserKey},
     membrane::{
         Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
-        MembraneError, Proof, Refresh, Tool, call, webhook::Changed,
+        MembraneError, Proof, Recognise, Refresh, Tool, call, webhook::Changed,
     },
     protocol::{revision::Era, tools::CallToolResult},
     token::{AccessToken, Claim},
@@ -46,6 +48,7 @@ pub struct Shards(Arc<Inner>);
 struct Inner {
     shards: Vec<OnceLock<Shard>>,
     started: AtomicUsize,
+    allowances: Allowances,
 }
 
 /// The shard of the thread one is on.
@@ -59,13 +62,19 @@ pub struct LocalShard {
 struct Shard {
     registry: Addr<SessionRegistry>,
     membrane: Addr<MembraneActor>,
+    lockouts: Addr<Lockouts>,
 }
 
 impl Shards {
     /// Room for `count` shards, none of them started.
     #[must_use]
-    pub fn new(count: usize) -> Self {
-        Self(Arc::new(Inner { shards: (0..count).map(|_| OnceLock::new()).collect(), started: AtomicUsize::new(0) }))
+    pub fn new(count: usize, settings: &Settings) -> Self {
+        let allowances = Allowances::new(Allowed {
+            calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
+            streams: settings.streams.max_per_user.get(),
+        });
+        let shards = (0..count).map(|_| OnceLock::new()).collect();
+        Self(Arc::new(Inner { shards, started: AtomicUsize::new(0), allowances }))
     }
 
     /// Starts the next shard, on this thread.
@@ -73,11 +82,12 @@ impl Shards {
     pub fn start_here(&self, settings: &Settings) -> LocalShard {
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
         let client = Rc::new(MembraneClient::new(&settings.membrane));
-        let membrane = MembraneActor::new(Rc::clone(&client), settings).start();
+        let membrane = MembraneActor::new(Rc::clone(&client), self.0.allowances.clone(), settings).start();
         let registry = SessionRegistry::new(number, self.clone(), Rc::clone(&client), settings).start();
         if let Some(slot) = self.0.shards.get(number) {
             // The number is this thread's alone, so the slot is empty.
-            let _ = slot.set(Shard { registry, membrane });
+            let lockouts = Lockouts::new(settings.auth.max_failures_per_min.at_least_one()).start();
+            let _ = slot.set(Shard { registry, membrane, lockouts });
         }
         LocalShard { number, client }
     }
@@ -213,9 +223,27 @@ impl Shards {
     /// Finds out whose token this is.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] where the upstream refuses it, [`Error::UpstreamUnavailable`] where it can't say.
-    pub async fn authenticate(&self, token: AccessToken, proof: Proof) -> Result<Caller, Error> {
-        ask(&self.of_token(&token)?.membrane, Authenticate { token, proof }).await?
+    /// [`Error::Unauthenticated`] where the upstream refuses it, [`Error::UpstreamUnavailable`] where it can't say,
+    /// [`Error::TooManyFailures`] where it is not asked for this address, because it refused too much from there.
+    pub async fn authenticate(
+        &self,
+        token: AccessToken,
+        proof: Proof,
+        address: ClientAddress,
+    ) -> Result<Caller, Error> {
+        let membrane = &self.of_token(&token)?.membrane;
+        if let Some(caller) = ask(membrane, Recognise(token.clone())).await? {
+            return Ok(caller);
+        }
+        let lockouts = &self.shard(self.number(hash(&address)))?.lockouts;
+        if let Some(wait) = ask(lockouts, IsLockedOut(address)).await? {
+            return Err(Error::TooManyFailures { wait });
+        }
+        let outcome = ask(membrane, Authenticate { token, proof }).await?;
+        if let Err(Error::Unauthenticated(_)) = &outcome {
+            lockouts.do_send(HasFailed(address));
+        }
+        outcome
     }
 
     /// The upstream refused a token: it must be shown there again before it counts.

@@ -265,6 +265,8 @@ mod tests {
         time::Duration,
     };
 
+    use futures_util::StreamExt;
+
     use super::*;
 
     fn streams() -> Streams {
@@ -273,7 +275,7 @@ mod tests {
 
     /// What a reader gets at once.
     fn now<T: Weigh>(events: &mut Receiver<T>) -> Poll<Option<T>> {
-        events.poll_next(&mut Context::from_waker(Waker::noop()))
+        events.poll_next_unpin(&mut Context::from_waker(Waker::noop()))
     }
 
     /// What waits for a reader, as `place:message`.

@@ -8,16 +8,17 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("secret", &[]),
     ("ids", &[]),
     ("token", &["ids", "secret"]),
     ("error", &["token", "ids", "secret"]),
+    ("allowance", &["error", "ids"]),
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
-    ("membrane", &["config", "protocol", "error", "token", "ids", "secret"]),
-    ("session", &["membrane", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("http", &["session", "membrane", "config", "protocol", "error", "token", "ids", "secret"]),
+    ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret"]),
+    ("session", &["membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret"]),
+    ("http", &["session", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret"]),
     ("server", &["http", "session", "config"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret"]),

@@ -1,0 +1,43 @@
+//! Heads that are too large, refused before anything else is done for them.
+
+use actix_web::{
+    Error as ActixError,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{HeaderName, HeaderValue},
+    middleware::Next,
+    web::Data,
+};
+
+use super::{Worker, headers, reply};
+use crate::{config, error::Error};
+
+/// Refuses a request whose URL or headers are larger than the settings allow. What is far larger does not even come so far.
+///
+/// # Errors
+/// Those of the service around which it stands.
+pub async fn refuse_oversized<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, ActixError> {
+    let worker = request.app_data::<Data<Worker>>();
+    match worker.and_then(|worker| refusal(&request, &worker.settings.server)) {
+        None => next.call(request).await.map(ServiceResponse::map_into_left_body),
+        Some(error) => {
+            let response = reply::error(None, &error, headers::era(request.request()));
+            Ok(request.into_response(response).map_into_right_body())
+        }
+    }
+}
+
+fn refusal(request: &ServiceRequest, settings: &config::Server) -> Option<Error> {
+    let (max_url, max_head) = (settings.max_url_bytes.get(), settings.max_header_bytes.get());
+    let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
+    if url > max_url {
+        return Some(Error::UrlTooLong { limit: max_url });
+    }
+    // As on the wire: a name, a colon and a space, a value, and the line's end.
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let head: usize = url + request.headers().iter().map(line).sum::<usize>();
+    (head > max_head).then_some(Error::HeadersTooLarge { limit: max_head })
+}
