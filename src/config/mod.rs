@@ -27,6 +27,7 @@ pub struct Settings {
     pub catalog: Catalog,
     pub auth: Auth,
     pub oauth: OAuth,
+    pub webhooks: Webhooks,
     pub sessions: Sessions,
     pub streams: Streams,
     pub sandbox: Sandbox,
@@ -128,6 +129,13 @@ pub struct Auth {
 pub struct OAuth {
     pub enabled: bool,
     pub public_url: String,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Webhooks {
+    pub secret: Secret,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

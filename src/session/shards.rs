@@ -35,7 +35,7 @@ use crate::{
     ids::{ChatId, ClientAddress, SessionId, ToolName, UserKey},
     membrane::{
         Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
-        MembraneError, Proof, Recognise, Tool, call,
+        MembraneError, Proof, Recognise, Refresh, Tool, call, webhook::Changed,
     },
     protocol::{revision::Era, tools::CallToolResult},
     token::{AccessToken, Claim},
@@ -253,6 +253,14 @@ impl Shards {
         if let Ok(shard) = self.of_token(token) {
             shard.membrane.do_send(Distrust(token.secret().fingerprint()));
         }
+    }
+
+    /// Sees to it that users whose connections have changed get their tools loaded anew.
+    pub async fn refresh(&self, changed: Changed) {
+        let changed = Arc::new(changed);
+        let shards = self.0.shards.iter().filter_map(OnceLock::get);
+        // A shard that is gone has nothing loaded.
+        join_all(shards.map(|shard| shard.membrane.send(Refresh(Arc::clone(&changed))))).await;
     }
 
     /// The tools of a user.

@@ -43,4 +43,5 @@ mod sse_support;
 mod status_codes;
 mod support;
 mod web_pages;
+mod webhooks;
 mod wire;
