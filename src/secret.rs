@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// What stands for a secret wherever one would be shown.
 const HIDDEN: &str = "(hidden)";
@@ -30,6 +31,13 @@ impl Secret {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether the text is this secret, in a time that tells nothing of where they differ.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        let (own, other) = (self.fingerprint(), Self::new(text).fingerprint());
+        own.0.ct_eq(&other.0).into()
     }
 
     /// A one-way fingerprint by which the secret can be remembered.
@@ -63,6 +71,7 @@ mod tests {
     fn a_secret_shows_nowhere() {
         let secret = Secret::new("s3cret");
         assert_eq!(format!("{secret:?}"), HIDDEN);
+        assert!(secret.is("s3cret") && !secret.is("s3cre") && !secret.is(""));
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"(hidden)\"");
     }
 }

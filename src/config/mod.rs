@@ -28,6 +28,7 @@ pub struct Settings {
     pub catalog: Catalog,
     pub auth: Auth,
     pub oauth: OAuth,
+    pub webhooks: Webhooks,
     pub sessions: Sessions,
     pub streams: Streams,
     pub sandbox: Sandbox,
@@ -142,9 +143,18 @@ pub struct OAuth {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Webhooks {
+    pub secret: Secret,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Sessions {
     #[serde(rename = "retention_s", with = "seconds")]
     pub retention: Duration,
+    pub max_per_user: Count,
+    pub max: Count,
     pub max_in_flight: Count,
 }
 
@@ -263,6 +273,8 @@ impl Settings {
                 "empty, or an http:// or https:// URL",
             ),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
+            ("sessions.max_per_user", some(self.sessions.max_per_user), "a number from 1"),
+            ("sessions.max", some(self.sessions.max), "a number from 1"),
             ("sessions.max_in_flight", some(self.sessions.max_in_flight), "a number from 1"),
             ("streams.max_per_user", some(self.streams.max_per_user), "a number from 1"),
             ("streams.progress_ms", time(self.streams.progress), "a number from 1"),

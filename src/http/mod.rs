@@ -20,6 +20,7 @@ mod respond;
 mod sse;
 mod stateless;
 mod streamable;
+mod webhooks;
 mod welcome;
 
 use std::sync::Arc;
@@ -75,6 +76,11 @@ pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
             .service(web::resource("/sse").route(web::get().to(sse::open)).default_service(refuse_method("GET")))
             .service(
                 web::resource("/sse/messages").route(web::post().to(sse::post)).default_service(refuse_method("POST")),
+            )
+            .service(
+                web::resource("/webhooks/membrane")
+                    .route(web::post().to(webhooks::post))
+                    .default_service(refuse_method("POST")),
             )
             .route("/.well-known/oauth-protected-resource", web::get().to(oauth::resource))
             .route("/.well-known/oauth-protected-resource/{endpoint:mcp|sse}", web::get().to(oauth::resource))

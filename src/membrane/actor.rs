@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Apps, Caller, Catalog, MembraneClient, MembraneError, Tool, load::load_catalog, lookup::find_tools,
-    model::Customer, signature::WorkspaceSecret, trust::Trust,
+    model::Customer, signature::WorkspaceSecret, trust::Trust, webhook::Changed,
 };
 use crate::{
     allowance::Allowances,
@@ -77,6 +77,11 @@ pub struct FindTools {
     pub names: Vec<ToolName>,
 }
 
+/// A user's connections have changed: what was loaded of them before is no longer fresh.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Refresh(pub Arc<Changed>);
+
 /// The upstream refused a token: it must be asked again before the token counts.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -127,6 +132,8 @@ struct Load {
     token: Fingerprint,
     /// Whether the upstream has accepted that token.
     is_proven: bool,
+    /// Whether what it loads has changed since it began.
+    is_outdated: bool,
     waiting: Vec<Asked<Arc<Catalog>, MembraneError>>,
 }
 
@@ -179,7 +186,7 @@ impl MembraneActor {
     fn load(&mut self, key: CatalogKey, token: AccessToken, ctx: &Context<Self>) {
         let fingerprint = token.secret().fingerprint();
         let is_proven = self.trust.caller(&token, Instant::now()).is_some();
-        let load = Load { token: fingerprint, is_proven, waiting: Vec::new() };
+        let load = Load { token: fingerprint, is_proven, is_outdated: false, waiting: Vec::new() };
         self.loads.insert(key.clone(), load);
 
         let (client, concurrency, addr) = (Rc::clone(&self.client), self.concurrency, ctx.address());
@@ -288,6 +295,22 @@ impl Handler<Distrust> for MembraneActor {
     }
 }
 
+impl Handler<Refresh> for MembraneActor {
+    type Result = ();
+
+    fn handle(&mut self, Refresh(changed): Refresh, _: &mut Context<Self>) {
+        let is_about = |user: &UserKey| changed.is_about(user);
+        let outdated: Vec<_> =
+            self.catalogs.iter().map(|(key, _)| key).filter(|key| is_about(&key.0)).cloned().collect();
+        for key in outdated {
+            self.catalogs.pop(&key);
+        }
+        for (_, load) in self.loads.iter_mut().filter(|(key, _)| is_about(&key.0)) {
+            load.is_outdated = true;
+        }
+    }
+}
+
 impl Handler<LoadCatalog> for MembraneActor {
     type Result = ResponseFuture<Result<Arc<Catalog>, MembraneError>>;
 
@@ -315,12 +338,16 @@ impl Handler<CatalogLoaded> for MembraneActor {
 
     fn handle(&mut self, loaded: CatalogLoaded, ctx: &mut Context<Self>) {
         let CatalogLoaded { key, token, outcome } = loaded;
-        let (waiting, is_proven) =
-            self.loads.remove(&key).map_or((Vec::new(), true), |load| (load.waiting, load.is_proven));
+        let (waiting, is_proven, is_outdated) = self
+            .loads
+            .remove(&key)
+            .map_or((Vec::new(), true, false), |load| (load.waiting, load.is_proven, load.is_outdated));
         match &outcome {
             Ok(catalog) => {
-                let cached = Cached { catalog: catalog.clone(), since: Instant::now() };
-                self.catalogs.put(key.clone(), cached);
+                if !is_outdated {
+                    let cached = Cached { catalog: catalog.clone(), since: Instant::now() };
+                    self.catalogs.put(key.clone(), cached);
+                }
                 // Who asked after the first page, the trust having ended meanwhile, still waits.
                 if self.checks.contains_key(&token) {
                     self.trust.accept(token, key.0.clone(), Instant::now());
@@ -333,11 +360,15 @@ impl Handler<CatalogLoaded> for MembraneActor {
             }
         }
         // One caller's bad token says nothing about the others': they try with their own. One that was never accepted may
-        // have failed the load in any way.
+        // have failed the load in any way. What changed while it was loaded is loaded again.
         let is_about_token = matches!(&outcome, Err(error) if error.is_unauthenticated() || !is_proven);
         let mut others = Vec::new();
         for (theirs, reply) in waiting {
-            if is_about_token && theirs.secret().fingerprint() != token {
+            let again = match &outcome {
+                Ok(_) => is_outdated,
+                Err(_) => is_about_token && theirs.secret().fingerprint() != token,
+            };
+            if again {
                 others.push((theirs, reply));
             } else {
                 let _ = reply.send(outcome.clone());

@@ -12,8 +12,9 @@ pub mod model;
 pub mod signature;
 pub mod tool;
 pub mod trust;
+pub mod webhook;
 
-pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof, Recognise};
+pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof, Recognise, Refresh};
 pub use apps::Apps;
 pub use catalog::Catalog;
 pub use client::MembraneClient;

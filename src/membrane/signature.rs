@@ -1,7 +1,7 @@
 //! Tokens whose signature can be checked here, because the workspace's secret is known.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use serde::de::IgnoredAny;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     config::Auth,
@@ -34,6 +34,25 @@ impl WorkspaceSecret {
             key: DecodingKey::from_secret(settings.workspace_secret.reveal().as_bytes()),
             validation,
         })
+    }
+
+    /// The key of the workspace.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.workspace
+    }
+
+    /// The user for whom Membrane made the token by which it shows a webhook to be its own: that names its user `sub`, as no
+    /// user's own token does.
+    #[must_use]
+    pub fn webhook_user(&self, token: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Claims {
+            iss: String,
+            sub: String,
+        }
+        let claims = decode::<Claims>(token, &self.key, &self.validation).ok()?.claims;
+        (claims.iss == self.workspace && !claims.sub.is_empty()).then_some(claims.sub)
     }
 
     /// Whether the token names a user of this workspace and was signed with its secret, and is good now.

@@ -35,7 +35,7 @@ use crate::{
     ids::{ChatId, ClientAddress, SessionId, ToolName, UserKey},
     membrane::{
         Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
-        MembraneError, Proof, Recognise, Tool, call,
+        MembraneError, Proof, Recognise, Refresh, Tool, call, webhook::Changed,
     },
     metrics::{Outcome, Run},
     protocol::{revision::Era, tools::CallToolResult},
@@ -74,6 +74,8 @@ impl Shards {
         let allowances = Allowances::new(Allowed {
             calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
             streams: settings.streams.max_per_user.get(),
+            sessions: settings.sessions.max_per_user.get(),
+            all_sessions: settings.sessions.max.get(),
         });
         let shards = (0..count).map(|_| OnceLock::new()).collect();
         let (started, is_draining) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -199,7 +201,7 @@ impl Shards {
     /// # Errors
     /// [`Error::Internal`].
     pub async fn enter_chat(&self, enter: EnterChat) -> Result<SessionId, Error> {
-        ask(&self.of_user(&enter.user)?.registry, enter).await
+        ask(&self.of_user(&enter.user)?.registry, enter).await?
     }
 
     /// A stream of notifications for a client that has no session, kept by shard number `shard`.
@@ -254,6 +256,14 @@ impl Shards {
         if let Ok(shard) = self.of_token(token) {
             shard.membrane.do_send(Distrust(token.secret().fingerprint()));
         }
+    }
+
+    /// Sees to it that users whose connections have changed get their tools loaded anew.
+    pub async fn refresh(&self, changed: Changed) {
+        let changed = Arc::new(changed);
+        let shards = self.0.shards.iter().filter_map(OnceLock::get);
+        // A shard that is gone has nothing loaded.
+        join_all(shards.map(|shard| shard.membrane.send(Refresh(Arc::clone(&changed))))).await;
     }
 
     /// The tools of a user.

@@ -45,4 +45,5 @@ mod sse_support;
 mod status_codes;
 mod support;
 mod web_pages;
+mod webhooks;
 mod wire;

@@ -14,7 +14,17 @@ use integration_app_mcp_server::protocol::{
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, value::RawValue};
 
+/// As deep as `serde_json` reads.
+const MAX_DEPTH: usize = 127;
+
 fuzz_target!(|body: &[u8]| {
+    if json::is_deeper_than(body, MAX_DEPTH) {
+        assert!(
+            serde_json::from_slice::<Value>(body).is_err(),
+            "serde_json reads what nests less than {MAX_DEPTH} deep"
+        );
+        return;
+    }
     match jsonrpc::parse(body) {
         Ok(Body::Single(message)) => read(&message),
         Ok(Body::Batch(messages)) => messages.iter().for_each(|message| match message {

@@ -6,6 +6,8 @@ use actix_web::{http::Uri, test::TestRequest};
 use integration_app_mcp_server::{http::query::Query, ids::IntegrationKey};
 use libfuzzer_sys::fuzz_target;
 
+const MAX_APPS: usize = 4;
+
 fuzz_target!(|query: &str| {
     let Ok(uri) = format!("/mcp?{query}").parse::<Uri>() else { return };
     let request = TestRequest::default().uri(&uri.to_string()).to_http_request();

@@ -1,0 +1,34 @@
+//! `POST /webhooks/membrane`: Membrane's word that a user's connections have changed.
+//!
+//! A webhook does no more than let the user's tools be loaded anew when they are next asked for, so that one which comes
+//! twice, or late, does no harm.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Payload},
+};
+
+use super::{Worker, headers, post::read_body, reply};
+use crate::{error::Error, membrane::webhook::Senders, protocol::revision::Era};
+
+/// The token by which Membrane shows that a request is its own, by its newer and its older name.
+const SIGNED: [&str; 2] = ["x-membrane-token", "x-integration-app-token"];
+
+pub(super) async fn post(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> HttpResponse {
+    match take(&http, payload, &worker).await {
+        // Whoever gets no success sends it again.
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(error) => reply::error(None, &error, Era::Legacy),
+    }
+}
+
+async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(), Error> {
+    let senders = Senders::of(&worker.settings).ok_or(Error::NoSuchPath)?;
+    let signed =
+        SIGNED.iter().find_map(|name| http.headers().get(*name)).map(|token| token.to_str().unwrap_or_default());
+    let sender = senders.find(signed, headers::bearer(http))?;
+    if let Some(changed) = sender.read(&read_body(payload, worker).await?)? {
+        worker.shards.refresh(changed).await;
+    }
+    Ok(())
+}
