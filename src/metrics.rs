@@ -34,13 +34,12 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_http_requests_total", C, "HTTP requests answered, by method, route, era of the protocol and status"),
     ("mcp_http_request_duration_seconds", H, "Time until the answer to an HTTP request begins, by method and route"),
     ("mcp_messages_total", C, "JSON-RPC messages of clients, by method"),
-    ("mcp_tool_calls_total", C, "Actions run upstream for tools, by integration and outcome"),
+    ("mcp_tool_calls_total", C, "Actions run for calls of tools, by integration and outcome"),
     ("mcp_tool_call_duration_seconds", H, "Time that an action took, by integration"),
-    ("mcp_tool_calls_refused_total", C, "Calls of tools for which nothing was run, because of what was asked"),
     ("mcp_limited_total", C, "Requests refused because a limit was reached, by limit"),
     ("mcp_sessions", G, "Sessions, by state"),
     ("mcp_streams_open", G, "Event streams that are open"),
-    ("mcp_stream_events_dropped_total", C, "Events that left a session's log before their stream had ended, by cause"),
+    ("mcp_stream_events_dropped_total", C, "Events that left a session's log because it was full, and can't be resumed from"),
     ("mcp_streams_closed_slow_total", C, "Event streams closed because their reader was too slow"),
     ("mcp_shards_silent", G, "Shards that did not answer in time when last asked"),
     ("mcp_shard_delay_seconds", H, "Time that a message to a shard waited for its answer"),
@@ -81,7 +80,7 @@ impl Exporter {
         process.describe();
         gauge!("mcp_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
         // An alert on growth needs to see what something grows from.
-        for name in ["mcp_tool_calls_refused_total", "mcp_streams_closed_slow_total", "mcp_panics_total"] {
+        for name in ["mcp_stream_events_dropped_total", "mcp_streams_closed_slow_total", "mcp_panics_total"] {
             counter!(name).absolute(0);
         }
         gauge!("mcp_streams_open").set(0);

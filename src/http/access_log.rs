@@ -86,11 +86,6 @@ pub fn note(request: &HttpRequest, add: impl FnOnce(&mut Line)) {
     }
 }
 
-/// The id of a request.
-pub fn request_id(request: &HttpRequest) -> Option<RequestId> {
-    request.extensions().get::<RequestId>().cloned()
-}
-
 /// Counts the request and writes the line when the answer begins.
 ///
 /// # Errors
@@ -130,8 +125,17 @@ fn method(request: &HttpRequest) -> &'static str {
 
 /// The route of a path as a label: what anybody may put into a URL is none.
 fn route(path: &str) -> &'static str {
-    const ROUTES: [&str; 8] =
-        ["/mcp", "/mcp/sessions", "/sse", "/sse/messages", "/oauth/authorize", "/healthz", "/readyz", "/"];
+    const ROUTES: [&str; 9] = [
+        "/mcp",
+        "/mcp/sessions",
+        "/sse",
+        "/sse/messages",
+        "/webhooks/membrane",
+        "/oauth/authorize",
+        "/healthz",
+        "/readyz",
+        "/",
+    ];
     let known = ROUTES.into_iter().find(|route| *route == path);
     known.unwrap_or_else(|| if path.starts_with("/.well-known/") { "/.well-known/*" } else { "other" })
 }

@@ -55,7 +55,9 @@ async fn what_clients_do_is_counted() {
     assert_total(&scrape, "mcp_http_requests_total", &with_status("404"), 1.0);
     assert_total(&scrape, "mcp_http_requests_total", &[("route", "other"), ("status", "404")], 1.0);
     assert_total(&scrape, "mcp_http_request_duration_seconds", &[("route", "/mcp")], 8.0);
-    for (method, count) in [("initialize", 1.0), ("tools/list", 1.0), ("tools/call", 4.0), ("ping", 1.0), ("other", 1.0)] {
+    for (method, count) in
+        [("initialize", 1.0), ("tools/list", 1.0), ("tools/call", 4.0), ("ping", 1.0), ("other", 1.0)]
+    {
         assert_total(&scrape, "mcp_messages_total", &[("method", method)], count);
     }
     let of = |integration, outcome| [("integration", integration), ("outcome", outcome)];
@@ -85,10 +87,8 @@ async fn a_call_that_nobody_waits_for_counts_as_cancelled() {
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "slow"}});
     ann.post(cancel).await;
     let cancelled = [("outcome", "cancelled")];
-    eventually("the call is counted", async || {
-        total(&scrape(&server).await, "mcp_tool_calls_total", &cancelled) > 0.5
-    })
-    .await;
+    eventually("the call is counted", async || total(&scrape(&server).await, "mcp_tool_calls_total", &cancelled) > 0.5)
+        .await;
     drop(answer);
     eventually("the stream is closed", async || total(&scrape(&server).await, "mcp_streams_open", &[]) < 0.5).await;
 }

@@ -116,7 +116,12 @@ impl Server {
     /// A server with the sandbox.
     pub fn builder() -> ServerBuilder {
         let mut command = binary();
-        command.arg("--sandbox").env("PORT", "0").env("MCP__ADMIN__PORT", "0").env("MCP__SANDBOX__SECRET", SECRET).env("MCP__LOG__FILTER", "debug");
+        command
+            .arg("--sandbox")
+            .env("PORT", "0")
+            .env("MCP__ADMIN__PORT", "0")
+            .env("MCP__SANDBOX__SECRET", SECRET)
+            .env("MCP__LOG__FILTER", "debug");
         ServerBuilder { command }
     }
 
@@ -127,7 +132,11 @@ impl Server {
     /// A server without the sandbox, for an upstream of the test's own.
     pub fn before(upstream: &str) -> ServerBuilder {
         let mut command = binary();
-        command.env("PORT", "0").env("MCP__ADMIN__PORT", "0").env("MCP__MEMBRANE__BASE_URL", upstream).env("MCP__LOG__FILTER", "debug");
+        command
+            .env("PORT", "0")
+            .env("MCP__ADMIN__PORT", "0")
+            .env("MCP__MEMBRANE__BASE_URL", upstream)
+            .env("MCP__LOG__FILTER", "debug");
         ServerBuilder { command }
     }
 

@@ -153,6 +153,34 @@ fn only_config_reads_the_environment() {
     broken.report();
 }
 
+/// The counters by the macros know a metric by its name alone, so a slip would make another one.
+#[test]
+fn every_metric_is_described_and_counted() {
+    let is_name = |text: &String| {
+        text.strip_prefix("mcp_").is_some_and(|name| !name.is_empty())
+            && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let described = |source: &&Source| source.path == "metrics.rs";
+    let names = |source: &Source| -> Vec<(usize, String)> {
+        source.literals().into_iter().filter(|(_, text)| is_name(text)).collect()
+    };
+    let sources = sources();
+    let metrics = names(sources.iter().find(described).expect("a file of metrics"));
+    let mut broken = Broken::default();
+    for source in sources.iter().filter(|source| !described(source)) {
+        for (line, name) in names(source) {
+            let fine = metrics.iter().any(|(_, known)| *known == name);
+            broken.add_unless(fine, source, line, &format!("{name} does not stand in METRICS"));
+        }
+    }
+    let counted: Vec<_> = sources.iter().flat_map(names).map(|(_, name)| name).collect();
+    for (line, name) in &metrics {
+        let times = counted.iter().filter(|other| *other == name).count();
+        broken.add_file_unless(times > 1, "src/metrics.rs", *line, &format!("{name} is not counted anywhere"));
+    }
+    broken.report();
+}
+
 #[test]
 fn a_file_fits_in_one_head() {
     let mut broken = Broken::default();
