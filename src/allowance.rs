@@ -1,4 +1,4 @@
-//! What one user may use at once: calls a second, and streams to listen on.
+//! What one user may use: calls a second, streams to listen on, sessions.
 //!
 //! Whoever acts for a user holds the same [`Allowance`], on whatever thread, and nobody waits for it.
 
@@ -19,31 +19,57 @@ use governor::{
 
 use crate::{error::Error, ids::UserKey};
 
-/// How much each user may use.
+/// How much may be used.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowed {
-    /// Calls of tools in a second, which may also come all at once.
+    /// Calls of tools that a user may make in a second, which may also come all at once.
     pub calls_per_s: NonZeroU32,
-    /// Streams to listen on.
+    /// Streams on which a user may listen.
     pub streams: usize,
+    /// Sessions that a user may have.
+    pub sessions: usize,
+    /// Sessions that all users may have together.
+    pub all_sessions: usize,
 }
 
 /// What one user uses.
 #[derive(Debug)]
 pub struct Allowance {
     calls: DefaultDirectRateLimiter,
-    streams: AtomicUsize,
-    allowed: Allowed,
+    streams: Counter,
+    sessions: Counter,
+    all_sessions: Counter,
 }
 
-/// One of the streams that a user may listen on. Dropped, it is free again.
+/// What is in use of one kind, and how much may be.
+#[derive(Debug, Clone)]
+struct Counter {
+    used: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+/// Something in use. Dropped, it is free again.
 #[derive(Debug)]
-pub struct StreamPermit(Arc<Allowance>);
+pub struct Permit {
+    used: Vec<Arc<AtomicUsize>>,
+    /// The count lasts for as long as anything is counted.
+    _of: Arc<Allowance>,
+}
+
+impl Counter {
+    fn new(limit: usize) -> Self {
+        Self { used: Arc::default(), limit }
+    }
+}
 
 impl Allowance {
-    fn new(allowed: Allowed) -> Self {
-        let calls = RateLimiter::direct(Quota::per_second(allowed.calls_per_s));
-        Self { calls, streams: AtomicUsize::new(0), allowed }
+    fn new(allowed: Allowed, all_sessions: Counter) -> Self {
+        Self {
+            calls: RateLimiter::direct(Quota::per_second(allowed.calls_per_s)),
+            streams: Counter::new(allowed.streams),
+            sessions: Counter::new(allowed.sessions),
+            all_sessions,
+        }
     }
 
     /// Takes one call from the allowance.
@@ -52,7 +78,7 @@ impl Allowance {
     /// How many seconds to wait for the next.
     pub fn call(&self) -> Result<(), u64> {
         self.calls.check().map_err(|not_until| {
-            metrics::counter!("mcp_limited_total", "limit" => "calls").increment(1);
+            note_limited("calls");
             not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1
         })
     }
@@ -60,20 +86,37 @@ impl Allowance {
     /// Takes one stream from the allowance.
     ///
     /// # Errors
-    /// [`Error::TooManyStreams`].
-    pub fn stream(self: &Arc<Self>) -> Result<StreamPermit, Error> {
-        let permit = StreamPermit(Arc::clone(self));
-        let before = self.streams.fetch_add(1, Ordering::Relaxed);
-        if before < self.allowed.streams {
-            return Ok(permit);
-        }
-        // Dropped here, the permit gives back what it took.
-        metrics::counter!("mcp_limited_total", "limit" => "streams").increment(1);
-        Err(Error::TooManyStreams { limit: self.allowed.streams })
+    /// [`Error::TooMany`].
+    pub fn stream(self: &Arc<Self>) -> Result<Permit, Error> {
+        let mut permit = self.permit();
+        permit.take(&self.streams).map_err(|limit| too_many("streams", limit))?;
+        Ok(permit)
+    }
+
+    /// Takes one session from the allowance.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`], and [`Error::Full`] where it is all users together who have too many.
+    pub fn session(self: &Arc<Self>) -> Result<Permit, Error> {
+        let mut permit = self.permit();
+        permit.take(&self.sessions).map_err(|limit| too_many("sessions", limit))?;
+        permit.take(&self.all_sessions).map_err(|_limit| full())?;
+        Ok(permit)
+    }
+
+    fn permit(self: &Arc<Self>) -> Permit {
+        Permit { used: Vec::new(), _of: Arc::clone(self) }
     }
 }
 
-impl StreamPermit {
+impl Permit {
+    /// Counts one more; where that is one too many, the limit comes back, and what is counted goes with the permit.
+    fn take(&mut self, counter: &Counter) -> Result<(), usize> {
+        let before = counter.used.fetch_add(1, Ordering::Relaxed);
+        self.used.push(Arc::clone(&counter.used));
+        if before < counter.limit { Ok(()) } else { Err(counter.limit) }
+    }
+
     /// Ties the permit to a stream.
     pub fn hold<S: Stream>(self, stream: S) -> impl Stream<Item = S::Item> {
         stream.inspect(move |_| {
@@ -82,10 +125,26 @@ impl StreamPermit {
     }
 }
 
-impl Drop for StreamPermit {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        for used in &self.used {
+            used.fetch_sub(1, Ordering::Relaxed);
+        }
     }
+}
+
+fn too_many(what: &'static str, limit: usize) -> Error {
+    note_limited(what);
+    Error::TooMany { what, limit }
+}
+
+fn full() -> Error {
+    note_limited("all_sessions");
+    Error::Full
+}
+
+fn note_limited(limit: &'static str) {
+    metrics::counter!("mcp_limited_total", "limit" => limit).increment(1);
 }
 
 /// The allowances of all users who are trusted or listen. Cheap to clone, and the same on every thread.
@@ -95,6 +154,7 @@ pub struct Allowances(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     allowed: Allowed,
+    all_sessions: Counter,
     /// Locked only when a token is accepted, which is once in minutes: what requests use is in the allowances themselves.
     by_user: Mutex<ByUser>,
 }
@@ -110,7 +170,8 @@ impl Allowances {
     /// Allowances of this size.
     #[must_use]
     pub fn new(allowed: Allowed) -> Self {
-        Self(Arc::new(Inner { allowed, by_user: Mutex::default() }))
+        let all_sessions = Counter::new(allowed.all_sessions);
+        Self(Arc::new(Inner { allowed, all_sessions, by_user: Mutex::default() }))
     }
 
     /// The allowance of a user, the same for as long as anybody holds it.
@@ -125,7 +186,7 @@ impl Allowances {
             by_user.allowances.retain(|_, allowance| allowance.strong_count() > 0);
             by_user.room = (by_user.allowances.len() * 2).max(1024);
         }
-        let allowance = Arc::new(Allowance::new(self.0.allowed));
+        let allowance = Arc::new(Allowance::new(self.0.allowed, self.0.all_sessions.clone()));
         by_user.allowances.insert(user.clone(), Arc::downgrade(&allowance));
         allowance
     }
@@ -135,26 +196,27 @@ impl Allowances {
 mod tests {
     use super::*;
 
-    fn allowances(calls_per_s: u32, streams: usize) -> Allowances {
-        Allowances::new(Allowed { calls_per_s: NonZeroU32::new(calls_per_s).unwrap(), streams })
+    fn allowances(calls_per_s: u32) -> Allowances {
+        let calls_per_s = NonZeroU32::new(calls_per_s).unwrap();
+        Allowances::new(Allowed { calls_per_s, streams: 2, sessions: 2, all_sessions: 3 })
     }
 
     #[test]
     fn each_user_has_so_many_calls_and_then_has_to_wait() {
-        let allowances = allowances(3, 1);
+        let allowances = allowances(3);
         let (ann, bob) = (allowances.of(&UserKey::new("w", "ann")), allowances.of(&UserKey::new("w", "bob")));
         let again = allowances.of(&UserKey::new("w", "ann"));
         let taken = (0..1000).find(|_| again.call().is_err()).expect("there is an end");
         assert!(taken >= 3, "{taken}");
-        assert!(ann.call() == Err(1));
+        assert_eq!(ann.call(), Err(1));
         assert_eq!(bob.call(), Ok(()), "another user");
     }
 
     #[test]
     fn a_stream_that_ends_makes_room_for_another() {
-        let ann = allowances(1, 2).of(&UserKey::new("w", "ann"));
+        let ann = allowances(1).of(&UserKey::new("w", "ann"));
         let held = (ann.stream().unwrap(), ann.stream().unwrap());
-        assert_eq!(ann.stream().err(), Some(Error::TooManyStreams { limit: 2 }));
+        assert_eq!(ann.stream().err(), Some(Error::TooMany { what: "streams", limit: 2 }));
         assert!(ann.stream().is_err(), "what was refused took nothing, nor gave anything back");
         drop(held.0);
         let stream = ann.stream().unwrap().hold(futures_util::stream::pending::<()>());
@@ -164,11 +226,32 @@ mod tests {
     }
 
     #[test]
+    fn sessions_are_counted_for_each_user_and_for_all() {
+        let allowances = allowances(1);
+        let [ann, bob] = ["ann", "bob"].map(|user| allowances.of(&UserKey::new("w", user)));
+        let anns = (ann.session().unwrap(), ann.session().unwrap());
+        assert_eq!(ann.session().err(), Some(Error::TooMany { what: "sessions", limit: 2 }));
+        let bobs = bob.session().unwrap();
+        assert_eq!(bob.session().err(), Some(Error::Full));
+        drop((anns.0, bobs));
+        let _two = (bob.session().unwrap(), bob.session().unwrap());
+        assert_eq!(ann.session().err(), Some(Error::Full));
+    }
+
+    #[test]
     fn users_who_have_gone_leave_nothing() {
-        let allowances = allowances(1, 1);
+        let allowances = allowances(1);
         for n in 0..5000 {
             let _gone = allowances.of(&UserKey::new("w", &n.to_string()));
         }
         assert!(allowances.0.by_user.lock().unwrap().allowances.len() <= 1024);
+    }
+
+    #[test]
+    fn what_is_counted_outlasts_who_asked() {
+        let allowances = allowances(1);
+        let ann = UserKey::new("w", "ann");
+        let _held = [allowances.of(&ann).session().unwrap(), allowances.of(&ann).session().unwrap()];
+        assert!(allowances.of(&ann).session().is_err());
     }
 }

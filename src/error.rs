@@ -51,12 +51,17 @@ pub enum Error {
         /// The setting `sessions.max_in_flight`.
         limit: usize,
     },
-    /// The user listens on as many streams as they may.
-    #[error("Too many streams are open: at most {limit} may; close one")]
-    TooManyStreams {
-        /// The setting `streams.max_per_user`.
+    /// The user has as much of something as they may.
+    #[error("Too many {what} are open: at most {limit} may; close one")]
+    TooMany {
+        /// Such as `streams`.
+        what: &'static str,
+        /// The setting, such as `streams.max_per_user`.
         limit: usize,
     },
+    /// All users together have as many sessions as they may.
+    #[error("Service Unavailable: no more sessions can be opened here; try again later")]
+    Full,
     /// Too many tokens from the client's address were refused.
     #[error("Too many tokens from this address were refused: try again in {} s", .wait.as_secs() + 1)]
     TooManyFailures {
@@ -152,7 +157,8 @@ pub enum ErrorKind {
     HeadersTooLarge,
     UrlTooLong,
     TooSlow,
-    TooManyStreams,
+    TooMany,
+    Full,
     TooManyFailures,
     MethodNotAllowed,
     NoSuchPath,
@@ -185,7 +191,8 @@ impl Error {
             Self::HeadersTooLarge { .. } => ErrorKind::HeadersTooLarge,
             Self::UrlTooLong { .. } => ErrorKind::UrlTooLong,
             Self::TooSlow => ErrorKind::TooSlow,
-            Self::TooManyStreams { .. } => ErrorKind::TooManyStreams,
+            Self::TooMany { .. } => ErrorKind::TooMany,
+            Self::Full => ErrorKind::Full,
             Self::TooManyFailures { .. } => ErrorKind::TooManyFailures,
             Self::MethodNotAllowed => ErrorKind::MethodNotAllowed,
             Self::NoSuchPath => ErrorKind::NoSuchPath,

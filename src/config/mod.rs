@@ -144,6 +144,8 @@ pub struct Webhooks {
 pub struct Sessions {
     #[serde(rename = "retention_s", with = "seconds")]
     pub retention: Duration,
+    pub max_per_user: Count,
+    pub max: Count,
     pub max_in_flight: Count,
 }
 
@@ -260,6 +262,8 @@ impl Settings {
                 "empty, or an http:// or https:// URL",
             ),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
+            ("sessions.max_per_user", some(self.sessions.max_per_user), "a number from 1"),
+            ("sessions.max", some(self.sessions.max), "a number from 1"),
             ("sessions.max_in_flight", some(self.sessions.max_in_flight), "a number from 1"),
             ("streams.max_per_user", some(self.streams.max_per_user), "a number from 1"),
             ("streams.progress_ms", time(self.streams.progress), "a number from 1"),

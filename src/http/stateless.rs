@@ -98,6 +98,7 @@ async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     let Some(chat) = post.chat.clone() else { return Ok(None) };
     let enter = EnterChat {
         user: post.caller.user().clone(),
+        allowance: Arc::clone(post.caller.allowance()),
         chat,
         // Should a client of the legacy era go on with the chat, it does so in the newest revision of that.
         profile: Profile { revision: Some(Revision::LATEST), client: None, scope: post.scope.clone() },

@@ -1,5 +1,7 @@
 //! Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25, basic/transports § Streamable HTTP).
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, http::header::HeaderValue, web::Data};
 use bytes::Bytes;
 use futures_util::{future::join_all, stream};
@@ -82,6 +84,7 @@ async fn open_session(post: Post, id: &RequestId, params: &InitializeParams) -> 
     let mode = post.scope.mode;
     let open = OpenSession {
         user: post.caller.user().clone(),
+        allowance: Arc::clone(post.caller.allowance()),
         profile: Profile { revision: Some(revision), client: params.client_info.clone(), scope: post.scope },
         chat: post.chat,
     };

@@ -103,7 +103,8 @@ mod tests {
         let print = |token: &AccessToken| token.secret().fingerprint();
         let ann = UserKey::new("w", "ann");
         let start = Instant::now();
-        let allowances = Allowances::new(Allowed { calls_per_s: NonZeroU32::MIN, streams: 1 });
+        let allowances =
+            Allowances::new(Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 });
         let mut trust = Trust::new(Duration::from_secs(10), 2, allowances);
         let user = |trust: &mut Trust, token, now| trust.caller(token, now).map(|caller| caller.user);
         assert_eq!(user(&mut trust, a, start), None);

@@ -14,7 +14,7 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         ErrorKind::InvalidRequest => -32600,
         ErrorKind::MethodNotFound => -32601,
         ErrorKind::InvalidParams => -32602,
-        ErrorKind::TooManyCalls | ErrorKind::UpstreamUnavailable | ErrorKind::Internal => -32603,
+        ErrorKind::TooManyCalls | ErrorKind::Full | ErrorKind::UpstreamUnavailable | ErrorKind::Internal => -32603,
         ErrorKind::HeaderMismatch => -32020,
         ErrorKind::RevisionUnsupported => match era {
             Era::Legacy => -32000,
@@ -32,7 +32,7 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         | ErrorKind::HeadersTooLarge
         | ErrorKind::UrlTooLong
         | ErrorKind::TooSlow
-        | ErrorKind::TooManyStreams
+        | ErrorKind::TooMany
         | ErrorKind::TooManyFailures
         | ErrorKind::MethodNotAllowed
         | ErrorKind::NoSuchPath

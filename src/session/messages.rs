@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::{
+    allowance::Allowance,
     error::Error,
     ids::{ChatId, SessionId, ToolName, UserKey},
     membrane::{Apps, Caller, Tool},
@@ -31,6 +32,8 @@ use crate::{
 pub struct OpenSession {
     /// Whose it is to be.
     pub user: UserKey,
+    /// What they may have.
+    pub allowance: Arc<Allowance>,
     /// What it is to be like.
     pub profile: Profile,
     /// The chat it serves from now on, in place of the session that did.
@@ -90,10 +93,12 @@ pub struct CloseSession {
 
 /// To the registry of a user's shard: the session of a chat, which is opened if the chat has none.
 #[derive(Debug, Message)]
-#[rtype(result = "SessionId")]
+#[rtype(result = "Result<SessionId, Error>")]
 pub struct EnterChat {
     /// Whose chat.
     pub user: UserKey,
+    /// What they may have.
+    pub allowance: Arc<Allowance>,
     /// Which.
     pub chat: ChatId,
     /// What a new session is to be like.

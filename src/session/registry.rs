@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,7 @@ use super::{
     streams::CHANGES,
 };
 use crate::{
+    allowance::{Allowance, Permit},
     config::Settings,
     error::Error,
     ids::{ChatId, SessionId, UserKey},
@@ -56,6 +58,8 @@ struct Entry {
     /// The chats that the session has been tied to, or has tried to be.
     chats: Vec<ChatId>,
     used: Instant,
+    /// Counts it among its user's.
+    _permit: Permit,
 }
 
 impl SessionRegistry {
@@ -93,9 +97,11 @@ impl SessionRegistry {
     fn start_session(
         &mut self,
         user: UserKey,
+        allowance: &Arc<Allowance>,
         profile: Profile,
         chat: Option<&ChatId>,
-    ) -> (SessionId, Addr<SessionActor>) {
+    ) -> Result<(SessionId, Addr<SessionActor>), Error> {
+        let permit = allowance.session()?;
         let id = self.shards.draw_id(self.shard);
         let revision = profile.revision.map(Revision::as_str);
         let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
@@ -109,9 +115,10 @@ impl SessionRegistry {
             owner: user,
             chats: chat.into_iter().cloned().collect(),
             used: Instant::now(),
+            _permit: permit,
         };
         self.sessions.insert(id, entry);
-        (id, session)
+        Ok((id, session))
     }
 
     fn sweep(&mut self) {
@@ -136,8 +143,12 @@ impl Actor for SessionRegistry {
 impl Handler<OpenSession> for SessionRegistry {
     type Result = ResponseFuture<Result<SessionId, Error>>;
 
-    fn handle(&mut self, OpenSession { user, profile, chat }: OpenSession, _: &mut Context<Self>) -> Self::Result {
-        let (id, session) = self.start_session(user.clone(), profile, chat.as_ref());
+    fn handle(&mut self, open: OpenSession, _: &mut Context<Self>) -> Self::Result {
+        let OpenSession { user, allowance, profile, chat } = open;
+        let (id, session) = match self.start_session(user.clone(), &allowance, profile, chat.as_ref()) {
+            Ok(started) => started,
+            Err(error) => return Box::pin(async { Err(error) }),
+        };
         let shards = self.shards.clone();
         Box::pin(async move {
             let Some(chat) = chat else { return Ok(id) };
@@ -154,15 +165,16 @@ impl Handler<OpenSession> for SessionRegistry {
 }
 
 impl Handler<EnterChat> for SessionRegistry {
-    type Result = MessageResult<EnterChat>;
+    type Result = Result<SessionId, Error>;
 
-    fn handle(&mut self, EnterChat { user, chat, profile }: EnterChat, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, enter: EnterChat, _: &mut Context<Self>) -> Self::Result {
+        let EnterChat { user, allowance, chat, profile } = enter;
         if let Some(session) = self.chats.get(&user, &chat) {
-            return MessageResult(session);
+            return Ok(session);
         }
-        let (id, _) = self.start_session(user.clone(), profile, Some(&chat));
+        let (id, _) = self.start_session(user.clone(), &allowance, profile, Some(&chat))?;
         self.chats.bind(user, chat, id);
-        MessageResult(id)
+        Ok(id)
     }
 }
 

@@ -72,6 +72,8 @@ impl Shards {
         let allowances = Allowances::new(Allowed {
             calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
             streams: settings.streams.max_per_user.get(),
+            sessions: settings.sessions.max_per_user.get(),
+            all_sessions: settings.sessions.max.get(),
         });
         let shards = (0..count).map(|_| OnceLock::new()).collect();
         Self(Arc::new(Inner { shards, started: AtomicUsize::new(0), allowances }))
@@ -196,7 +198,7 @@ impl Shards {
     /// # Errors
     /// [`Error::Internal`].
     pub async fn enter_chat(&self, enter: EnterChat) -> Result<SessionId, Error> {
-        ask(&self.of_user(&enter.user)?.registry, enter).await
+        ask(&self.of_user(&enter.user)?.registry, enter).await?
     }
 
     /// A stream of notifications for a client that has no session, kept by shard number `shard`.

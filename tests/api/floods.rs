@@ -74,6 +74,35 @@ async fn a_user_listens_on_so_many_streams_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_user_has_so_many_sessions_and_no_more() {
+    let server = Server::builder().env("MCP__SESSIONS__MAX_PER_USER", "2").env("MCP__SESSIONS__MAX", "3").start();
+    let one = server.client("ann").open().await;
+    let chat = server.client("ann").header("x-chat-id", "one").query("mode=dynamic");
+    chat.modern_enable(&["gmail_send-email"]).await;
+
+    let refused = server.client("ann").initialize("2025-11-25").await;
+    assert_error(&refused, 429, -32000, "a third session");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    let refused = server.client("ann").header("x-chat-id", "two").modern("tools/list", json!({})).send().await;
+    assert_error(&refused, 429, -32600, "a third session for a chat");
+    let sse = server.client("ann").request_at(Method::GET, "/sse").header("accept", "text/event-stream");
+    assert_eq!(reply_to(sse).await.status, 429);
+    chat.modern_enable(&["gmail_send-email"]).await;
+    assert!(!server.client("ann").modern_list().await["tools"].as_array().unwrap().is_empty(), "without a session");
+
+    let _bob = server.client("bob").open().await;
+    let refused = server.client("bob").initialize("2025-11-25").await;
+    assert_error(&refused, 503, -32603, "a fourth session of all");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+
+    assert_eq!(one.delete().await.status, 200);
+    eventually("an ended session makes room", async || {
+        server.client("ann").initialize("2025-11-25").await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_address_whose_tokens_are_refused_has_to_wait() {
     let server = Server::builder().env("MCP__AUTH__MAX_FAILURES_PER_MIN", "3").env("MCP__SERVER__PROXIES", "1").start();
     let from = |token: &str, address: &str| server.client_with(token).header("x-forwarded-for", address);
