@@ -9,18 +9,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::header::AUTHOR
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Reply, SECRET, Server, assert_error, claims, reply_to, sign, token};
-
-/// A token without a signature, as RFC 7519 § 6 allows them.
-fn unsigned(claims: &Value) -> String {
-    let part = |value: &Value| base64url(value.to_string().as_bytes());
-    format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(claims))
-}
-
-fn base64url(bytes: &[u8]) -> String {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    URL_SAFE_NO_PAD.encode(bytes)
-}
+use crate::support::{Client, Reply, SECRET, Server, assert_error, base64url, claims, reply_to, sign, token, unsigned};
 
 /// Asserts a 401 that says why (RFC 6750 § 3).
 fn assert_refused(reply: &Reply, why: &str, case: &str) {

@@ -9,6 +9,7 @@
 )]
 #![expect(clippy::needless_pass_by_value, reason = "values are made on the spot, by json!")]
 
+mod access_matrix;
 mod apps;
 mod authentication;
 mod batches;

@@ -13,9 +13,9 @@ fuzz_target!(|query: &str| {
     let request = TestRequest::default().uri(&uri.to_string()).to_http_request();
     let query = Query::of(&request);
     assert!(query.token() != Some(""), "an empty token is none");
-    let _ = (query.session(), query.scope(4));
-    let Ok(apps) = query.apps(4) else { return };
-    assert!(apps.keys().is_none_or(|keys| keys.len() <= 4), "{apps:?}");
+    let _ = (query.session(), query.scope(MAX_APPS));
+    let Ok(apps) = query.apps(MAX_APPS) else { return };
+    assert!(apps.keys().is_none_or(|keys| keys.len() <= MAX_APPS), "{apps:?}");
     for key in apps.keys().into_iter().flatten() {
         assert!(!key.as_str().is_empty() && apps.include(&IntegrationKey::new(key.as_str())), "{apps:?}");
     }
