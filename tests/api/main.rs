@@ -11,6 +11,7 @@
 
 mod access_matrix;
 mod apps;
+mod audit;
 mod authentication;
 mod batches;
 mod calls;
