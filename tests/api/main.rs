@@ -22,6 +22,7 @@ mod dynamic;
 mod event_streams;
 mod files;
 mod floods;
+mod leaks;
 mod legacy_sse;
 mod limits;
 mod modern_chats;

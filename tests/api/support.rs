@@ -14,6 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 pub use crate::client::{Client, Events, Reply, assert_error, reply_to};
+use crate::leaks;
 
 /// The key of every test's sandbox.
 pub const SECRET: &str = "the key of the tests' sandbox";
@@ -43,7 +44,13 @@ pub struct Server {
 
 /// What a process writes, as it comes.
 #[derive(Clone, Default)]
-struct Log(Arc<(Mutex<String>, Condvar)>);
+struct Log(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    text: String,
+    has_ended: bool,
+}
 
 impl Log {
     fn follow(&self, stream: impl std::io::Read + Send + 'static) {
@@ -51,16 +58,19 @@ impl Log {
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 let (text, grown) = &*log.0;
-                text.lock().unwrap().push_str(&(line + "\n"));
+                text.lock().unwrap().text.push_str(&(line + "\n"));
                 grown.notify_all();
             }
+            let (text, grown) = &*log.0;
+            text.lock().unwrap().has_ended = true;
+            grown.notify_all();
         });
     }
 
     /// Waits for a line that holds `text`, and gives what follows it up to the next white space.
     fn after(&self, text: &str) -> Option<String> {
-        let find = |log: &String| {
-            let rest = log.split_once(text)?.1;
+        let find = |log: &Written| {
+            let rest = log.text.split_once(text)?.1;
             rest.split_once(char::is_whitespace).map(|(word, _)| word.to_owned())
         };
         let (log, grown) = &*self.0;
@@ -69,7 +79,14 @@ impl Log {
     }
 
     fn text(&self) -> String {
-        self.0.0.lock().unwrap().clone()
+        self.0.0.lock().unwrap().text.clone()
+    }
+
+    /// All that was written by a process that has ended.
+    fn whole(&self) -> String {
+        let (log, grown) = &*self.0;
+        let (log, _) = grown.wait_timeout_while(log.lock().unwrap(), PATIENCE, |log| !log.has_ended).unwrap();
+        log.text.clone()
     }
 }
 
@@ -99,6 +116,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // Everything is logged, of every module.
+        leaks::assert_none(self.log.whole().as_bytes(), "a log");
     }
 }
 
@@ -113,7 +132,7 @@ impl Server {
     /// A server with the sandbox.
     pub fn builder() -> ServerBuilder {
         let mut command = binary();
-        command.arg("--sandbox").env("PORT", "0").env("MCP__SANDBOX__SECRET", SECRET).env("MCP__LOG__FILTER", "debug");
+        command.arg("--sandbox").env("PORT", "0").env("MCP__SANDBOX__SECRET", SECRET).env("MCP__LOG__FILTER", "trace");
         ServerBuilder { command }
     }
 
@@ -124,7 +143,7 @@ impl Server {
     /// A server without the sandbox, for an upstream of the test's own.
     pub fn before(upstream: &str) -> ServerBuilder {
         let mut command = binary();
-        command.env("PORT", "0").env("MCP__MEMBRANE__BASE_URL", upstream).env("MCP__LOG__FILTER", "debug");
+        command.env("PORT", "0").env("MCP__MEMBRANE__BASE_URL", upstream).env("MCP__LOG__FILTER", "trace");
         ServerBuilder { command }
     }
 
@@ -206,13 +225,17 @@ pub fn token(user: &str) -> String {
 
 /// A token with these claims, signed with this key.
 pub fn sign(claims: &Value, secret: &str) -> String {
-    encode(&Header::default(), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    let token = encode(&Header::default(), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap();
+    leaks::remember(&token);
+    token
 }
 
 /// A token without a signature, as RFC 7519 § 6 allows them.
 pub fn unsigned(claims: &Value) -> String {
     let part = |value: &Value| base64url(value.to_string().as_bytes());
-    format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(claims))
+    let token = format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(claims));
+    leaks::remember(&token);
+    token
 }
 
 pub fn base64url(bytes: &[u8]) -> String {
