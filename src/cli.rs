@@ -98,6 +98,7 @@ fn serve(mut settings: Settings) -> Result<(), Failure> {
             banner::print(address, sandbox)?;
         }
         log::info!(upstream = settings.membrane.base_url; "listening on http://{address}");
+        log::info!("metrics and health on http://{}", server.admin_address());
         server.run().await?;
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;

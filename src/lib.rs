@@ -23,6 +23,8 @@
 //! - Invariant: only `membrane` knows the upstream's paths; only `config` reads the environment.
 //! - Invariant: no mailbox waits. What asks the upstream runs as a future of its own and returns as a message.
 //! - Invariant: a [`membrane::Caller`] is made by authentication alone, so whoever holds one may act for its user.
+//! - Invariant: every metric stands in [`metrics::METRICS`], which any layer may count by; no label names a user, a chat, a
+//!   session, a tool or a token.
 //! - Invariant: a token is a [`secret::Secret`], which shows itself to the wire only.
 
 pub mod allowance;
@@ -34,6 +36,7 @@ pub mod http;
 pub mod ids;
 pub mod logging;
 pub mod membrane;
+pub mod metrics;
 pub mod protocol;
 pub mod sandbox;
 pub mod secret;

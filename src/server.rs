@@ -1,15 +1,25 @@
 //! Puts the parts together, runs them, and stops them in order.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web::Data};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     config::Settings,
-    http::{self, Worker},
+    http::{self, Admin, Worker},
+    metrics::Exporter,
     session::Shards,
 };
+
+/// How often the shards are looked after.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// Why the server can't run.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +32,9 @@ pub enum ServerError {
         /// What the system says.
         source: io::Error,
     },
+    /// Its metrics can't be counted.
+    #[error("metrics can't be counted: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// It broke while it ran.
     #[error("the server broke: {0}")]
     Broken(#[from] io::Error),
@@ -31,7 +44,9 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     server: actix_web::dev::Server,
-    shards: Shards,
+    admin_address: SocketAddr,
+    admin_server: actix_web::dev::Server,
+    admin: Admin,
     patience: Duration,
 }
 
@@ -42,6 +57,7 @@ impl Server {
     /// [`ServerError::Listen`].
     pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
         install_tls();
+        let exporter = Exporter::install()?;
         let workers = match settings.server.workers.get() {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
@@ -59,15 +75,22 @@ impl Server {
                 App::new().app_data(Data::new(worker)).configure(|config| http::routes(&settings, config))
             }
         };
-        let (host, port) = (settings.server.host.as_str(), settings.server.port.port());
-        let listen = |source| ServerError::Listen { address: format!("{host}:{port}"), source };
         // One listener: with more, each worker would run the factory once for each.
-        let listener = std::net::TcpListener::bind((host, port)).map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let (listener, address) = listen(&settings.server.host, settings.server.port.port())?;
+        let (admin_listener, admin_address) = listen(&settings.admin.host, settings.admin.port.port())?;
+        let admin = Admin { shards, exporter };
+        let admin_server = {
+            let admin = admin.clone();
+            HttpServer::new(move || App::new().configure(|config| http::admin_routes(&admin, config)))
+                .workers(1)
+                .listen(admin_listener)?
+                .disable_signals()
+                .shutdown_timeout(1)
+                .run()
+        };
         let server = HttpServer::new(factory)
             .workers(workers)
-            .listen(listener)
-            .map_err(listen)?
+            .listen(listener)?
             .keep_alive(Duration::from_secs(75))
             .client_request_timeout(settings.server.request)
             // An answer in pieces must not wait for the other side's delayed acknowledgement.
@@ -77,7 +100,7 @@ impl Server {
             .shutdown_timeout(settings.server.shutdown.as_secs())
             .disable_signals()
             .run();
-        Ok(Self { address, server, shards, patience: settings.server.shutdown })
+        Ok(Self { address, server, admin_address, admin_server, admin, patience: settings.server.shutdown })
     }
 
     /// Where it listens.
@@ -86,14 +109,42 @@ impl Server {
         self.address
     }
 
+    /// Where it answers operators.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
     /// Serves until the process is told to stop.
     ///
     /// # Errors
     /// [`ServerError::Broken`].
     pub async fn run(self) -> Result<(), ServerError> {
-        let handle = self.server.handle();
-        actix::spawn(stop_when_told(handle, self.shards, self.patience));
-        Ok(self.server.await?)
+        let (handle, admin_handle) = (self.server.handle(), self.admin_server.handle());
+        actix::spawn(stop_when_told(handle, self.admin.shards.clone(), self.patience));
+        actix::spawn(watch(self.admin));
+        actix::spawn(self.admin_server);
+        self.server.await?;
+        // Last, so that whoever asks learns to the end that the server is stopping.
+        admin_handle.stop(false).await;
+        Ok(())
+    }
+}
+
+fn listen(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Listen { address: format!("{host}:{port}"), source };
+    let listener = TcpListener::bind((host, port)).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Feels the pulse of the shards and keeps the metrics small, for as long as the server runs.
+async fn watch(admin: Admin) {
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        beat.tick().await;
+        admin.shards.feel_pulse(BEAT).await;
+        admin.exporter.tidy_up();
     }
 }
 

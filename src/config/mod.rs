@@ -22,6 +22,7 @@ use crate::secret::Secret;
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Settings {
     pub server: Server,
+    pub admin: Admin,
     pub log: Log,
     pub membrane: Membrane,
     pub catalog: Catalog,
@@ -54,6 +55,14 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
     #[serde(rename = "shutdown_s", with = "seconds")]
     pub shutdown: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Admin {
+    pub host: String,
+    pub port: Count,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -228,11 +237,11 @@ impl Settings {
         let time = |d: Duration| !d.is_zero();
         let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
         let m = &self.membrane;
-        let address = self.server.host.parse::<std::net::IpAddr>().is_ok() || self.server.host == "localhost";
+        let address = |host: &str| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost";
         let path = &self.server.public_path;
         let path = path.is_empty() || (path.starts_with('/') && !path.ends_with('/'));
         let checks = [
-            ("server.host", address, "an IP address or localhost"),
+            ("server.host", address(&self.server.host), "an IP address or localhost"),
             ("server.port", port(self.server.port), "a number from 0 to 65535"),
             ("server.workers", self.server.workers.0 <= 1024, "a number from 0 to 1024"),
             ("server.max_body_bytes", some(self.server.max_body_bytes), "a number from 1"),
@@ -241,6 +250,8 @@ impl Settings {
             ("server.max_json_depth", some(self.server.max_json_depth), "a number from 1"),
             ("server.request_s", time(self.server.request), "a number from 1"),
             ("server.public_path", path, "empty, or a path that begins but does not end with /"),
+            ("admin.host", address(&self.admin.host), "an IP address or localhost"),
+            ("admin.port", port(self.admin.port), "a number from 0 to 65535"),
             ("log.filter", env_filter(&self.log.filter), "a level or a list of module=level"),
             ("membrane.base_url", web(&m.base_url), "an http:// or https:// URL"),
             ("membrane.connect_timeout_ms", time(m.connect_timeout), "a number from 1"),

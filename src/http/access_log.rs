@@ -1,19 +1,67 @@
 //! One log line for each request: method, path without query, status, milliseconds until the answer begins, and who asked
-//! for what.
+//! for what. The metrics learn of the same request by its route.
 
-use std::time::Instant;
+use std::{cell::Cell, fmt, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{HeaderName, HeaderValue},
+    },
     middleware::Next,
 };
+use bytes::Bytes;
+use uuid::Uuid;
 
-use crate::ids::{ChatId, SessionId, UserKey};
+use crate::{
+    ids::{ChatId, SessionId, UserKey},
+    metrics,
+    protocol::revision::Era,
+};
+
+/// By which a request can be found in the log. Taken from the client where that is sane, and returned.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id taken from a client, in bytes.
+const MAX_REQUEST_ID: usize = 128;
+
+/// The id of a request: visible ASCII.
+#[derive(Debug, Clone)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The client's own id, where that can stand in a log line, else a new one.
+    fn of(request: &ServiceRequest) -> Self {
+        let visible = |value: &HeaderValue| {
+            let bytes = value.as_bytes();
+            (1..=MAX_REQUEST_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+        };
+        let sent = request.headers().get(REQUEST_ID).filter(|value| visible(value));
+        // Digits are a sound value.
+        let drawn = || HeaderValue::from_maybe_shared(Bytes::from(draw())).unwrap_or(HeaderValue::from_static("-"));
+        Self(sent.cloned().unwrap_or_else(drawn))
+    }
+}
+
+/// A new id: a number drawn once for each thread, and how many came before on it.
+fn draw() -> String {
+    thread_local! { static NEXT: Cell<(u64, u64)> = Cell::new((Uuid::new_v4().as_u64_pair().0, 0)); }
+    let (thread, number) = NEXT.get();
+    NEXT.set((thread, number + 1));
+    format!("{thread:016x}-{number}")
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or("-"))
+    }
+}
 
 /// What handlers add to the line of their request.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Line {
     /// Who asked, once that is known.
     pub user: Option<UserKey>,
@@ -23,6 +71,8 @@ pub struct Line {
     pub session: Option<SessionId>,
     /// The JSON-RPC method.
     pub rpc: Option<String>,
+    /// The era in which it was asked.
+    pub era: Option<Era>,
 }
 
 /// Adds to the line of a request.
@@ -36,21 +86,27 @@ pub fn note(request: &HttpRequest, add: impl FnOnce(&mut Line)) {
     }
 }
 
-/// Writes the line when the answer begins.
+/// Counts the request and writes the line when the answer begins.
 ///
 /// # Errors
 /// Those of the service around which it stands.
 pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
     let begin = Instant::now();
-    let response = next.call(request).await?;
-    let request = response.request();
-    let line = request.extensions().get::<Line>().cloned().unwrap_or_default();
+    let id = RequestId::of(&request);
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.call(request).await?;
+    response.headers_mut().insert(REQUEST_ID, id.0.clone());
+    let (request, status, time) = (response.request(), response.status().as_u16(), begin.elapsed());
+    let line = request.extensions_mut().remove::<Line>().unwrap_or_default();
+    let era = line.era.map_or("none", Era::as_str);
+    metrics::Request { method: method(request), route: route(request.path()), era, status }.count(time);
     log::info!(
         target: "access",
         method = request.method().as_str(),
         path = request.path(),
-        status = response.status().as_u16(),
-        ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
+        status,
+        ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        request:% = id,
         user = line.user.map(|user| user.to_string()),
         chat = line.chat.as_ref().map(ChatId::as_str),
         session = line.session.map(|session| session.to_string()),
@@ -58,4 +114,28 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
         "request"
     );
     Ok(response)
+}
+
+/// The method as a label.
+fn method(request: &HttpRequest) -> &'static str {
+    let known = [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::OPTIONS];
+    let labels = ["GET", "POST", "DELETE", "HEAD", "OPTIONS"];
+    known.iter().zip(labels).find(|(known, _)| *known == request.method()).map_or("other", |(_, label)| label)
+}
+
+/// The route of a path as a label: what anybody may put into a URL is none.
+fn route(path: &str) -> &'static str {
+    const ROUTES: [&str; 9] = [
+        "/mcp",
+        "/mcp/sessions",
+        "/sse",
+        "/sse/messages",
+        "/webhooks/membrane",
+        "/oauth/authorize",
+        "/healthz",
+        "/readyz",
+        "/",
+    ];
+    let known = ROUTES.into_iter().find(|route| *route == path);
+    known.unwrap_or_else(|| if path.starts_with("/.well-known/") { "/.well-known/*" } else { "other" })
 }

@@ -2,10 +2,12 @@
 
 mod access_log;
 mod address;
+mod admin;
 mod body;
 mod caller;
 mod chats;
 pub mod headers;
+mod health;
 mod in_session;
 mod limits;
 mod oauth;
@@ -27,7 +29,7 @@ use actix_web::{
     HttpRequest, HttpResponse, guard,
     http::{Method, header},
     middleware::{NormalizePath, from_fn},
-    web::{self, ServiceConfig},
+    web::{self, Data, ServiceConfig},
 };
 
 use crate::{
@@ -38,6 +40,7 @@ use crate::{
 };
 
 pub use access_log::log_requests;
+pub use admin::{Admin, admin_routes};
 
 /// What every handler of a worker has at hand.
 pub struct Worker {
@@ -85,7 +88,14 @@ pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
             .route("/.well-known/openid-configuration", web::get().to(oauth::authorization_server))
             .route("/oauth/authorize", web::get().to(oauth::authorize))
             .service(
-                web::resource("/healthz").route(web::get().to(welcome::alive)).default_service(refuse_method("GET")),
+                web::resource("/healthz")
+                    .route(web::get().to(async |worker: Data<Worker>| health::alive(&worker.shards).await))
+                    .default_service(refuse_method("GET")),
+            )
+            .service(
+                web::resource("/readyz")
+                    .route(web::get().to(async |worker: Data<Worker>| health::ready(&worker.shards).await))
+                    .default_service(refuse_method("GET")),
             )
             .service(
                 web::resource("/")

@@ -48,8 +48,8 @@ fn refusal(path: &str, headers: &HeaderMap, settings: &config::Server) -> Option
     {
         return Some(Error::OriginRefused(format!("the origin {origin:?}")));
     }
-    // Who looks after the process asks for this by whatever address it has, and learns nothing but that it lives.
-    if path == "/healthz" {
+    // Who looks after the process asks for this by whatever address it has, and learns nothing but how it does.
+    if matches!(path, "/healthz" | "/readyz") {
         return None;
     }
     if let Some(host) = text(HOST)

@@ -26,6 +26,7 @@ pub async fn answer_panics<B: MessageBody>(
     let (uri, era) = (request.uri().clone(), headers::era(request.request()));
     // What a handler was about to change is dropped with it; what lasts lives in actors, which it only sends messages.
     let Ok(answered) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
+        metrics::counter!("mcp_panics_total").increment(1);
         log::error!(path = uri.path(); "a request was not answered, because its handler panicked");
         let response = reply::error(None, &Error::Internal, era);
         return Err(InternalError::from_response(Error::Internal, response).into());

@@ -18,6 +18,7 @@ use crate::{
     error::Error,
     ids::ChatId,
     membrane::{Caller, Proof},
+    metrics,
     protocol::{
         json,
         jsonrpc::{self, Body, Message, RequestId, Unusable},
@@ -70,7 +71,10 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
     let max_apps = worker.settings.catalog.max_apps.get();
     let post = || {
         let chat = headers::chat_id(&http)?;
-        access_log::note(&http, |line| line.chat.clone_from(&chat));
+        access_log::note(&http, |line| {
+            line.chat.clone_from(&chat);
+            line.era = Some(era);
+        });
         Ok(Post { scope: query.scope(max_apps)?, http: http.clone(), worker, caller, chat, accepts })
     };
     let post = post().map_err(refused(id.clone(), era))?;
@@ -134,8 +138,9 @@ pub(super) async fn read_body(payload: Payload, worker: &Worker) -> Result<Bytes
     Ok(body)
 }
 
-/// Notes the method for the log.
+/// Notes the method for the log, and counts it.
 pub(super) fn note_method(http: &HttpRequest, body: &Body) {
+    count_messages(body);
     access_log::note(http, |line| {
         line.rpc = match body {
             Body::Single(Message::Request(request)) => Some(request.method.clone()),
@@ -144,6 +149,18 @@ pub(super) fn note_method(http: &HttpRequest, body: &Body) {
             Body::Batch(_) => Some("batch".to_owned()),
         }
     });
+}
+
+fn count_messages(body: &Body) {
+    let count = |message: &Message| match message {
+        Message::Request(request) => metrics::count_message(&request.method),
+        Message::Notification(notification) => metrics::count_message(&notification.method),
+        Message::Response => metrics::count_message("response"),
+    };
+    match body {
+        Body::Single(message) => count(message),
+        Body::Batch(messages) => messages.iter().flatten().for_each(count),
+    }
 }
 
 fn is_claimed_item(message: &Result<Message, Unusable>) -> bool {

@@ -13,6 +13,7 @@ use actix_web::{
 use actix_web_lab::sse;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use metrics::gauge;
 use serde::Serialize;
 
 use super::body::Pieces;
@@ -142,14 +143,33 @@ fn logged(Logged { id, message }: &Logged) -> sse::Event {
 
 /// A stream of events, with comments that keep it open.
 pub fn events(events: impl Stream<Item = sse::Event> + 'static, keep_alive: Duration) -> HttpResponse {
-    stream(sse::Sse::from_infallible_stream(events).with_keep_alive(keep_alive))
+    stream(sse::Sse::from_infallible_stream(Open::count(events)).with_keep_alive(keep_alive))
 }
 
 /// A stream that can be resumed. It begins by saying how soon to come back for it.
 pub fn resumable(events: impl Stream<Item = Logged> + 'static, settings: &config::Streams) -> HttpResponse {
     let events = events.map(|event| logged(&event));
-    let stream = sse::Sse::from_infallible_stream(events);
+    let stream = sse::Sse::from_infallible_stream(Open::count(events));
     self::stream(stream.with_keep_alive(settings.keep_alive).with_retry_duration(settings.retry))
+}
+
+/// A stream that counts as open as long as it is kept.
+struct Open;
+
+impl Open {
+    fn count<S: Stream>(stream: S) -> impl Stream<Item = S::Item> {
+        gauge!("mcp_streams_open").increment(1);
+        let open = Self;
+        stream.inspect(move |_| {
+            let _with_the_stream = &open;
+        })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        gauge!("mcp_streams_open").decrement(1);
+    }
 }
 
 fn stream<S>(body: sse::Sse<S>) -> HttpResponse

@@ -24,8 +24,3 @@ pub async fn welcome(request: HttpRequest) -> HttpResponse {
         HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(TEXT)
     }
 }
-
-/// `GET /healthz`: the server turns.
-pub async fn alive() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
-}

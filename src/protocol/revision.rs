@@ -14,6 +14,17 @@ pub enum Era {
     Modern,
 }
 
+impl Era {
+    /// As labels of metrics have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Modern => "modern",
+        }
+    }
+}
+
 /// A published revision of the Model Context Protocol that sessions speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "a revision's name is its date")]

@@ -108,6 +108,12 @@ impl CallToolResult {
         Self { content: vec![Text { r#type: "text", text: text.into() }], structured_content: None, is_error: false }
     }
 
+    /// Whether it says what went wrong.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.is_error
+    }
+
     /// What a caller is told who calls more often than is allowed.
     #[must_use]
     pub fn too_many(wait_s: u64) -> Self {

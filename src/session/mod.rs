@@ -7,6 +7,7 @@ pub mod enable;
 pub mod event_log;
 pub mod lockouts;
 pub mod messages;
+pub mod pulse;
 pub mod queue;
 pub mod registry;
 pub mod shards;

@@ -51,6 +51,15 @@ pub enum Refused {
     Gone,
 }
 
+impl Refused {
+    /// Counts a stream that ends for this, where its reader was too slow.
+    pub fn count_if_slow(&self) {
+        if matches!(self, Self::Full) {
+            metrics::counter!("mcp_streams_closed_slow_total").increment(1);
+        }
+    }
+}
+
 /// A queue with this room.
 #[must_use]
 pub fn queue<T>(room: Room) -> (Sender<T>, Receiver<T>) {

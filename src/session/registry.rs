@@ -19,6 +19,7 @@ use super::{
         BindChat, CloseSession, Deliver, Drain, End, EnterChat, Event, Inherit, LeaveChat, ListChats, Listen,
         OpenSession, Profile, ReleaseChats, TakeChat, WindDown,
     },
+    pulse::Load,
     queue,
     streams::CHANGES,
 };
@@ -119,6 +120,10 @@ impl SessionRegistry {
         };
         self.sessions.insert(id, entry);
         Ok((id, session))
+    }
+
+    pub(super) fn load(&self) -> Load {
+        Load { sessions: self.sessions.len() }
     }
 
     fn sweep(&mut self) {

@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -37,6 +37,7 @@ use crate::{
         Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
         MembraneError, Proof, Recognise, Refresh, Tool, call, webhook::Changed,
     },
+    metrics::{Outcome, Run},
     protocol::{revision::Era, tools::CallToolResult},
     token::{AccessToken, Claim},
 };
@@ -49,6 +50,7 @@ struct Inner {
     shards: Vec<OnceLock<Shard>>,
     started: AtomicUsize,
     allowances: Allowances,
+    is_draining: AtomicBool,
 }
 
 /// The shard of the thread one is on.
@@ -76,7 +78,8 @@ impl Shards {
             all_sessions: settings.sessions.max.get(),
         });
         let shards = (0..count).map(|_| OnceLock::new()).collect();
-        Self(Arc::new(Inner { shards, started: AtomicUsize::new(0), allowances }))
+        let (started, is_draining) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self(Arc::new(Inner { shards, started, allowances, is_draining }))
     }
 
     /// Starts the next shard, on this thread.
@@ -295,7 +298,9 @@ impl Shards {
         arguments: &RawValue,
         era: Era,
     ) -> CallToolResult {
+        let run = Run::begin(tool.integration().as_str());
         let called = call::call(client, caller, tool, arguments, era).await;
+        run.end(if called.result.is_error() { Outcome::Error } else { Outcome::Success });
         if called.token_refused {
             self.distrust(caller.token());
         }
@@ -312,8 +317,20 @@ impl Shards {
         })
     }
 
+    /// Whether the server stops.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// The registry of every shard; none for one that has not started.
+    pub(super) fn registries(&self) -> impl Iterator<Item = Option<&Addr<SessionRegistry>>> {
+        self.0.shards.iter().map(|slot| slot.get().map(|shard| &shard.registry))
+    }
+
     /// Ends the streams on which nothing is awaited, and waits until no session has anything in flight.
     pub async fn drain(&self) {
+        self.0.is_draining.store(true, Ordering::Relaxed);
         let shards = self.0.shards.iter().filter_map(OnceLock::get);
         // A shard that is gone has nothing in flight.
         join_all(shards.map(|shard| shard.registry.send(Drain))).await;

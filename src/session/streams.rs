@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
+use metrics::counter;
 
 use super::{
     event_log::{EventId, EventLog, Limits, Logged, StreamId},
@@ -135,10 +136,12 @@ impl Streams {
         let Some(state) = self.resumable.get_mut(&stream) else { return };
         state.last += 1;
         let event = Logged { id: EventId { stream, place: state.last }, message };
-        if state.reader.as_ref().is_some_and(|reader| reader.offer(event.clone()).is_err()) {
+        let offer = |reader: &Sender<_>| reader.offer(event.clone()).inspect_err(Refused::count_if_slow).is_err();
+        if state.reader.as_ref().is_some_and(offer) {
             state.reader = None;
         }
         for gone in self.log.append(event) {
+            counter!("mcp_stream_events_dropped_total").increment(1);
             if let Some(state) = self.resumable.get_mut(&gone.stream) {
                 state.lost = gone.place;
             }
@@ -191,7 +194,8 @@ impl Streams {
     /// [`Refused`] where its reader is too slow or gone. It can't come back for what it misses, so that is the end.
     pub fn push(&mut self, message: Vec<Bytes>) -> Result<(), Refused> {
         let sent = self.outbox.as_ref().map_or(Ok(()), |outbox| outbox.offer(Event::Message(message)));
-        if sent.is_err() {
+        if let Err(refused) = &sent {
+            refused.count_if_slow();
             self.outbox = None;
         }
         sent

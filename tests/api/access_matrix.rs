@@ -38,6 +38,7 @@ POST /sse/messages                            | 401  | 401       | 401     | 401
 POST /webhooks/membrane                       | 401  | 401       | 401     | 401    | 401      | 401     | 401
 GET /                                         | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /healthz                                  | 200  | 200       | 200     | 200    | 200      | 200     | 200
+GET /readyz                                   | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /.well-known/oauth-protected-resource     | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /.well-known/oauth-protected-resource/mcp | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /.well-known/oauth-authorization-server   | 200  | 200       | 200     | 200    | 200      | 200     | 200

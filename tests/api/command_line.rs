@@ -181,12 +181,11 @@ fn files_that_are_not_there_are_named() {
 fn a_taken_port_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let cases =
-        [[("PORT", port.as_str()), ("MCP__SANDBOX__PORT", "0")], [("PORT", "0"), ("MCP__SANDBOX__PORT", &port)]];
-    for env in cases {
-        let message = complaint(binary().arg("--sandbox").envs(env));
+    for taken in ["PORT", "MCP__ADMIN__PORT", "MCP__SANDBOX__PORT"] {
+        let free = ["PORT", "MCP__ADMIN__PORT", "MCP__SANDBOX__PORT"].map(|variable| (variable, "0"));
+        let message = complaint(binary().arg("--sandbox").envs(free).env(taken, &port));
         for part in ["can't listen on", "127.0.0.1", &port] {
-            assert!(message.contains(part), "{env:?}: {part:?} is missing in: {message}");
+            assert!(message.contains(part), "{taken}: {part:?} is missing in: {message}");
         }
     }
 }
@@ -273,7 +272,7 @@ fn initialize() -> Value {
 #[tokio::test]
 async fn log_lines_in_json_are_one_object_each() {
     let mut command = binary();
-    command.args(["--sandbox"]).envs([("PORT", "0"), ("MCP__SANDBOX__SECRET", SECRET)]);
+    command.args(["--sandbox"]).envs([("PORT", "0"), ("MCP__ADMIN__PORT", "0"), ("MCP__SANDBOX__SECRET", SECRET)]);
     let mut process = command.env("MCP__LOG__FORMAT", "json").env("MCP__LOG__FILTER", "debug").spawn().unwrap();
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(|line| {
         let line = line.unwrap();

@@ -51,6 +51,14 @@ fn a_token_that_shows_is_found() {
     assert_eq!(find(b"authorization: Bearer eyJhbGciOiJIUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), None);
 }
 
+#[test]
+fn what_is_searched_is_there() {
+    let server = Server::start();
+    let metrics = server.metrics().unwrap();
+    assert!(String::from_utf8_lossy(&metrics).contains("mcp_"), "the metrics");
+    assert!(server.log().contains(" TRACE actix"), "a log of everything, libraries included");
+}
+
 #[tokio::test]
 async fn an_upstream_that_repeats_a_token_does_not_make_it_show() {
     let server = Server::start();

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -34,6 +35,8 @@ pub struct Server {
     output: Log,
     /// Of the server, such as `http://127.0.0.1:1234`.
     pub url: String,
+    /// Of its listener for operators.
+    pub admin: String,
     /// Of the sandbox's API.
     pub sandbox: String,
     /// For requests of any kind.
@@ -53,7 +56,7 @@ struct Written {
 }
 
 impl Log {
-    fn follow(&self, stream: impl std::io::Read + Send + 'static) {
+    fn follow(&self, stream: impl Read + Send + 'static) {
         let log = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
@@ -104,16 +107,18 @@ impl ServerBuilder {
         output.follow(process.stdout.take().unwrap());
         let address = log.after("listening on ");
         let sandbox = address.is_some().then(|| log.after("upstream=")).flatten();
-        let (Some(url), Some(sandbox)) = (address, sandbox) else {
+        let admin = sandbox.is_some().then(|| log.after("metrics and health on ")).flatten();
+        let (Some(url), Some(sandbox), Some(admin)) = (address, sandbox, admin) else {
             let _ = process.kill();
             panic!("the server did not start; its log:\n{}", log.text());
         };
-        Server { process, log, output, url, sandbox, http: reqwest::Client::new(), revisions: Mutex::default() }
+        Server { process, log, output, url, admin, sandbox, http: reqwest::Client::new(), revisions: Mutex::default() }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        leaks::assert_none(&self.metrics().unwrap_or_default(), "the metrics");
         let _ = self.process.kill();
         let _ = self.process.wait();
         // Everything is logged, of every module.
@@ -132,7 +137,12 @@ impl Server {
     /// A server with the sandbox.
     pub fn builder() -> ServerBuilder {
         let mut command = binary();
-        command.arg("--sandbox").env("PORT", "0").env("MCP__SANDBOX__SECRET", SECRET).env("MCP__LOG__FILTER", "trace");
+        command
+            .arg("--sandbox")
+            .env("PORT", "0")
+            .env("MCP__ADMIN__PORT", "0")
+            .env("MCP__SANDBOX__SECRET", SECRET)
+            .env("MCP__LOG__FILTER", "trace");
         ServerBuilder { command }
     }
 
@@ -143,8 +153,24 @@ impl Server {
     /// A server without the sandbox, for an upstream of the test's own.
     pub fn before(upstream: &str) -> ServerBuilder {
         let mut command = binary();
-        command.env("PORT", "0").env("MCP__MEMBRANE__BASE_URL", upstream).env("MCP__LOG__FILTER", "trace");
+        command
+            .env("PORT", "0")
+            .env("MCP__ADMIN__PORT", "0")
+            .env("MCP__MEMBRANE__BASE_URL", upstream)
+            .env("MCP__LOG__FILTER", "trace");
         ServerBuilder { command }
+    }
+
+    /// The metrics, unless it has ended.
+    pub fn metrics(&self) -> io::Result<Vec<u8>> {
+        let address = self.admin.strip_prefix("http://").unwrap_or_default();
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream
+            .write_all(format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
     }
 
     /// All that it has logged so far.

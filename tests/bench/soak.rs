@@ -82,7 +82,12 @@ impl Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_integration-app-mcp-server"))
             .arg("--sandbox")
             .env_clear()
-            .envs([("PORT", "0"), ("MCP__STREAMS__AFTER_MS", "1"), ("MCP__STREAMS__PROGRESS_MS", "10")])
+            .envs([
+                ("PORT", "0"),
+                ("MCP__ADMIN__PORT", "0"),
+                ("MCP__STREAMS__AFTER_MS", "1"),
+                ("MCP__STREAMS__PROGRESS_MS", "10"),
+            ])
             // An hour in two minutes: what lasts five minutes otherwise lasts ten seconds here.
             .env("MCP__STREAMS__LOG_S", "10")
             .env("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info")

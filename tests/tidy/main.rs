@@ -8,8 +8,9 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("secret", &[]),
+    ("metrics", &[]),
     ("ids", &[]),
     ("token", &["ids", "secret"]),
     ("error", &["token", "ids", "secret"]),
@@ -17,9 +18,9 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
     ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("session", &["membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("http", &["session", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("server", &["http", "session", "config"]),
+    ("session", &["membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
+    ("http", &["session", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
+    ("server", &["http", "session", "config", "metrics"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret"]),
     ("banner", &["sandbox"]),
@@ -148,6 +149,34 @@ fn only_config_reads_the_environment() {
             let fine = !path.starts_with("std::env") && !path.starts_with("env::");
             broken.add_unless(fine, source, line, &path);
         }
+    }
+    broken.report();
+}
+
+/// The counters by the macros know a metric by its name alone, so a slip would make another one.
+#[test]
+fn every_metric_is_described_and_counted() {
+    let is_name = |text: &String| {
+        text.strip_prefix("mcp_").is_some_and(|name| !name.is_empty())
+            && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let described = |source: &&Source| source.path == "metrics.rs";
+    let names = |source: &Source| -> Vec<(usize, String)> {
+        source.literals().into_iter().filter(|(_, text)| is_name(text)).collect()
+    };
+    let sources = sources();
+    let metrics = names(sources.iter().find(described).expect("a file of metrics"));
+    let mut broken = Broken::default();
+    for source in sources.iter().filter(|source| !described(source)) {
+        for (line, name) in names(source) {
+            let fine = metrics.iter().any(|(_, known)| *known == name);
+            broken.add_unless(fine, source, line, &format!("{name} does not stand in METRICS"));
+        }
+    }
+    let counted: Vec<_> = sources.iter().flat_map(names).map(|(_, name)| name).collect();
+    for (line, name) in &metrics {
+        let times = counted.iter().filter(|other| *other == name).count();
+        broken.add_file_unless(times > 1, "src/metrics.rs", *line, &format!("{name} is not counted anywhere"));
     }
     broken.report();
 }

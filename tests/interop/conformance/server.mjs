@@ -15,6 +15,7 @@ export async function startServer(binary, settings) {
   const secret = randomUUID()
   const env = {
     PORT: '0',
+    MCP__ADMIN__PORT: '0',
     MCP__SANDBOX__SECRET: secret,
     // The fixture that must tell of progress three times runs for 600 ms.
     MCP__STREAMS__PROGRESS_MS: '100',

@@ -1,0 +1,42 @@
+//! Whether the server is alive, and whether it should be sent requests.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use actix_web::{HttpResponse, http::StatusCode};
+use serde::Serialize;
+
+use crate::session::Shards;
+
+/// How long a shard may take to answer: in all that time its thread would have served nobody.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What speaks against sending requests here, part by part.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    checks: BTreeMap<&'static str, String>,
+}
+
+const OK: &str = "ok";
+
+/// `GET /healthz`: whether the loop of every shard turns. If not, only a restart helps.
+pub(super) async fn alive(shards: &Shards) -> HttpResponse {
+    let pulse = shards.feel_pulse(PATIENCE).await;
+    let (status, text) = match pulse.silent {
+        0 => (StatusCode::OK, "ok\n".to_owned()),
+        silent => (StatusCode::SERVICE_UNAVAILABLE, format!("{silent} of {} shards don't answer\n", pulse.shards)),
+    };
+    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)
+}
+
+/// `GET /readyz`: whether requests should come here, and if not, why.
+pub(super) async fn ready(shards: &Shards) -> HttpResponse {
+    let mut checks = BTreeMap::new();
+    let mut check = |part, fault: Option<String>| checks.insert(part, fault.unwrap_or_else(|| OK.to_owned()));
+    check("server", shards.is_draining().then(|| "it is stopping".to_owned()));
+    let pulse = shards.feel_pulse(PATIENCE).await;
+    check("shards", (pulse.silent > 0).then(|| format!("{} of {} don't answer", pulse.silent, pulse.shards)));
+    let ready = checks.values().all(|state| state == OK);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    HttpResponse::build(status).json(Readiness { ready, checks })
+}

@@ -1,0 +1,277 @@
+//! The metrics: which there are, how they are counted where it must be cheap, and how Prometheus gets them.
+//!
+//! What is counted seldom is counted on the spot by the `metrics` crate's macros, under a name that stands in [`METRICS`].
+//! What is counted with each request goes by the functions here, which look a handle up once for each thread and set of
+//! labels. No label names a user, a chat, a session, a tool or a token, and each has a bounded number of values.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A number that only grows.
+    Counter,
+    /// A number as it is now.
+    Gauge,
+    /// How often something took how long.
+    Histogram,
+}
+use Kind::{Counter as C, Gauge as G, Histogram as H};
+
+/// Every metric of ours with what it counts; those of the process come from `metrics-process`.
+#[rustfmt::skip]
+pub const METRICS: &[(&str, Kind, &str)] = &[
+    ("mcp_build_info", G, "1, with the version of the server as a label"),
+    ("mcp_http_requests_total", C, "HTTP requests answered, by method, route, era of the protocol and status"),
+    ("mcp_http_request_duration_seconds", H, "Time until the answer to an HTTP request begins, by method and route"),
+    ("mcp_messages_total", C, "JSON-RPC messages of clients, by method"),
+    ("mcp_tool_calls_total", C, "Actions run for calls of tools, by integration and outcome"),
+    ("mcp_tool_call_duration_seconds", H, "Time that an action took, by integration"),
+    ("mcp_limited_total", C, "Requests refused because a limit was reached, by limit"),
+    ("mcp_sessions", G, "Sessions, by state"),
+    ("mcp_streams_open", G, "Event streams that are open"),
+    ("mcp_stream_events_dropped_total", C, "Events that left a session's log because it was full, and can't be resumed from"),
+    ("mcp_streams_closed_slow_total", C, "Event streams closed because their reader was too slow"),
+    ("mcp_shards_silent", G, "Shards that did not answer in time when last asked"),
+    ("mcp_shard_delay_seconds", H, "Time that a message to a shard waited for its answer"),
+    ("mcp_panics_total", C, "Requests whose handler panicked"),
+];
+
+/// Upper bounds in seconds, from a cached answer to the longest run of an action.
+const BUCKETS: [f64; 15] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 65.0];
+
+/// Integrations that have a label of their own, in the order in which they are first called; the others share one.
+const MAX_INTEGRATIONS: usize = 100;
+
+/// What Prometheus reads.
+#[derive(Clone)]
+pub struct Exporter {
+    prometheus: PrometheusHandle,
+    process: metrics_process::Collector,
+}
+
+impl Exporter {
+    /// Begins to count. What was counted before is lost, so this comes first.
+    ///
+    /// # Errors
+    /// Where counting has begun before.
+    pub fn install() -> Result<Self, BuildError> {
+        let prometheus = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
+            .install_recorder()?;
+        for &(name, kind, help) in METRICS {
+            match kind {
+                C => describe_counter!(name, help),
+                G => describe_gauge!(name, help),
+                H => describe_histogram!(name, help),
+            }
+        }
+        let process = metrics_process::Collector::default();
+        process.describe();
+        gauge!("mcp_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+        // An alert on growth needs to see what something grows from.
+        for name in ["mcp_stream_events_dropped_total", "mcp_streams_closed_slow_total", "mcp_panics_total"] {
+            counter!(name).absolute(0);
+        }
+        gauge!("mcp_streams_open").set(0);
+        Ok(Self { prometheus, process })
+    }
+
+    /// All metrics, in the text format of Prometheus.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.process.collect();
+        self.prometheus.render()
+    }
+
+    /// Sorts what was measured into its buckets. Until then each measurement takes memory, so this must be called often.
+    pub fn tidy_up(&self) {
+        self.prometheus.run_upkeep();
+    }
+}
+
+/// A cache of handles for one thread.
+type Handles<K, V> = RefCell<HashMap<K, V>>;
+
+/// Does something with the handles of a set of labels, which are made when they are first wanted.
+fn with<K: Hash + Eq, V>(handles: &Handles<K, V>, key: K, make: impl FnOnce(&K) -> V, act: impl FnOnce(&V)) {
+    let mut handles = handles.borrow_mut();
+    if let Some(known) = handles.get(&key) {
+        return act(known);
+    }
+    let made = make(&key);
+    act(handles.entry(key).or_insert(made));
+}
+
+/// An HTTP request that was answered. Labels are static texts: whoever counts has to choose from what it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// The method.
+    pub method: &'static str,
+    /// The route's pattern.
+    pub route: &'static str,
+    /// The era of the protocol, where the request is of one.
+    pub era: &'static str,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+impl Request {
+    /// Counts the request, whose answer began after `time`.
+    pub fn count(self, time: Duration) {
+        thread_local! { static HANDLES: Handles<Request, (Counter, Histogram)> = RefCell::default(); }
+        let make = |&Self { method, route, era, status }: &Self| {
+            let status = status.to_string();
+            (
+                counter!("mcp_http_requests_total", "method" => method, "route" => route, "era" => era, "status" => status),
+                histogram!("mcp_http_request_duration_seconds", "method" => method, "route" => route),
+            )
+        };
+        let count = |(requests, durations): &(Counter, Histogram)| {
+            requests.increment(1);
+            durations.record(time);
+        };
+        HANDLES.with(|handles| with(handles, self, make, count));
+    }
+}
+
+/// Counts a message of a client, by its method as far as that is known here.
+pub fn count_message(method: &str) {
+    const KNOWN: [&str; 11] = [
+        "initialize",
+        "ping",
+        "tools/list",
+        "tools/call",
+        "notifications/initialized",
+        "notifications/cancelled",
+        "notifications/progress",
+        "notifications/roots/list_changed",
+        "server/discover",
+        "subscriptions/listen",
+        "response",
+    ];
+    thread_local! { static HANDLES: Handles<&'static str, Counter> = RefCell::default(); }
+    let method = KNOWN.into_iter().find(|known| *known == method).unwrap_or("other");
+    let make = |method: &&'static str| counter!("mcp_messages_total", "method" => *method);
+    HANDLES.with(|handles| with(handles, method, make, |messages| messages.increment(1)));
+}
+
+/// What became of a call of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It has a result.
+    Success,
+    /// Its result says what went wrong.
+    Error,
+    /// Nobody waited for its result any more.
+    Cancelled,
+}
+
+impl Outcome {
+    /// As labels and log lines have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The run of an action. Dropped before its end is known, it counts as cancelled.
+#[derive(Debug)]
+pub struct Run<'a> {
+    integration: &'a str,
+    begun: Instant,
+    outcome: Outcome,
+}
+
+impl<'a> Run<'a> {
+    /// A run that begins.
+    #[must_use]
+    pub fn begin(integration: &'a str) -> Self {
+        Self { integration, begun: Instant::now(), outcome: Outcome::Cancelled }
+    }
+
+    /// What came of it.
+    pub fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        count_call(self.integration, self.outcome, self.begun.elapsed());
+    }
+}
+
+fn count_call(integration: &str, outcome: Outcome, time: Duration) {
+    thread_local! { static HANDLES: Handles<(String, Outcome), (Counter, Histogram)> = RefCell::default(); }
+    let make = |(integration, outcome): &(String, Outcome)| {
+        let label = integration.clone();
+        (
+            counter!("mcp_tool_calls_total", "integration" => label.clone(), "outcome" => outcome.as_str()),
+            histogram!("mcp_tool_call_duration_seconds", "integration" => label),
+        )
+    };
+    let count = |(calls, durations): &(Counter, Histogram)| {
+        calls.increment(1);
+        durations.record(time);
+    };
+    let label = label_of(integration);
+    HANDLES.with(|handles| with(handles, (label.to_owned(), outcome), make, count));
+}
+
+/// The label of an integration. Workspaces make integrations of their own, so their number is not ours to bound.
+fn label_of(integration: &str) -> &str {
+    static KNOWN: RwLock<Option<HashSet<String>>> = RwLock::new(None);
+    // Nothing panics while the lock is held.
+    let is_known = |known: &Option<HashSet<String>>| known.as_ref().map(|k| (k.contains(integration), k.len()));
+    match is_known(&KNOWN.read().unwrap_or_else(PoisonError::into_inner)) {
+        Some((true, _)) => return integration,
+        Some((false, MAX_INTEGRATIONS..)) => return "other",
+        Some((false, _)) | None => {}
+    }
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    if known.len() < MAX_INTEGRATIONS || known.contains(integration) {
+        known.insert(integration.to_owned());
+        return integration;
+    }
+    "other"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integrations_without_number_share_a_label() {
+        for i in 0..MAX_INTEGRATIONS {
+            let name = format!("app-{i}");
+            assert_eq!(label_of(&name), name);
+        }
+        assert_eq!(label_of("one-more"), "other");
+        assert_eq!(label_of("app-0"), "app-0");
+    }
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        for (name, kind, help) in METRICS {
+            assert!(name.starts_with("mcp_") && !help.is_empty(), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == C, "{name}: counters end so, and nothing else");
+            assert_eq!(name.ends_with("_seconds"), *kind == H, "{name}: times are in seconds");
+        }
+    }
+}
