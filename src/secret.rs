@@ -1,6 +1,6 @@
 //! Text that must never be shown: access tokens and keys.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -25,6 +25,15 @@ impl Secret {
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// A text in which nothing shows the secret.
+    #[must_use]
+    pub fn hide_in<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match !self.is_empty() && text.contains(self.reveal()) {
+            true => text.replace(self.reveal(), HIDDEN).into(),
+            false => text.into(),
+        }
     }
 
     /// Whether the text is empty, which settings use for "not set".
@@ -71,6 +80,8 @@ mod tests {
     fn a_secret_shows_nowhere() {
         let secret = Secret::new("s3cret");
         assert_eq!(format!("{secret:?}"), HIDDEN);
+        assert_eq!(secret.hide_in("a s3cret, the s3cret"), "a (hidden), the (hidden)");
+        assert_eq!(Secret::new("").hide_in("text"), "text");
         assert!(secret.is("s3cret") && !secret.is("s3cre") && !secret.is(""));
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"(hidden)\"");
     }

@@ -5,7 +5,10 @@ use std::{collections::HashSet, time::Duration};
 use awc::{
     ClientRequest, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderValue},
+    },
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -148,7 +151,7 @@ impl MembraneClient {
             }
         };
         let request = self.request(Method::POST, token, &path).content_type("application/json");
-        let bytes = self.exchange(request, body.into(), self.settings.run_timeout).await?;
+        let bytes = self.exchange(request, token, body.into(), self.settings.run_timeout).await?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -196,20 +199,31 @@ impl MembraneClient {
         query: &Query<'_>,
     ) -> Result<T, MembraneError> {
         let request = self.request(Method::GET, token, &with_query(path, query));
-        let bytes = self.exchange(request, Bytes::new(), self.settings.read_timeout).await?;
+        let bytes = self.exchange(request, token, Bytes::new(), self.settings.read_timeout).await?;
         read(&bytes)
     }
 
     fn request(&self, method: Method, token: &AccessToken, path: &str) -> ClientRequest {
         let url = format!("{}{path}", self.settings.base_url.trim_end_matches('/'));
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret().reveal()))
+            // A token has no characters that a header can't have.
+            .unwrap_or(HeaderValue::from_static(""));
+        // HTTP libraries log the heads that they send.
+        bearer.set_sensitive(true);
         self.http
             .request(method, url)
-            .bearer_auth(token.secret().reveal())
+            .insert_header((header::AUTHORIZATION, bearer))
             .insert_header((header::ACCEPT, "application/json"))
     }
 
     /// Sends a request and reads the whole answer, all within `deadline`.
-    async fn exchange(&self, request: ClientRequest, body: Bytes, deadline: Duration) -> Result<Bytes, MembraneError> {
+    async fn exchange(
+        &self,
+        request: ClientRequest,
+        token: &AccessToken,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, MembraneError> {
         let limit = self.settings.max_response_bytes.get();
         let exchange = async {
             let mut response = request.send_body(body).await.map_err(|error| not_sent(&error))?;
@@ -228,7 +242,10 @@ impl MembraneClient {
         } else if status.is_success() {
             Err(MembraneError::Malformed("it is empty".to_owned()))
         } else {
-            Err(MembraneError::Refused(Refusal::read(status.as_u16(), &bytes).into()))
+            // What it says of a token is told on and logged; the token is not.
+            let text = String::from_utf8_lossy(&bytes);
+            let text = token.secret().hide_in(&text);
+            Err(MembraneError::Refused(Refusal::read(status.as_u16(), text.as_bytes()).into()))
         }
     }
 }
@@ -254,5 +271,22 @@ fn not_sent(error: &SendRequestError) -> MembraneError {
         SendRequestError::Connect(error) => MembraneError::Unreachable(error.to_string()),
         SendRequestError::Url(error) => MembraneError::Unreachable(error.to_string()),
         other => MembraneError::Broken(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::config::{Sources, load};
+
+    #[actix::test]
+    async fn a_request_that_is_logged_does_not_show_its_token() {
+        let settings = load(&Sources::default()).unwrap();
+        let token = AccessToken::parse("pat-of-a-user", SystemTime::now()).unwrap();
+        let request = MembraneClient::new(&settings.membrane).request(Method::GET, &token, "/self");
+        assert_eq!(request.headers().get(header::AUTHORIZATION).unwrap(), "Bearer pat-of-a-user");
+        assert!(!format!("{:?}", request.headers()).contains("pat-"), "{:?}", request.headers());
     }
 }

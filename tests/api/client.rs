@@ -6,6 +6,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
 use crate::{
+    leaks,
     support::{PATIENCE, Server},
     wire::Wire,
 };
@@ -32,7 +33,11 @@ pub struct Reply {
 impl Reply {
     pub async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, text: response.text().await.unwrap() }
+        let reply = Self { status, headers, text: response.text().await.unwrap() };
+        if reply.status.is_client_error() || reply.status.is_server_error() {
+            leaks::assert_none(format!("{reply:?}").as_bytes(), "an error");
+        }
+        reply
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -14,6 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 pub use crate::client::{Client, Events, Reply, assert_error, reply_to};
+use crate::leaks;
 
 /// The key of every test's sandbox.
 pub const SECRET: &str = "the key of the tests' sandbox";
@@ -45,24 +47,33 @@ pub struct Server {
 
 /// What a process writes, as it comes.
 #[derive(Clone, Default)]
-struct Log(Arc<(Mutex<String>, Condvar)>);
+struct Log(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    text: String,
+    has_ended: bool,
+}
 
 impl Log {
-    fn follow(&self, stream: impl std::io::Read + Send + 'static) {
+    fn follow(&self, stream: impl Read + Send + 'static) {
         let log = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 let (text, grown) = &*log.0;
-                text.lock().unwrap().push_str(&(line + "\n"));
+                text.lock().unwrap().text.push_str(&(line + "\n"));
                 grown.notify_all();
             }
+            let (text, grown) = &*log.0;
+            text.lock().unwrap().has_ended = true;
+            grown.notify_all();
         });
     }
 
     /// Waits for a line that holds `text`, and gives what follows it up to the next white space.
     fn after(&self, text: &str) -> Option<String> {
-        let find = |log: &String| {
-            let rest = log.split_once(text)?.1;
+        let find = |log: &Written| {
+            let rest = log.text.split_once(text)?.1;
             rest.split_once([' ', '\n', '"']).map(|(word, _)| word.to_owned())
         };
         let (log, grown) = &*self.0;
@@ -71,7 +82,14 @@ impl Log {
     }
 
     fn text(&self) -> String {
-        self.0.0.lock().unwrap().clone()
+        self.0.0.lock().unwrap().text.clone()
+    }
+
+    /// All that was written by a process that has ended.
+    fn whole(&self) -> String {
+        let (log, grown) = &*self.0;
+        let (log, _) = grown.wait_timeout_while(log.lock().unwrap(), PATIENCE, |log| !log.has_ended).unwrap();
+        log.text.clone()
     }
 }
 
@@ -102,8 +120,11 @@ impl ServerBuilder {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        leaks::assert_none(&self.metrics().unwrap_or_default(), "the metrics");
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // Everything is logged, of every module.
+        leaks::assert_none(self.log.whole().as_bytes(), "a log");
     }
 }
 
@@ -123,7 +144,7 @@ impl Server {
             .env("PORT", "0")
             .env("MCP__ADMIN__PORT", "0")
             .env("MCP__SANDBOX__SECRET", SECRET)
-            .env("MCP__LOG__FILTER", "debug");
+            .env("MCP__LOG__FILTER", "trace");
         ServerBuilder { command }
     }
 
@@ -138,8 +159,20 @@ impl Server {
             .env("PORT", "0")
             .env("MCP__ADMIN__PORT", "0")
             .env("MCP__MEMBRANE__BASE_URL", upstream)
-            .env("MCP__LOG__FILTER", "debug");
+            .env("MCP__LOG__FILTER", "trace");
         ServerBuilder { command }
+    }
+
+    /// The metrics, unless it has ended.
+    pub fn metrics(&self) -> io::Result<Vec<u8>> {
+        let address = self.admin.strip_prefix("http://").unwrap_or_default();
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream
+            .write_all(format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
     }
 
     /// All that it has logged so far.
@@ -220,13 +253,17 @@ pub fn token(user: &str) -> String {
 
 /// A token with these claims, signed with this key.
 pub fn sign(claims: &Value, secret: &str) -> String {
-    encode(&Header::default(), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    let token = encode(&Header::default(), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap();
+    leaks::remember(&token);
+    token
 }
 
 /// A token without a signature, as RFC 7519 § 6 allows them.
 pub fn unsigned(claims: &Value) -> String {
     let part = |value: &Value| base64url(value.to_string().as_bytes());
-    format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(claims))
+    let token = format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(claims));
+    leaks::remember(&token);
+    token
 }
 
 pub fn base64url(bytes: &[u8]) -> String {
