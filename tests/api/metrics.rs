@@ -1,5 +1,8 @@
 //! What Prometheus is told, read with a parser that is not ours.
 
+use std::{collections::BTreeSet, path::PathBuf};
+
+use integration_app_mcp_server::metrics::METRICS;
 use prometheus_parse::{Scrape, Value};
 use reqwest::Method;
 use serde_json::json;
@@ -115,4 +118,50 @@ async fn metrics_are_for_operators_alone() {
     assert_eq!(reply.status, 404, "{reply:?}");
     let reply = reply_to(server.http.get(format!("{}/mcp", server.admin))).await;
     assert_eq!(reply.status, 404, "{reply:?}");
+}
+
+/// The names of metrics in a text, without what Prometheus appends to those of a histogram.
+fn names(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("mcp_") || word.starts_with("process_")).map(|word| {
+        let base = ["_bucket", "_sum", "_count"].into_iter().find_map(|end| word.strip_suffix(end));
+        base.filter(|base| base.ends_with("_seconds")).unwrap_or(word).to_owned()
+    });
+    names.collect()
+}
+
+/// What an operator reads and imports is about what the server really counts, all of it.
+#[tokio::test]
+async fn the_documents_of_operators_name_the_metrics_that_there_are() {
+    let server = Server::start();
+    let ann = server.client("ann").open().await;
+    ann.output("slack_list-channels", json!({})).await;
+    let text = reply_to(server.http.get(format!("{}/metrics", server.admin))).await.text;
+    let scraped = names(&text);
+    let described: BTreeSet<_> = METRICS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    assert_eq!(described.difference(&scraped).collect::<Vec<_>>(), Vec::<&String>::new(), "missing in a scrape");
+    let all = ["docs/operations.md", "deploy/grafana.json"];
+    for file in all.into_iter().chain(["deploy/alerts.yaml", "deploy/kubernetes/server.yaml"]) {
+        let text = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let named = names(&text);
+        assert!(!named.is_empty(), "{file} names metrics");
+        assert_eq!(named.difference(&scraped).collect::<Vec<_>>(), Vec::<&String>::new(), "{file} names what is not there");
+        if all.contains(&file) {
+            let missing: Vec<_> = described.difference(&named).collect();
+            assert_eq!(missing, Vec::<&String>::new(), "missing in {file}");
+        }
+    }
+}
+
+#[test]
+fn every_alert_has_its_place_in_the_runbook() {
+    let read = |file| std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let (alerts, operations) = (read("deploy/alerts.yaml"), read("docs/operations.md"));
+    let runbook = operations.split_once("\n## Runbook\n").unwrap().1;
+    for rule in alerts.split("- alert: ").skip(1) {
+        let alert = rule.lines().next().unwrap();
+        for metric in names(rule) {
+            assert!(runbook.contains(&metric), "{alert} is about {metric}, of which the runbook says nothing");
+        }
+    }
 }

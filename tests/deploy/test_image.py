@@ -1,0 +1,156 @@
+"""The image: small, read-only, without root, alone, and done when it is told to stop."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import image
+
+FOLDER = image.ROOT / "target/container"
+PATIENCE_S = 30.0
+SECRET = "the key of the tests' sandbox"
+
+# Of gcr.io/distroless/static-debian12, uncompressed and rounded up.
+BASE_IMAGE_MB = 3
+
+
+class Container:
+    """The image, run."""
+
+    def __init__(self, built: image.Image, *arguments: str, stdout: int = subprocess.DEVNULL, **env: str) -> None:
+        launch = str(Path(__file__).with_name("launch"))
+        command = [launch, str(built.root), built.workdir, built.user, *built.entrypoint, *arguments]
+        self.process = subprocess.Popen(
+            command,
+            env={"PATH": os.environ["PATH"], **built.env, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[dict] = []
+        self.raw: list[str] = []
+        self.grown = threading.Condition()
+        threading.Thread(target=self.follow, daemon=True).start()
+
+    def follow(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            with self.grown:
+                self.raw.append(line)
+                self.lines.append(json.loads(line) if line.startswith("{") else {"message": line})
+                self.grown.notify_all()
+
+    def wait_for(self, message: str) -> str:
+        """What follows `message` in the log."""
+        found = lambda: next((x["message"] for x in self.lines if x["message"].startswith(message)), None)
+        with self.grown:
+            if not self.grown.wait_for(found, PATIENCE_S):
+                raise AssertionError(f"{message!r} is not logged:\n{''.join(self.raw)}")
+            return found().removeprefix(message)
+
+    def first_process(self) -> int:
+        """The number from outside of the process that is the first one inside."""
+        outer = self.process.pid
+        return int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+
+class TestImage(unittest.TestCase):
+    built: image.Image
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.built = image.build(FOLDER)
+
+    def run_image(self, *arguments: str, stdout: int = subprocess.DEVNULL, **env: str) -> Container:
+        container = Container(self.built, *arguments, stdout=stdout, **env)
+        self.addCleanup(container.close)
+        return container
+
+    def serve(self) -> tuple[Container, str, str]:
+        """A running sandbox, with the addresses for clients and for operators."""
+        container = self.run_image("--sandbox", PORT="0", MCP__ADMIN__PORT="0", MCP__SANDBOX__SECRET=SECRET)
+        url, admin = container.wait_for("listening on "), container.wait_for("metrics and health on ")
+        return container, url.replace("0.0.0.0", "127.0.0.1"), admin.replace("0.0.0.0", "127.0.0.1")
+
+    def test_it_is_small(self) -> None:
+        files = [file for file in self.built.root.joinpath("app").rglob("*") if file.is_file()]
+        megabytes = sum(file.stat().st_size for file in files) / 1e6
+        self.assertLess(megabytes + BASE_IMAGE_MB, 40)
+
+    def test_names_are_resolved_without_a_library_of_the_systems(self) -> None:
+        # An engine puts this file into every container.
+        hosts = self.built.root / "etc/hosts"
+        hosts.parent.mkdir(exist_ok=True)
+        hosts.write_text("127.0.0.1 upstream.test\n")
+        self.addCleanup(hosts.unlink)
+        _, _, admin = self.serve()
+        # Something that answers, by a name; that it is no Membrane API shows that it was reached.
+        upstream = f"http://upstream.test:{admin.rsplit(':', 1)[1]}"
+        env = {"PORT": "0", "MCP__ADMIN__PORT": "0", "MCP__MEMBRANE__BASE_URL": upstream}
+        doctor = self.run_image("doctor", stdout=subprocess.PIPE, **env)
+        said = doctor.process.stdout.read()
+        doctor.process.stdout.close()
+        self.assertRegex(said, r"upstream +ok +http://upstream\.test")
+
+    def test_it_runs_without_root_on_a_file_system_that_it_cannot_write_to(self) -> None:
+        container, url, _ = self.serve()
+        uid, gid = map(int, self.built.user.split(":"))
+        pid = container.first_process()
+        status = Path(f"/proc/{pid}/status").read_text()
+        self.assertIn(f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n", status)
+        self.assertIn(f"Gid:\t{gid}\t{gid}\t{gid}\t{gid}\n", status)
+        self.assertRegex(status, r"NSpid:\t\d+\t1\n")
+        self.assertNotEqual(uid, 0)
+        mounts = Path(f"/proc/{pid}/mountinfo").read_text()
+        self.assertRegex(mounts, r" / ro,")
+        self.assertRegex(mounts, r" /data rw,")
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+            self.assertEqual(answer.status, 200)
+        self.assertEqual(self.built.volumes, ["/data"])
+
+    def test_it_listens_for_the_world_and_logs_for_machines(self) -> None:
+        container = self.run_image("--sandbox", PORT="0", MCP__ADMIN__PORT="0")
+        self.assertTrue(container.wait_for("listening on ").startswith("http://0.0.0.0:"))
+        self.assertTrue(container.wait_for("metrics and health on ").startswith("http://127.0.0.1:"))
+        for line in container.raw:
+            json.loads(line)
+
+    def test_its_health_is_checked_by_itself(self) -> None:
+        self.assertEqual(self.built.healthcheck[0], self.built.entrypoint[0])
+        container, _, admin = self.serve()
+        port = admin.rsplit(":", 1)[1]
+        healthy = self.run_image(*self.built.healthcheck[1:], MCP__ADMIN__PORT=port)
+        self.assertEqual(healthy.process.wait(PATIENCE_S), 0, healthy.raw)
+        container.close()
+        ill = self.run_image(*self.built.healthcheck[1:], MCP__ADMIN__PORT=port)
+        self.assertNotEqual(ill.process.wait(PATIENCE_S), 0)
+
+    def test_as_the_first_process_it_stops_when_it_is_told_to(self) -> None:
+        container, url, _ = self.serve()
+        os.kill(container.first_process(), signal.SIGTERM)
+        container.wait_for("stopped")
+        self.assertEqual(container.process.wait(PATIENCE_S), 0)
+        with self.assertRaises(urllib.error.URLError):
+            urllib.request.urlopen(url, timeout=PATIENCE_S)
+
+    def test_metrics_of_the_process_are_there(self) -> None:
+        _, _, admin = self.serve()
+        with urllib.request.urlopen(f"{admin}/metrics", timeout=PATIENCE_S) as answer:
+            self.assertIn("\nprocess_resident_memory_bytes ", answer.read().decode())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
