@@ -14,6 +14,12 @@ use serde_json::{Map, json};
 
 use crate::config::{Log, LogFormat};
 
+/// Characters that end a line, or turn its direction, in what shows logs to people (Unicode, UAX 14 and UAX 9).
+const CONTROLS: [char; 11] = [
+    '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}',
+    '\u{2068}', '\u{2069}',
+];
+
 /// Starts logging to standard error. A second call changes nothing.
 pub fn init(settings: &Log) {
     let format = match settings.format {
@@ -44,14 +50,22 @@ impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
         self.0.push(' ');
         self.0.push_str(key.as_str());
         self.0.push('=');
-        write_escaped(self.0, &value.to_string());
+        let value = value.to_string();
+        // Else a value could go on as further fields.
+        if value.is_empty() || value.contains([' ', '"', '=']) {
+            self.0.push('"');
+            write_escaped(self.0, &value.replace('\\', "\\\\").replace('"', "\\\""));
+            self.0.push('"');
+        } else {
+            write_escaped(self.0, &value);
+        }
         Ok(())
     }
 }
 
 fn write_escaped(line: &mut String, text: &str) {
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || CONTROLS.contains(&c) {
             // Writing to a String can't fail.
             let _ = write!(line, "{}", c.escape_default());
         } else {
@@ -67,7 +81,13 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     fields.insert("target".to_owned(), json!(record.target()));
     fields.insert("message".to_owned(), json!(record.args().to_string()));
     let _ = record.key_values().visit(&mut JsonFields(&mut fields));
-    writeln!(out, "{}", serde_json::Value::Object(fields))
+    let mut line = serde_json::Value::Object(fields).to_string();
+    for control in CONTROLS {
+        if line.contains(control) {
+            line = line.replace(control, &format!("\\u{:04x}", u32::from(control)));
+        }
+    }
+    writeln!(out, "{line}")
 }
 
 struct JsonFields<'a>(&'a mut Map<String, serde_json::Value>);

@@ -46,6 +46,7 @@ mod sockets;
 mod sse_support;
 mod status_codes;
 mod support;
+mod threats;
 mod web_pages;
 mod webhooks;
 mod wire;
