@@ -1,10 +1,17 @@
-//! What a newcomer needs to begin with the sandbox.
+//! What somebody at a terminal wants to know of a server that starts.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    fmt,
+    io::{self, IsTerminal as _},
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use serde_json::json;
 
-use crate::sandbox::{Sandbox, token};
+use crate::{
+    config::Settings,
+    sandbox::{Sandbox, token},
+};
 
 /// The user whose token the banner shows.
 const USER: &str = "you";
@@ -17,13 +24,56 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
+/// Where a server is.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// For clients.
+    pub clients: SocketAddr,
+    /// For operators.
+    pub operators: SocketAddr,
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  MCP endpoint   http://{}/mcp\n  Operators      http://{}/metrics, /healthz, /readyz",
+            reachable(self.clients),
+            reachable(self.operators)
+        )
+    }
+}
+
+/// Prints where the server is and what it works with, if there is somebody to read it.
+pub fn print(addresses: Addresses, settings: &Settings) {
+    if !io::stdout().is_terminal() {
+        return;
+    }
+    println!(
+        "\
+Integration App MCP Server {version}
+
+{addresses}
+  Upstream       {upstream}
+  Mode           {mode}
+",
+        version = env!("CARGO_PKG_VERSION"),
+        upstream = settings.membrane.base_url,
+        mode = if settings.auth.workspace_secret.is_empty() {
+            "each token is shown to the upstream before it counts"
+        } else {
+            "tokens of the workspace are trusted by their signature"
+        },
+    );
+}
+
 /// Prints where the server is, a token, and what to paste into clients.
 ///
 /// # Errors
 /// Where no token can be signed.
-pub fn print(address: SocketAddr, sandbox: &Sandbox) -> jsonwebtoken::errors::Result<()> {
+pub fn print_sandbox(addresses: Addresses, sandbox: &Sandbox) -> jsonwebtoken::errors::Result<()> {
     let token = token::mint(USER, &sandbox.secret)?;
-    let url = format!("http://{}/mcp", reachable(address));
+    let url = format!("http://{}/mcp", reachable(addresses.clients));
     let with_token = format!("{url}?token={token}");
     let cursor = json!({"mcpServers": {"integration-app": {"url": with_token}}});
     let vscode = json!({"servers": {"integration-app": {"type": "http", "url": with_token}}});
@@ -31,7 +81,7 @@ pub fn print(address: SocketAddr, sandbox: &Sandbox) -> jsonwebtoken::errors::Re
         "\
 Integration App MCP Server {version}, with the sandbox's sample apps
 
-  MCP endpoint   {url}
+{addresses}
   Sandbox API    {upstream}
   Token          {token}
                  (user \"{USER}\", good for {days} days)

@@ -1,16 +1,16 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
-    banner,
+    banner::{self, Addresses},
     config::{self, Settings, Sources},
-    logging,
+    doctor, healthcheck, logging,
     sandbox::{Sandbox, token},
     secret::Secret,
-    server::Server,
+    server::{Server, install_tls},
 };
 
 /// Serves the apps that users have connected on Membrane (Integration.app) as MCP tools for AI agents.
@@ -33,6 +33,14 @@ enum Command {
     Serve,
     /// Print the settings in effect, secrets hidden
     CheckConfig,
+    /// Ask the server that runs with the same settings whether it is alive
+    Healthcheck,
+    /// Examine settings, addresses and the upstream, and say what to do
+    Doctor {
+        /// A token to examine, which is never printed; - reads it from standard input
+        #[arg(long, value_name = "TOKEN")]
+        token: Option<String>,
+    },
     /// Mint a token for the sandbox
     Token {
         /// The user it is to speak for
@@ -68,6 +76,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             println!("{}", toml::to_string(&settings)?.trim_end());
             Ok(())
         }
+        Command::Healthcheck => Ok(healthcheck::check(&settings)?),
+        Command::Doctor { token } => examine(settings, token),
         Command::Token { user, secret } => {
             let secret = secret.map_or(settings.sandbox.secret, |secret| Secret::new(&secret));
             if secret.is_empty() {
@@ -82,20 +92,50 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     }
 }
 
+fn examine(mut settings: Settings, token: Option<String>) -> Result<(), Failure> {
+    let token = match token.as_deref() {
+        Some("-") => Some(io::read_to_string(io::stdin())?),
+        _ => token,
+    };
+    let token = token.map(|token| Secret::new(token.trim()));
+    install_tls();
+    let findings = actix_web::rt::System::new().block_on(async {
+        let sandbox = start_sandbox(&mut settings)?;
+        let findings = doctor::examine(&settings, token.as_ref()).await;
+        if let Some(sandbox) = sandbox {
+            sandbox.stop().await;
+        }
+        Ok::<_, Failure>(findings)
+    })?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    match findings.iter().filter(|finding| !finding.is_good()).count() {
+        0 => Ok(()),
+        faults => Err(format!("{faults} of {} parts need your attention", findings.len()).into()),
+    }
+}
+
+/// Starts the sandbox, if it is wanted, and makes it the upstream.
+fn start_sandbox(settings: &mut Settings) -> Result<Option<Sandbox>, Failure> {
+    if !settings.sandbox.enabled {
+        return Ok(None);
+    }
+    let sandbox = Sandbox::start(&settings.sandbox)?;
+    settings.membrane.base_url.clone_from(&sandbox.url);
+    Ok(Some(sandbox))
+}
+
 fn serve(mut settings: Settings) -> Result<(), Failure> {
     logging::init(&settings.log);
     actix_web::rt::System::new().block_on(async {
-        let sandbox = match settings.sandbox.enabled {
-            true => Some(Sandbox::start(&settings.sandbox)?),
-            false => None,
-        };
-        if let Some(sandbox) = &sandbox {
-            settings.membrane.base_url.clone_from(&sandbox.url);
-        }
+        let sandbox = start_sandbox(&mut settings)?;
         let server = Server::bind(&Arc::new(settings.clone()))?;
         let address = server.address();
-        if let Some(sandbox) = &sandbox {
-            banner::print(address, sandbox)?;
+        let addresses = Addresses { clients: address, operators: server.admin_address() };
+        match &sandbox {
+            Some(sandbox) => banner::print_sandbox(addresses, sandbox)?,
+            None => banner::print(addresses, &settings),
         }
         log::info!(upstream = settings.membrane.base_url; "listening on http://{address}");
         log::info!("metrics and health on http://{}", server.admin_address());

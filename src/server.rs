@@ -25,10 +25,12 @@ const BEAT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address can't be had.
-    #[error("can't listen on {address}: {source}")]
+    #[error("can't listen on {address}: {source}; another address is set by {section}.host and {section}.port")]
     Listen {
         /// Of the settings.
         address: String,
+        /// Where the settings have it.
+        section: &'static str,
         /// What the system says.
         source: io::Error,
     },
@@ -76,8 +78,8 @@ impl Server {
             }
         };
         // One listener: with more, each worker would run the factory once for each.
-        let (listener, address) = listen(&settings.server.host, settings.server.port.port())?;
-        let (admin_listener, admin_address) = listen(&settings.admin.host, settings.admin.port.port())?;
+        let (listener, address) = listen("server", &settings.server.host, settings.server.port.port())?;
+        let (admin_listener, admin_address) = listen("admin", &settings.admin.host, settings.admin.port.port())?;
         let admin = Admin { shards, exporter };
         let admin_server = {
             let admin = admin.clone();
@@ -131,8 +133,8 @@ impl Server {
     }
 }
 
-fn listen(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let failed = |source| ServerError::Listen { address: format!("{host}:{port}"), source };
+fn listen(section: &'static str, host: &str, port: u16) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Listen { address: format!("{host}:{port}"), section, source };
     let listener = TcpListener::bind((host, port)).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
@@ -176,7 +178,7 @@ async fn told_to_stop() -> io::Result<()> {
 }
 
 /// Chooses the cryptography of TLS, once for the process: `awc` brings none.
-fn install_tls() {
+pub fn install_tls() {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         log::debug!("TLS had its cryptography already");
     }

@@ -70,7 +70,7 @@ fn every_command_stands_in_the_table_and_nothing_else_does() {
     found.insert("help");
     assert_eq!(found, commands, "README.md (left) and --help (right)");
     for option in section.split(['[', ' ', ']']).filter(|word| word.starts_with("--") && word.len() > 2) {
-        let known = help.contains(option) || ["--user", "--secret"].contains(&option);
+        let known = help.contains(option) || ["--user", "--secret", "--token"].contains(&option);
         assert!(known, "{option} is no option");
     }
 }

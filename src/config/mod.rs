@@ -71,6 +71,7 @@ pub struct Admin {
 pub struct Log {
     pub filter: String,
     pub format: LogFormat,
+    pub arguments: bool,
 }
 
 /// How log lines are written.

@@ -30,9 +30,9 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// The id of a request: visible ASCII.
 #[derive(Debug, Clone)]
-pub struct RequestId(HeaderValue);
+pub struct RequestTag(HeaderValue);
 
-impl RequestId {
+impl RequestTag {
     /// The client's own id, where that can stand in a log line, else a new one.
     fn of(request: &ServiceRequest) -> Self {
         let visible = |value: &HeaderValue| {
@@ -54,7 +54,15 @@ fn draw() -> String {
     format!("{thread:016x}-{number}")
 }
 
-impl fmt::Display for RequestId {
+impl RequestTag {
+    /// The id that a request was given.
+    pub fn given(request: &HttpRequest) -> Self {
+        // Each request passed [`log_requests`].
+        request.extensions().get().cloned().unwrap_or(Self(HeaderValue::from_static("-")))
+    }
+}
+
+impl fmt::Display for RequestTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.to_str().unwrap_or("-"))
     }
@@ -92,7 +100,7 @@ pub fn note(request: &HttpRequest, add: impl FnOnce(&mut Line)) {
 /// Those of the service around which it stands.
 pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
     let begin = Instant::now();
-    let id = RequestId::of(&request);
+    let id = RequestTag::of(&request);
     request.extensions_mut().insert(id.clone());
     let mut response = next.call(request).await?;
     response.headers_mut().insert(REQUEST_ID, id.0.clone());

@@ -4,7 +4,16 @@ use actix::{Handler, Message as ActorMessage};
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 
-use super::{Worker, access_log, caller::authenticate, headers, query::Query, reply, respond::Running};
+use super::{
+    Worker,
+    access_log::{self, RequestTag},
+    audit::{Audit, Origin},
+    caller::authenticate,
+    headers,
+    query::Query,
+    reply,
+    respond::Running,
+};
 use crate::{
     error::Error,
     ids::{ChatId, SessionId},
@@ -12,7 +21,7 @@ use crate::{
     protocol::{
         answer::Answer,
         jsonrpc::{self, Message, Notification, RequestId, Unusable},
-        request::{ClientNotification, ClientRequest},
+        request::{self, ClientNotification, ClientRequest},
         revision::{Era, Revision},
         tools::CallToolResult,
     },
@@ -29,6 +38,7 @@ pub(super) struct InSession {
     pub(super) caller: Caller,
     pub(super) session: SessionId,
     pub(super) chat: Option<ChatId>,
+    pub(super) request: RequestTag,
 }
 
 impl InSession {
@@ -42,7 +52,7 @@ impl InSession {
             line.session = Some(session);
             line.chat.clone_from(&chat);
         });
-        Ok(Self { worker: worker.clone(), caller, session, chat })
+        Ok(Self { worker: worker.clone(), caller, session, chat, request: RequestTag::given(request) })
     }
 
     /// Passes a message to the session.
@@ -62,6 +72,16 @@ impl InSession {
         self.deliver(Describe).await
     }
 
+    fn audit(&self, call: &request::CallTool) -> Audit {
+        let origin = Origin {
+            user: self.caller.user().clone(),
+            chat: self.chat.clone(),
+            session: Some(self.session),
+            request: self.request.clone(),
+        };
+        Audit::begin(origin, call, &self.worker.settings.log)
+    }
+
     /// Answers a request, or an attempt at one. That the session is gone is the first thing a client has to know.
     pub(super) async fn answer(&self, request: Result<ClientRequest, Error>, id: RequestId) -> Result<Answer, Error> {
         let caller = self.caller.clone();
@@ -69,11 +89,15 @@ impl InSession {
             Ok(ClientRequest::ListTools) => {
                 self.deliver(ListTools { caller, era: Era::Legacy, scope: None }).await.map(Answer::Tools)
             }
-            Ok(ClientRequest::CallTool(call)) => match caller.allowance().call() {
-                Ok(()) => self.deliver(CallTool { caller, id, call }).await,
-                Err(wait_s) => self.describe().await.map(|_| CallToolResult::too_many(wait_s)),
+            Ok(ClientRequest::CallTool(call)) => {
+                let audit = self.audit(&call);
+                let result = match caller.allowance().call() {
+                    Ok(()) => self.deliver(CallTool { caller, id, call }).await,
+                    Err(wait_s) => self.describe().await.map(|_| CallToolResult::too_many(wait_s)),
+                };
+                audit.end(&result);
+                result.map(Answer::Call)
             }
-            .map(Answer::Call),
             Ok(ClientRequest::Ping) => self.describe().await.map(|_| Answer::Empty),
             Ok(ClientRequest::Initialize(_)) => self.describe().await.and(Err(Error::AlreadyInitialized)),
             Err(error) => self.describe().await.and(Err(error)),
@@ -89,7 +113,9 @@ impl InSession {
             Ok(ClientRequest::Initialize(_)) => Err(Error::AlreadyInitialized),
             Ok(ClientRequest::CallTool(call)) if !scope.mode.enables_by(&call.name) => {
                 let (caller, name) = (self.caller.clone(), call.name.clone());
-                self.deliver(FindTool { caller, scope, name }).await.map(|_| ())
+                self.deliver(FindTool { caller, scope, name }).await.map(|_| ()).inspect_err(|error| {
+                    self.audit(call).refuse(error);
+                })
             }
             Ok(_) => Ok(()),
         }

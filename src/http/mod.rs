@@ -3,6 +3,7 @@
 mod access_log;
 mod address;
 mod admin;
+mod audit;
 mod body;
 mod caller;
 mod chats;

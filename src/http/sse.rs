@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{
-    Worker, access_log,
+    Worker,
+    access_log::{self, RequestTag},
     caller::authenticate,
     headers::{self, Accepts},
     in_session::{InSession, progress_token, require_batches, response_to},
@@ -133,7 +134,8 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
         Some(Some(session)) => session,
     };
     access_log::note(http, |line| line.session = Some(session));
-    let in_session = InSession { worker: worker.clone(), caller, session, chat: None };
+    let in_session =
+        InSession { worker: worker.clone(), caller, session, chat: None, request: RequestTag::given(http) };
     let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;
     let body = read_body(payload, worker).await.map_err(refused)?;

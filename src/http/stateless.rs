@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    access_log, headers,
+    access_log::{self, RequestTag},
+    audit::{Audit, Origin},
+    headers,
     post::Post,
     reply,
     respond::{Manner, respond},
@@ -58,8 +60,14 @@ pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse,
         ModernRequest::CallTool(call) => {
             let manner = Manner::of(&post, Era::Modern, call.progress_token.clone());
             // What refuses a call has a status of its own, so it must be known before a stream begins.
-            let call = ReadyCall::of(&post, call).await?;
-            let result = async move { Ok(modern::result(Answer::Call(call.run(&post).await?), 0)) };
+            let session = chat_session(&post).await?;
+            let mut audit = Audit::begin(origin(&post, session), &call, &post.worker.settings.log);
+            let call = ReadyCall::of(&post, session, call).await.inspect_err(|error| audit.refuse(error))?;
+            let result = async move {
+                let result = call.run(&post).await;
+                audit.end(&result);
+                Ok(modern::result(Answer::Call(result?), 0))
+            };
             Ok(respond(message.id, result, manner).await?.into_response())
         }
         ModernRequest::ListTools => {
@@ -108,6 +116,11 @@ async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     Ok(Some(session))
 }
 
+fn origin(post: &Post, session: Option<SessionId>) -> Origin {
+    let (user, chat) = (post.caller.user().clone(), post.chat.clone());
+    Origin { user, chat, session, request: RequestTag::given(&post.http) }
+}
+
 /// The tools, and for how many milliseconds the list may be kept.
 async fn list_tools(post: &Post) -> Result<(ToolList, u64), Error> {
     let (shards, caller, scope) = (&post.worker.shards, post.caller.clone(), post.scope.clone());
@@ -141,8 +154,11 @@ enum ReadyCall {
 
 impl ReadyCall {
     /// Finds the tool, and sees to it that the headers say what its arguments say.
-    async fn of(post: &Post, CallTool { name, arguments, .. }: CallTool) -> Result<Self, Error> {
-        let session = chat_session(post).await?;
+    async fn of(
+        post: &Post,
+        session: Option<SessionId>,
+        CallTool { name, arguments, .. }: CallTool,
+    ) -> Result<Self, Error> {
         if post.scope.mode.enables_by(&name) {
             return Ok(Self::Enable { session, arguments });
         }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::{future::join_all, stream};
 
 use super::{
-    Worker, access_log,
+    Worker,
+    access_log::{self, RequestTag},
     headers::{self, Accepts},
     in_session::{InSession, progress_token, require_batches},
     post::Post,
@@ -54,6 +55,7 @@ fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession, Erro
         caller: post.caller.clone(),
         session: session.ok_or(Error::SessionIdMissing)?,
         chat: post.chat.clone(),
+        request: RequestTag::given(&post.http),
     })
 }
 

@@ -108,6 +108,13 @@ impl CallToolResult {
         Self { content: vec![Text { r#type: "text", text: text.into() }], structured_content: None, is_error: false }
     }
 
+    /// How much it says, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let texts: usize = self.content.iter().map(|content| content.text.len()).sum();
+        texts + self.structured_content.as_ref().map_or(0, |content| content.get().len())
+    }
+
     /// Whether it says what went wrong.
     #[must_use]
     pub fn is_error(&self) -> bool {

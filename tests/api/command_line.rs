@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Runs a command that has to end by itself.
-fn finish(command: &mut Command) -> Output {
+pub fn finish(command: &mut Command) -> Output {
     let mut process = command.spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while process.try_wait().unwrap().is_none() {
@@ -29,14 +29,14 @@ fn finish(command: &mut Command) -> Output {
 }
 
 /// What a command that has to succeed prints.
-fn printed(command: &mut Command) -> String {
+pub fn printed(command: &mut Command) -> String {
     let output = finish(command);
     assert!(output.status.success(), "{command:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// What a command that has to fail complains of.
-fn complaint(command: &mut Command) -> String {
+pub fn complaint(command: &mut Command) -> String {
     let output = finish(command);
     assert!(!output.status.success(), "{command:?}: {output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{command:?}");

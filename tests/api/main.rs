@@ -11,6 +11,7 @@
 
 mod access_matrix;
 mod apps;
+mod audit;
 mod authentication;
 mod batches;
 mod calls;
@@ -18,6 +19,7 @@ mod catalog;
 mod chats;
 mod client;
 mod command_line;
+mod doctor;
 mod dynamic;
 mod event_streams;
 mod files;

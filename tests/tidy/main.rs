@@ -8,7 +8,7 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("secret", &[]),
     ("metrics", &[]),
     ("ids", &[]),
@@ -23,8 +23,10 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("server", &["http", "session", "config", "metrics"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret"]),
-    ("banner", &["sandbox"]),
-    ("cli", &["banner", "config", "logging", "sandbox", "secret", "server"]),
+    ("banner", &["config", "sandbox"]),
+    ("healthcheck", &["config"]),
+    ("doctor", &["membrane", "config", "token", "secret"]),
+    ("cli", &["banner", "config", "doctor", "healthcheck", "logging", "sandbox", "secret", "server"]),
     ("main", &["cli"]),
 ];
 

@@ -1,0 +1,89 @@
+//! One log line for each call of a tool, on a target of its own: who called which tool, what became of it, how long it took
+//! and how much went in and out. With what it was called stands there only where the settings say so.
+
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use super::access_log::RequestTag;
+use crate::{
+    config,
+    error::Error,
+    ids::{ChatId, SessionId, ToolName, UserKey},
+    protocol::{request::CallTool, tools::CallToolResult},
+};
+
+/// On whose behalf a tool is called.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) user: UserKey,
+    pub(super) chat: Option<ChatId>,
+    pub(super) session: Option<SessionId>,
+    pub(super) request: RequestTag,
+}
+
+/// A call of a tool. Dropped, it is over, and its line is written.
+#[derive(Debug)]
+pub(super) struct Audit {
+    origin: Origin,
+    tool: ToolName,
+    arguments: Option<Box<RawValue>>,
+    bytes_in: usize,
+    bytes_out: usize,
+    begun: Instant,
+    outcome: &'static str,
+}
+
+impl Audit {
+    /// A call that begins.
+    pub(super) fn begin(origin: Origin, call: &CallTool, settings: &config::Log) -> Self {
+        Self {
+            origin,
+            tool: call.name.clone(),
+            arguments: settings.arguments.then(|| call.arguments.clone()),
+            bytes_in: call.arguments.get().len(),
+            bytes_out: 0,
+            begun: Instant::now(),
+            // What is dropped before its end is known is no longer awaited by anybody.
+            outcome: "cancelled",
+        }
+    }
+
+    /// The call has come to this.
+    pub(super) fn end(mut self, result: &Result<CallToolResult, Error>) {
+        match result {
+            Ok(result) => {
+                self.outcome = if result.is_error() { "error" } else { "success" };
+                self.bytes_out = result.bytes();
+            }
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// There is nothing to be called, or not in this way.
+    pub(super) fn refuse(&mut self, error: &Error) {
+        if !matches!(error, Error::Cancelled) {
+            self.outcome = "refused";
+        }
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        let Origin { user, chat, session, request } = &self.origin;
+        log::info!(
+            target: "audit",
+            user:%,
+            chat = chat.as_ref().map(ChatId::as_str),
+            session = session.map(|session| session.to_string()),
+            request:%,
+            tool:% = self.tool,
+            outcome = self.outcome,
+            ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes_in = self.bytes_in,
+            bytes_out = self.bytes_out,
+            arguments = self.arguments.as_deref().map(RawValue::get);
+            "tool called"
+        );
+    }
+}
