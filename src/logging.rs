@@ -1,7 +1,7 @@
 //! Log lines: `key=value` text for people, or one JSON object a line for machines.
 
 use std::{
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     io::{self, Write as _},
 };
 
@@ -20,6 +20,9 @@ const CONTROLS: [char; 11] = [
     '\u{2068}', '\u{2069}',
 ];
 
+/// Characters of a message, and of a value.
+const MAX_CHARS: usize = 8192;
+
 /// Starts logging to standard error. A second call changes nothing.
 pub fn init(settings: &Log) {
     let format = match settings.format {
@@ -35,7 +38,7 @@ pub fn init(settings: &Log) {
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let mut line = format!("{} {:<5} {}: ", out.timestamp_millis(), record.level(), record.target());
     // What clients send can stand in a message: it must not look like lines or colours of our own.
-    write_escaped(&mut line, &record.args().to_string());
+    write_escaped(&mut line, &shown(record.args()));
     let _ = record.key_values().visit(&mut TextFields(&mut line));
     writeln!(out, "{line}")
 }
@@ -50,7 +53,7 @@ impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
         self.0.push(' ');
         self.0.push_str(key.as_str());
         self.0.push('=');
-        let value = value.to_string();
+        let value = shown(&value);
         // Else a value could go on as further fields.
         if value.is_empty() || value.contains([' ', '"', '=']) {
             self.0.push('"');
@@ -61,6 +64,16 @@ impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
         }
         Ok(())
     }
+}
+
+/// A message or a value, cut where it is so long that it would only fill the log.
+fn shown(text: &impl Display) -> String {
+    let mut text = text.to_string();
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 fn write_escaped(line: &mut String, text: &str) {
@@ -79,7 +92,7 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     fields.insert("time".to_owned(), json!(out.timestamp_millis().to_string()));
     fields.insert("level".to_owned(), json!(record.level().as_str().to_lowercase()));
     fields.insert("target".to_owned(), json!(record.target()));
-    fields.insert("message".to_owned(), json!(record.args().to_string()));
+    fields.insert("message".to_owned(), json!(shown(record.args())));
     let _ = record.key_values().visit(&mut JsonFields(&mut fields));
     let mut line = serde_json::Value::Object(fields).to_string();
     for control in CONTROLS {
@@ -100,7 +113,7 @@ impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
         let value = match (value.to_u64(), value.to_bool()) {
             (Some(number), _) => json!(number),
             (None, Some(truth)) => json!(truth),
-            (None, None) => json!(value.to_string()),
+            (None, None) => json!(shown(&value)),
         };
         self.0.insert(key.as_str().to_owned(), value);
         Ok(())

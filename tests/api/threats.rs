@@ -68,6 +68,7 @@ async fn what_clients_send_forges_no_line_of_the_log() {
         let client = server.client_with(&sign(&claims, SECRET));
         client.ask(nasty, json!({})).await;
         client.initialize(nasty).await;
+        client.ask(&"long".repeat(100_000), json!({})).await;
         let opened = client.clone().header("x-chat-id", "a chat status=500 user=root").open().await;
         opened.call(nasty, json!({ nasty: nasty })).await;
         opened.call("sandbox-faults_echo", json!({ nasty: nasty })).await;
@@ -78,6 +79,7 @@ async fn what_clients_send_forges_no_line_of_the_log() {
         for line in server.log().lines() {
             let odd = line.chars().find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}'));
             assert_eq!(odd, None, "{line:?}");
+            assert!(line.len() < 100_000, "a line of {} bytes", line.len());
             if format == "json" {
                 assert!(serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()), "{line:?}");
             } else {
