@@ -91,6 +91,19 @@ async fn what_clients_send_forges_no_line_of_the_log() {
 }
 
 #[tokio::test]
+async fn names_that_are_made_up_do_not_flood_the_upstream() {
+    let server = Server::start();
+    let client = server.client("ann").query("mode=dynamic").open().await;
+    let made_up = (0..511).map(|i| format!("a{i}_b_c_d_e"));
+    let names: Vec<_> = made_up.chain(["gmail_list-emails".to_owned()]).collect();
+    let result = client.call("enable-tools", json!({ "tools": names })).await.result();
+    assert_eq!(result["content"][0]["text"], "Tools enabled", "{result}");
+    assert!(client.tool_names().await.contains(&"gmail_list-emails".to_owned()), "what exists is enabled all the same");
+    let asked = server.requests("GET /action").await + server.requests("GET /actions").await;
+    assert!((64..128).contains(&asked), "2044 ways to read the names cost {asked} requests");
+}
+
+#[tokio::test]
 async fn an_address_that_a_catalog_names_is_never_asked() {
     let (address, mut asked) = trap(String::new()).await;
     let at = |path: &str| format!("http://{address}/{path}");
