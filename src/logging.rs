@@ -1,7 +1,7 @@
 //! Log lines: `key=value` text for people, or one JSON object a line for machines.
 
 use std::{
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     io::{self, Write as _},
 };
 
@@ -13,6 +13,15 @@ use log::{
 use serde_json::{Map, json};
 
 use crate::config::{Log, LogFormat};
+
+/// Characters that end a line, or turn its direction, in what shows logs to people (Unicode, UAX 14 and UAX 9).
+const CONTROLS: [char; 11] = [
+    '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}',
+    '\u{2068}', '\u{2069}',
+];
+
+/// Characters of a message, and of a value.
+const MAX_CHARS: usize = 8192;
 
 /// Starts logging to standard error. A second call changes nothing.
 pub fn init(settings: &Log) {
@@ -29,7 +38,7 @@ pub fn init(settings: &Log) {
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let mut line = format!("{} {:<5} {}: ", out.timestamp_millis(), record.level(), record.target());
     // What clients send can stand in a message: it must not look like lines or colours of our own.
-    write_escaped(&mut line, &record.args().to_string());
+    write_escaped(&mut line, &shown(record.args()));
     let _ = record.key_values().visit(&mut TextFields(&mut line));
     writeln!(out, "{line}")
 }
@@ -44,14 +53,32 @@ impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
         self.0.push(' ');
         self.0.push_str(key.as_str());
         self.0.push('=');
-        write_escaped(self.0, &value.to_string());
+        let value = shown(&value);
+        // Else a value could go on as further fields.
+        if value.is_empty() || value.contains([' ', '"', '=']) {
+            self.0.push('"');
+            write_escaped(self.0, &value.replace('\\', "\\\\").replace('"', "\\\""));
+            self.0.push('"');
+        } else {
+            write_escaped(self.0, &value);
+        }
         Ok(())
     }
 }
 
+/// A message or a value, cut where it is so long that it would only fill the log.
+fn shown(text: &impl Display) -> String {
+    let mut text = text.to_string();
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 fn write_escaped(line: &mut String, text: &str) {
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || CONTROLS.contains(&c) {
             // Writing to a String can't fail.
             let _ = write!(line, "{}", c.escape_default());
         } else {
@@ -65,9 +92,15 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     fields.insert("time".to_owned(), json!(out.timestamp_millis().to_string()));
     fields.insert("level".to_owned(), json!(record.level().as_str().to_lowercase()));
     fields.insert("target".to_owned(), json!(record.target()));
-    fields.insert("message".to_owned(), json!(record.args().to_string()));
+    fields.insert("message".to_owned(), json!(shown(record.args())));
     let _ = record.key_values().visit(&mut JsonFields(&mut fields));
-    writeln!(out, "{}", serde_json::Value::Object(fields))
+    let mut line = serde_json::Value::Object(fields).to_string();
+    for control in CONTROLS {
+        if line.contains(control) {
+            line = line.replace(control, &format!("\\u{:04x}", u32::from(control)));
+        }
+    }
+    writeln!(out, "{line}")
 }
 
 struct JsonFields<'a>(&'a mut Map<String, serde_json::Value>);
@@ -80,7 +113,7 @@ impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
         let value = match (value.to_u64(), value.to_bool()) {
             (Some(number), _) => json!(number),
             (None, Some(truth)) => json!(truth),
-            (None, None) => json!(value.to_string()),
+            (None, None) => json!(shown(&value)),
         };
         self.0.insert(key.as_str().to_owned(), value);
         Ok(())

@@ -1,4 +1,4 @@
-//! README.md says what is true.
+//! README.md and docs/SECURITY.md say what is true.
 
 #![expect(clippy::expect_used, reason = "a test that can't read its subject has failed")]
 
@@ -107,4 +107,25 @@ fn the_needed_rust_is_the_declared_one() {
     let version = manifest["package"]["rust-version"].as_str().expect("a version");
     let asked = section("Quick start").contains(&format!(" {version} or newer"));
     assert!(asked, "README.md asks for another Rust than {version}");
+}
+
+#[test]
+fn every_threat_is_shown_by_tests_that_exist() {
+    let text = read("docs/SECURITY.md");
+    let (_, threats) = text.split_once("\n## Threats\n").expect("a heading of SECURITY.md");
+    let rows = rows(threats);
+    assert!(rows.len() > 15, "the threats are found: {rows:?}");
+    for row in rows {
+        let [threat, _, _, tests] = row.as_slice() else {
+            panic!("a threat, who it comes from, the answer and its tests: {row:?}");
+        };
+        for test in tests.split(", ").map(|test| test.trim_matches('`')) {
+            let (module, name) = test.rsplit_once("::").expect("a module and a test");
+            let file = format!("{}.rs", module.replace("::", "/"));
+            let places = ["tests/api", "src"].map(|folder| root().join(folder).join(&file));
+            let source = places.iter().find_map(|place| fs::read_to_string(place).ok());
+            let is_there = source.is_some_and(|source| source.contains(&format!("fn {name}()")));
+            assert!(is_there, "SECURITY.md, {threat:?}: there is no test {test}");
+        }
+    }
 }

@@ -237,6 +237,7 @@ impl Settings {
         let some = |n: Count| n.0 > 0;
         let time = |d: Duration| !d.is_zero();
         let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+        let secret = |secret: &Secret| secret.is_empty() || secret.reveal().len() >= 16;
         let m = &self.membrane;
         let address = |host: &str| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost";
         let path = &self.server.public_path;
@@ -273,6 +274,7 @@ impl Settings {
                 self.oauth.public_url.is_empty() || web(&self.oauth.public_url),
                 "empty, or an http:// or https:// URL",
             ),
+            ("webhooks.secret", secret(&self.webhooks.secret), "empty, or at least 16 characters long"),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
             ("sessions.max_per_user", some(self.sessions.max_per_user), "a number from 1"),
             ("sessions.max", some(self.sessions.max), "a number from 1"),

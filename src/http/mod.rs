@@ -59,11 +59,12 @@ pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
         web::scope("")
             .wrap(NormalizePath::trim())
             .wrap(from_fn(oauth::point_to_metadata))
-            .wrap(origin::cors(settings))
+            .wrap(from_fn(panics::answer_panics))
             .wrap(from_fn(limits::refuse_oversized))
+            // A page that may ask can read whatever is answered, the refusals and failures above included.
+            .wrap(origin::cors(settings))
             .wrap(from_fn(origin::refuse_foreign))
             .wrap(from_fn(log_requests))
-            .wrap(from_fn(panics::answer_panics))
             .service(
                 web::resource("/mcp")
                     .route(web::post().to(post::post))

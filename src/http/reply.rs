@@ -32,6 +32,9 @@ use crate::{
 /// Seconds after which a client may try again when the upstream could not be asked.
 const RETRY_AFTER_S: &str = "5";
 
+/// Characters of a reason in a header: clients refuse heads that are too long.
+const MAX_DESCRIPTION_CHARS: usize = 256;
+
 /// Proxies must not hold events back.
 const NO_BUFFERING: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
@@ -103,7 +106,7 @@ fn challenge(problem: &TokenProblem) -> String {
         return "Bearer realm=\"mcp\"".to_owned();
     }
     let quotable = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
-    let description: String = problem.to_string().chars().filter(quotable).collect();
+    let description: String = problem.to_string().chars().filter(quotable).take(MAX_DESCRIPTION_CHARS).collect();
     format!("Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"{description}\"")
 }
 

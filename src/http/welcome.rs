@@ -1,6 +1,9 @@
 //! What this is, for those who come by.
 
-use actix_web::{HttpRequest, HttpResponse, http::header::ACCEPT};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{ACCEPT, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
+};
 
 const TEXT: &str = concat!(
     "Integration App MCP Server ",
@@ -8,6 +11,10 @@ const TEXT: &str = concat!(
     " is running.\n",
     "Point an MCP client at /mcp (Streamable HTTP), with an access token as a Bearer header or ?token=.\n"
 );
+
+/// The page has a style of its own, and no other page holds it.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HTML: &str = include_str!("welcome.html");
 
@@ -17,8 +24,11 @@ pub async fn welcome(request: HttpRequest) -> HttpResponse {
     if accept.is_some_and(|accept| accept.contains("text/html")) {
         HttpResponse::Ok()
             .content_type("text/html; charset=utf-8")
-            .insert_header(("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'"))
-            .insert_header(("x-content-type-options", "nosniff"))
+            .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .insert_header((X_FRAME_OPTIONS, "DENY"))
+            // The page may have been opened with a token in its URL.
+            .insert_header((REFERRER_POLICY, "no-referrer"))
             .body(HTML)
     } else {
         HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(TEXT)

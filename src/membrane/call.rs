@@ -76,6 +76,9 @@ fn success(tool: &Tool, output: Option<&RawValue>, era: Era) -> CallToolResult {
 }
 
 fn failure(tool: &Tool, error: &MembraneError) -> CallToolResult {
+    if !matches!(error, MembraneError::Refused(_)) {
+        log::warn!(tool = tool.name().as_str(); "a call has failed: {error}");
+    }
     let mut text = error.in_full();
     if let Some(app) = tool.reconnect() {
         text = format!("{text}\n{app} is disconnected: the user has to connect it again.");

@@ -114,11 +114,14 @@ impl MembraneError {
         matches!(self, Self::Refused(refusal) if refusal.status == 404)
     }
 
-    /// The text of a tool result that reports it.
+    /// All of it that is for clients. How the network between here and the upstream fails is for the log alone.
     #[must_use]
     pub fn in_full(&self) -> String {
         match self {
             Self::Refused(refusal) => refusal.in_full(),
+            Self::Unreachable(_) => "the upstream can't be reached".to_owned(),
+            Self::Broken(_) => "the upstream's answer broke off".to_owned(),
+            Self::Malformed(_) => "the upstream's answer can't be read".to_owned(),
             other => other.to_string(),
         }
     }
@@ -133,7 +136,11 @@ impl From<MembraneError> for Error {
                 Self::Unauthenticated(TokenProblem::Refused(refusal.message))
             }
             MembraneError::Refused(refusal) if refusal.status == 403 => Self::AccessDenied(refusal.message),
-            other => Self::UpstreamUnavailable(other.to_string()),
+            MembraneError::Refused(refusal) => Self::UpstreamUnavailable(refusal.message),
+            other => {
+                log::warn!("a request can't be answered without the upstream: {other}");
+                Self::UpstreamUnavailable(other.in_full())
+            }
         }
     }
 }

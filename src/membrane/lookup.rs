@@ -19,6 +19,9 @@ use crate::{
 /// Places at which an unknown name is cut into integration key and action key, at most.
 const MAX_CUTS: usize = 8;
 
+/// Integrations asked without knowing that there are such, at most: names that somebody made up must not flood the upstream.
+const MAX_GUESSES: usize = 64;
+
 /// Looks names up, asking each integration once whatever the number of names. Gives the tools by the names asked for;
 /// a name without an entry is unknown.
 ///
@@ -44,6 +47,11 @@ pub async fn find_tools(
             }
         }
     }
+    let mut guesses = 0_usize;
+    wanted.retain(|integration, _| {
+        guesses += usize::from(!known.contains(integration));
+        known.contains(integration) || guesses <= MAX_GUESSES
+    });
     let found: Vec<Vec<(ToolName, Tool)>> = stream::iter(&wanted)
         .map(|(integration, actions)| ask(client, token, integration, actions))
         .buffered(concurrency)

@@ -1,6 +1,7 @@
 //! Webhooks: what Membrane tells of its own accord, and how it shows that it is Membrane.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::signature::WorkspaceSecret;
 use crate::{config::Settings, error::Error, ids::UserKey, secret::Secret, token::TokenProblem};
@@ -29,39 +30,21 @@ pub struct Changed {
     pub users: Vec<String>,
 }
 
+/// Where a webhook tells whose connection it is about; which of these there are differs between versions of the API.
+const USERS: [&str; 4] =
+    ["/connection/user/internalId", "/connection/user/id", "/connection/userId", "/connection/customerId"];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Webhook {
-    #[serde(alias = "eventType")]
-    event: String,
     #[serde(default)]
-    data: Data,
-}
-
-#[derive(Default, Deserialize)]
-struct Data {
+    event_type: Option<String>,
+    /// Its older name.
     #[serde(default)]
-    connection: Connection,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Connection {
+    event: Option<String>,
+    /// Not looked at unless the event is one of ours.
     #[serde(default)]
-    user: Option<User>,
-    #[serde(default)]
-    user_id: Option<String>,
-    #[serde(default)]
-    customer_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct User {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    internal_id: Option<String>,
+    data: Value,
 }
 
 impl Senders {
@@ -111,12 +94,13 @@ impl Sender {
     pub fn read(self, body: &[u8]) -> Result<Option<Changed>, Error> {
         let webhook: Webhook = serde_json::from_slice(body)
             .map_err(|error| Error::BadRequest(format!("the body is no webhook: {error}")))?;
-        if !webhook.event.starts_with("connection.") {
+        let event = webhook.event_type.or(webhook.event);
+        let event = event.ok_or_else(|| Error::BadRequest("the webhook names no event".to_owned()))?;
+        if !event.starts_with("connection.") {
             return Ok(None);
         }
-        let Connection { user, user_id, customer_id } = webhook.data.connection;
-        let (id, internal_id) = user.map_or((None, None), |user| (user.id, user.internal_id));
-        let users: Vec<_> = [internal_id, self.user, customer_id, user_id, id].into_iter().flatten().collect();
+        let told = USERS.iter().filter_map(|place| webhook.data.pointer(place)?.as_str().map(str::to_owned));
+        let users: Vec<_> = told.chain(self.user).collect();
         Ok((!users.is_empty()).then_some(Changed { workspace: self.workspace, users }))
     }
 }

@@ -48,6 +48,7 @@ mod sockets;
 mod sse_support;
 mod status_codes;
 mod support;
+mod threats;
 mod web_pages;
 mod webhooks;
 mod wire;

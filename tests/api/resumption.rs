@@ -218,6 +218,8 @@ async fn an_error_on_a_stream_ends_it_and_is_redelivered() {
     let server = Server::builder().env("MCP__SESSIONS__MAX_IN_FLIGHT", "1").start();
     let client = server.client("ann").open().await;
     let running = Wire::send(post(&client, with_progress(sleep(json!(6), 60_000), "s"))).await;
+    // The stream may be there before the call has begun.
+    eventually("the call runs", async || server.requests("POST /action-instance/run").await > 0).await;
     let events = Wire::send(post(&client, with_progress(sleep(json!(7), 0), "t"))).await.rest().await;
     let [first, error] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((&error.json()["id"], &error.json()["error"]["code"]), (&json!(7), &json!(-32603)));

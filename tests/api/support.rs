@@ -70,11 +70,11 @@ impl Log {
         });
     }
 
-    /// Waits for a line that holds `text`, and gives what follows it up to the next white space.
+    /// Waits for a line that holds `text`, and gives the word that follows it, in either form of log.
     fn after(&self, text: &str) -> Option<String> {
         let find = |log: &Written| {
-            let rest = log.text.split_once(text)?.1;
-            rest.split_once([' ', '\n', '"']).map(|(word, _)| word.to_owned())
+            let rest = log.text.split_once(text)?.1.trim_start_matches(['=', '"', ':']);
+            rest.split_once(|c: char| c.is_whitespace() || c == '"').map(|(word, _)| word.to_owned())
         };
         let (log, grown) = &*self.0;
         let (log, _) = grown.wait_timeout_while(log.lock().unwrap(), PATIENCE, |log| find(log).is_none()).unwrap();
@@ -105,10 +105,8 @@ impl ServerBuilder {
         let (log, output) = (Log::default(), Log::default());
         log.follow(process.stderr.take().unwrap());
         output.follow(process.stdout.take().unwrap());
-        let is_json = self.command.get_envs().any(|(_, value)| value == Some("json".as_ref()));
         let address = log.after("listening on ");
-        let sandbox =
-            address.is_some().then(|| log.after(if is_json { "\"upstream\":\"" } else { "upstream=" })).flatten();
+        let sandbox = address.is_some().then(|| log.after("upstream")).flatten();
         let admin = sandbox.is_some().then(|| log.after("metrics and health on ")).flatten();
         let (Some(url), Some(sandbox), Some(admin)) = (address, sandbox, admin) else {
             let _ = process.kill();

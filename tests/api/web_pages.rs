@@ -44,6 +44,8 @@ async fn a_page_that_may_ask_can_read_answers_and_errors() {
         ("an answer", client.initialize("2025-11-25").await, 200),
         ("no session", client.post(body.clone()).await, 400),
         ("no token", anonymous.post(body).await, 401),
+        ("a long URL", anonymous.query(&"x".repeat(20_000)).get().await, 414),
+        ("no such path", reply_to(client.request_at(Method::POST, "/nowhere")).await, 404),
     ] {
         assert_eq!(reply.status, status, "{case}");
         assert_eq!(reply.header("access-control-allow-origin"), Some(PAGE), "{case}");

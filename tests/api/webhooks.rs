@@ -40,12 +40,16 @@ async fn a_webhook_lets_the_tools_be_loaded_anew() {
         ("ann", &|request| request.header("x-membrane-token", signed("ann")), deleted(by_id("ann"))),
         ("bob", &|request| request.header("x-integration-app-token", signed("bob")), deleted(by_id("bob"))),
         ("cid", &|request| request.header("x-membrane-token", signed("cid")), deleted(json!({"id": "c"}))),
-        ("dan", &|request| request.bearer_auth(BEARER), deleted(by_id("dan"))),
+        (
+            "dan",
+            &|request| request.bearer_auth(BEARER),
+            json!({"event": "connection.reconnected", "data": {"connection": by_id("dan")}}),
+        ),
         ("eve", &|request| request.bearer_auth(BEARER), deleted(json!({"customerId": "eve"}))),
         (
             "fay",
             &|request| request.bearer_auth(BEARER),
-            json!({"event": "connection.disconnected", "data": {"connection": by_id("fay")}}),
+            json!({"event": "connection.disconnected", "eventType": "connection.disconnected", "data": {"connection": by_id("fay")}}),
         ),
     ];
     let other = server.client("other").open().await;
@@ -132,6 +136,9 @@ async fn a_webhook_that_comes_again_or_is_about_something_else_does_no_harm() {
     for body in [
         json!({"eventType": "flowRun.completed", "data": {"connection": {"user": {"internalId": "ann"}}}}),
         json!({"eventType": "alert.created"}),
+        json!({"eventType": "alert.created", "data": null}),
+        json!({"event": "connection.created", "data": {"connection": null}}),
+        json!({"event": "connection.created", "data": 7}),
         deleted(json!({})),
         deleted(json!({"user": {"internalId": "somebody else"}})),
     ] {
@@ -150,7 +157,7 @@ async fn a_webhook_that_comes_again_or_is_about_something_else_does_no_harm() {
 
     let get = server.http.get(format!("{}/webhooks/membrane", server.url)).bearer_auth(BEARER);
     assert_error(&reply_to(get).await, 405, -32000, "GET");
-    for body in [json!([]), json!({}), json!({"eventType": 7}), json!({"event": "connection.created", "data": 7})] {
+    for body in [json!([]), json!({}), json!({"eventType": 7})] {
         assert_error(&send(&body).await, 400, -32000, body);
     }
 }
