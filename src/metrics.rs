@@ -83,6 +83,9 @@ impl Exporter {
         for name in ["mcp_stream_events_dropped_total", "mcp_streams_closed_slow_total", "mcp_panics_total"] {
             counter!(name).absolute(0);
         }
+        for limit in ["calls", "streams", "sessions", "all_sessions", "failed_authentications"] {
+            counter!("mcp_limited_total", "limit" => limit).absolute(0);
+        }
         gauge!("mcp_streams_open").set(0);
         Ok(Self { prometheus, process })
     }

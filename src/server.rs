@@ -4,6 +4,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -49,6 +50,7 @@ pub struct Server {
     admin_address: SocketAddr,
     admin_server: actix_web::dev::Server,
     admin: Admin,
+    told_to_stop: Pin<Box<dyn Future<Output = ()>>>,
     patience: Duration,
 }
 
@@ -59,6 +61,7 @@ impl Server {
     /// [`ServerError::Listen`].
     pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
         install_tls();
+        let told_to_stop = Box::pin(told_to_stop()?);
         let exporter = Exporter::install()?;
         let workers = match settings.server.workers.get() {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
@@ -102,7 +105,15 @@ impl Server {
             .shutdown_timeout(settings.server.shutdown.as_secs())
             .disable_signals()
             .run();
-        Ok(Self { address, server, admin_address, admin_server, admin, patience: settings.server.shutdown })
+        Ok(Self {
+            address,
+            server,
+            admin_address,
+            admin_server,
+            admin,
+            told_to_stop,
+            patience: settings.server.shutdown,
+        })
     }
 
     /// Where it listens.
@@ -123,7 +134,7 @@ impl Server {
     /// [`ServerError::Broken`].
     pub async fn run(self) -> Result<(), ServerError> {
         let (handle, admin_handle) = (self.server.handle(), self.admin_server.handle());
-        actix::spawn(stop_when_told(handle, self.admin.shards.clone(), self.patience));
+        actix::spawn(stop_when_told(self.told_to_stop, handle, self.admin.shards.clone(), self.patience));
         actix::spawn(watch(self.admin));
         actix::spawn(self.admin_server);
         self.server.await?;
@@ -152,11 +163,8 @@ async fn watch(admin: Admin) {
 
 /// Lets the sessions finish first: a worker that stops takes the sessions along that live on its thread, whosever
 /// connection waits for them.
-async fn stop_when_told(server: ServerHandle, shards: Shards, patience: Duration) {
-    if let Err(error) = told_to_stop().await {
-        log::error!("signals can't be heard, so only a kill will stop the server: {error}");
-        return;
-    }
+async fn stop_when_told(told: impl Future<Output = ()>, server: ServerHandle, shards: Shards, patience: Duration) {
+    told.await;
     log::info!("told to stop: finishing what is running");
     // Who comes back for a stream must find the next instance, not this one.
     server.pause().await;
@@ -167,14 +175,16 @@ async fn stop_when_told(server: ServerHandle, shards: Shards, patience: Duration
     server.stop(is_done).await;
 }
 
-async fn told_to_stop() -> io::Result<()> {
+/// Listens for signals from now on: the first process of a container would miss one that it does not listen for.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Chooses the cryptography of TLS, once for the process: `awc` brings none.

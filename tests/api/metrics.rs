@@ -145,7 +145,11 @@ async fn the_documents_of_operators_name_the_metrics_that_there_are() {
         let text = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let named = names(&text);
         assert!(!named.is_empty(), "{file} names metrics");
-        assert_eq!(named.difference(&scraped).collect::<Vec<_>>(), Vec::<&String>::new(), "{file} names what is not there");
+        assert_eq!(
+            named.difference(&scraped).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "{file} names what is not there"
+        );
         if all.contains(&file) {
             let missing: Vec<_> = described.difference(&named).collect();
             assert_eq!(missing, Vec::<&String>::new(), "missing in {file}");

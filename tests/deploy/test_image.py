@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 import unittest
 import urllib.error
 import urllib.request
@@ -38,7 +37,8 @@ class Container:
         self.lines: list[dict] = []
         self.raw: list[str] = []
         self.grown = threading.Condition()
-        threading.Thread(target=self.follow, daemon=True).start()
+        self.follower = threading.Thread(target=self.follow, daemon=True)
+        self.follower.start()
 
     def follow(self) -> None:
         assert self.process.stderr
@@ -58,12 +58,15 @@ class Container:
 
     def first_process(self) -> int:
         """The number from outside of the process that is the first one inside."""
-        outer = self.process.pid
-        return int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
+        pid = self.process.pid
+        while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            pid = int(children[0])
+        return pid
 
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
+        self.follower.join(PATIENCE_S)
         self.process.stderr.close()
 
 
@@ -112,7 +115,7 @@ class TestImage(unittest.TestCase):
         status = Path(f"/proc/{pid}/status").read_text()
         self.assertIn(f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n", status)
         self.assertIn(f"Gid:\t{gid}\t{gid}\t{gid}\t{gid}\n", status)
-        self.assertRegex(status, r"NSpid:\t\d+\t1\n")
+        self.assertRegex(status, r"NSpid:[\t\d]+\t1\n")
         self.assertNotEqual(uid, 0)
         mounts = Path(f"/proc/{pid}/mountinfo").read_text()
         self.assertRegex(mounts, r" / ro,")
