@@ -6,6 +6,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use reqwest::Method;
+use serde_json::json;
+
 use crate::support::{SECRET, Server, claims, sign, token};
 
 /// The parts of tokens that are theirs alone: their signatures, or all of one that has none.
@@ -63,14 +66,14 @@ fn what_is_searched_is_there() {
 async fn an_upstream_that_repeats_a_token_does_not_make_it_show() {
     let server = Server::start();
     let ann = token("ann");
-    let body = serde_json::json!({"type": "access_denied", "message": format!("Access token {ann} is revoked."),
+    let body = json!({"type": "access_denied", "message": format!("Access token {ann} is revoked."),
         "causedByError": {"message": format!("for {ann}"), "data": {"token": ann}}});
     let client = server.client_with(&ann).open().await;
     for status in [400, 401, 500] {
-        let fault = |path: &str| serde_json::json!({"path": path, "status": status, "body": body});
-        let faults = serde_json::json!(["/self", "/connections", "/action-instance/run"].map(fault));
-        server.sandbox(reqwest::Method::PUT, "/sandbox/faults", "tester", faults).await;
-        let called = client.call("gmail_list-emails", serde_json::json!({})).await;
+        let fault = |path: &str| json!({"path": path, "status": status, "body": body});
+        let faults = json!(["/self", "/connections", "/action-instance/run"].map(fault));
+        server.sandbox(Method::PUT, "/sandbox/faults", "tester", faults).await;
+        let called = client.call("gmail_list-emails", json!({})).await;
         assert_none(called.text.as_bytes(), "the answer to a call");
         let other = sign(&claims("ann"), SECRET);
         // An error is searched as it comes, and the log when the server ends.
