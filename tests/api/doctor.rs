@@ -8,10 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::{
-    command_line::finish,
-    support::{SECRET, Server, binary, claims, sign, token},
-};
+use crate::support::{SECRET, Server, binary, claims, finish, sign, token};
 
 /// A doctor whose ports are free.
 fn doctor() -> Command {
