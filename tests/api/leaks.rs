@@ -1,5 +1,5 @@
-//! No token may show where it does not belong. Every token of every test is remembered here; every log is searched for them
-//! when its server ends, and so is every error as it comes.
+//! No token may show where it does not belong. Every token of every test is remembered here; the log, the metrics and the
+//! files of each server are searched for them when it ends, and every error as it comes.
 
 use std::{
     collections::HashSet,
@@ -9,7 +9,7 @@ use std::{
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{SECRET, Server, claims, sign, token};
+use crate::support::{SECRET, Server, claims, eventually, sign, token};
 
 /// The parts of tokens that are theirs alone: their signatures, or all of one that has none.
 static USED: Mutex<Option<HashSet<Vec<u8>>>> = Mutex::new(None);
@@ -54,9 +54,12 @@ fn a_token_that_shows_is_found() {
     assert_eq!(find(b"authorization: Bearer eyJhbGciOiJIUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), None);
 }
 
-#[test]
-fn what_is_searched_is_there() {
+#[tokio::test]
+async fn what_is_searched_is_there() {
     let server = Server::start();
+    let session = server.client("ann").open().await.session.unwrap();
+    let is_kept = async || server.kept().iter().any(|file| !file.is_empty());
+    eventually(&format!("the session {session} is kept"), is_kept).await;
     let metrics = server.metrics().unwrap();
     assert!(String::from_utf8_lossy(&metrics).contains("mcp_"), "the metrics");
     assert!(server.log().contains(" TRACE actix"), "a log of everything, libraries included");

@@ -127,7 +127,7 @@ impl Drop for Server {
         let _ = self.process.wait();
         // Everything is logged, of every module.
         leaks::assert_none(self.log.whole().as_bytes(), "a log");
-        for file in self.folder.files() {
+        for file in self.kept() {
             leaks::assert_none(&file, "what is kept");
         }
     }
@@ -194,6 +194,11 @@ impl Server {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer)
+    }
+
+    /// The files in which it keeps its sessions.
+    pub fn kept(&self) -> Vec<Vec<u8>> {
+        self.folder.files()
     }
 
     /// All that it has logged so far.
