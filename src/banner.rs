@@ -55,10 +55,15 @@ Integration App MCP Server {version}
 
 {addresses}
   Upstream       {upstream}
+  Sessions       {sessions}
   Mode           {mode}
 ",
         version = env!("CARGO_PKG_VERSION"),
         upstream = settings.membrane.base_url,
+        sessions = match settings.store.path.as_os_str().is_empty() {
+            true => "in memory".to_owned(),
+            false => format!("kept in {}", settings.store.path.display()),
+        },
         mode = if settings.auth.workspace_secret.is_empty() {
             "each token is shown to the upstream before it counts"
         } else {

@@ -10,6 +10,7 @@ use crate::{
     config::{Count, Settings},
     membrane::{MembraneClient, MembraneError},
     secret::Secret,
+    store::EmbeddedStore,
     token::{AccessToken, Claim, TokenProblem},
 };
 
@@ -56,6 +57,7 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
         listener("server", &settings.server.host, settings.server.port),
         listener("admin", &settings.admin.host, settings.admin.port),
     ];
+    findings.push(store(settings));
     let client = MembraneClient::new(&settings.membrane);
     let upstream = upstream(&client, &settings.membrane.base_url).await;
     let is_reachable = upstream.is_good();
@@ -75,6 +77,21 @@ fn listener(part: &'static str, host: &str, port: Count) -> Finding {
             format!("{address} can't be listened on: {error}"),
             format!("If that is not this server, already running: set {part}.host or {part}.port."),
         ),
+    }
+}
+
+/// Whether sessions can be kept. What says why not says what to do, too.
+fn store(settings: &Settings) -> Finding {
+    const PART: &str = "store";
+    let folder = &settings.store.path;
+    match EmbeddedStore::open(folder, settings.sessions.retention) {
+        Ok(_closed_again) if folder.as_os_str().is_empty() => {
+            Finding::good(PART, "sessions are kept in memory, and end with the server".to_owned())
+        }
+        Ok(_closed_again) => Finding::good(PART, format!("sessions are kept in {}", folder.display())),
+        Err(error) => {
+            Finding::bad(PART, error.to_string(), "See store.path, unless this server is already running there.")
+        }
     }
 }
 

@@ -129,6 +129,9 @@ pub enum Error {
     /// The upstream could not be asked.
     #[error("Service Unavailable: {0}")]
     UpstreamUnavailable(String),
+    /// What is kept of sessions can't be read or written.
+    #[error("Service Unavailable: sessions can't be kept at the moment; try again later")]
+    StoreUnavailable,
     /// Something here is broken; details are in the log alone.
     #[error("Internal server error")]
     Internal,
@@ -164,6 +167,7 @@ pub enum ErrorKind {
     NoSuchPath,
     Unauthenticated,
     UpstreamUnavailable,
+    StoreUnavailable,
     Internal,
 }
 
@@ -198,6 +202,7 @@ impl Error {
             Self::NoSuchPath => ErrorKind::NoSuchPath,
             Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
             Self::UpstreamUnavailable(_) => ErrorKind::UpstreamUnavailable,
+            Self::StoreUnavailable => ErrorKind::StoreUnavailable,
             Self::Internal => ErrorKind::Internal,
         }
     }

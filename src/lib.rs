@@ -8,7 +8,7 @@
 //! upstream by the [`membrane::MembraneClient`] of the session's own thread.
 //!
 //! ```text
-//! http ──▶ session ──▶ membrane ──▶ protocol, allowance ──▶ error, token ──▶ ids, secret
+//! http ──▶ session ──▶ membrane, store ──▶ protocol, allowance ──▶ error, token ──▶ ids, secret
 //! ```
 //!
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
@@ -44,4 +44,5 @@ pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod store;
 pub mod token;

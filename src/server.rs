@@ -17,6 +17,7 @@ use crate::{
     http::{self, Admin, Worker},
     metrics::Exporter,
     session::Shards,
+    store::{EmbeddedStore, StoreError},
 };
 
 /// How often the shards are looked after.
@@ -35,6 +36,9 @@ pub enum ServerError {
         /// What the system says.
         source: io::Error,
     },
+    /// Sessions can't be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Its metrics can't be counted.
     #[error("metrics can't be counted: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -58,7 +62,7 @@ impl Server {
     /// Starts to listen.
     ///
     /// # Errors
-    /// [`ServerError::Listen`].
+    /// [`ServerError::Listen`], [`ServerError::Store`].
     pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
         install_tls();
         let told_to_stop = Box::pin(told_to_stop()?);
@@ -67,7 +71,8 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
         };
-        let shards = Shards::new(workers, settings);
+        let store = EmbeddedStore::open(&settings.store.path, settings.sessions.retention)?;
+        let shards = Shards::new(workers, Arc::new(store), settings);
         let factory = {
             let (shards, settings) = (shards.clone(), Arc::clone(settings));
             // Runs once on each worker's thread, which thereby gets its shard.

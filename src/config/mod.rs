@@ -29,6 +29,7 @@ pub struct Settings {
     pub auth: Auth,
     pub oauth: OAuth,
     pub webhooks: Webhooks,
+    pub store: Store,
     pub sessions: Sessions,
     pub streams: Streams,
     pub sandbox: Sandbox,
@@ -151,7 +152,17 @@ pub struct Webhooks {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Store {
+    pub url: String,
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Sessions {
+    #[serde(rename = "idle_s", with = "seconds")]
+    pub idle: Duration,
     #[serde(rename = "retention_s", with = "seconds")]
     pub retention: Duration,
     pub max_per_user: Count,
@@ -274,6 +285,8 @@ impl Settings {
                 self.oauth.public_url.is_empty() || web(&self.oauth.public_url),
                 "empty, or an http:// or https:// URL",
             ),
+            ("store.url", self.store.url.is_empty(), "empty"),
+            ("sessions.idle_s", time(self.sessions.idle), "a number from 1"),
             ("webhooks.secret", secret(&self.webhooks.secret), "empty, or at least 16 characters long"),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
             ("sessions.max_per_user", some(self.sessions.max_per_user), "a number from 1"),

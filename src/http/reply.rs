@@ -65,7 +65,9 @@ fn status(kind: ErrorKind, era: Era) -> StatusCode {
         ErrorKind::TooSlow => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::TooMany | ErrorKind::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        ErrorKind::UpstreamUnavailable | ErrorKind::Full => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::UpstreamUnavailable | ErrorKind::StoreUnavailable | ErrorKind::Full => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -85,7 +87,7 @@ pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
             response.insert_header((WWW_AUTHENTICATE, challenge(problem)));
             return response.json(Body { error: error.to_string() });
         }
-        Error::UpstreamUnavailable(_) | Error::Full | Error::TooMany { .. } => {
+        Error::UpstreamUnavailable(_) | Error::StoreUnavailable | Error::Full | Error::TooMany { .. } => {
             response.insert_header((RETRY_AFTER, RETRY_AFTER_S));
         }
         Error::TooManyFailures { wait } => {

@@ -35,7 +35,7 @@ use crate::{
     },
     session::{
         enable,
-        messages::{EnableTools, EnterChat, Event, FindTool, ListTools, Profile, Subscribe},
+        messages::{EnableTools, Event, FindTool, ListTools, Profile, Subscribe},
         queue,
     },
 };
@@ -104,14 +104,9 @@ fn subject(request: &Request) -> Option<String> {
 /// The session of the request's chat, if it names one.
 async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     let Some(chat) = post.chat.clone() else { return Ok(None) };
-    let enter = EnterChat {
-        user: post.caller.user().clone(),
-        allowance: Arc::clone(post.caller.allowance()),
-        chat,
-        // Should a client of the legacy era go on with the chat, it does so in the newest revision of that.
-        profile: Profile { revision: Some(Revision::LATEST), client: None, scope: post.scope.clone() },
-    };
-    let session = post.worker.shards.enter_chat(enter).await?;
+    // Should a client of the legacy era go on with the chat, it does so in the newest revision of that.
+    let profile = Profile { revision: Some(Revision::LATEST), client: None, scope: post.scope.clone() };
+    let session = post.worker.shards.enter_chat(&post.caller, chat, profile).await?;
     access_log::note(&post.http, |line| line.session = Some(session));
     Ok(Some(session))
 }

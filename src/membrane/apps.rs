@@ -25,6 +25,12 @@ impl Apps {
         Self((!keys.is_empty()).then(|| keys.into()))
     }
 
+    /// These, or all.
+    #[must_use]
+    pub fn of(keys: Option<BTreeSet<IntegrationKey>>) -> Self {
+        Self(keys.map(Arc::new))
+    }
+
     /// The keys, or nothing where every app is meant.
     #[must_use]
     pub fn keys(&self) -> Option<&BTreeSet<IntegrationKey>> {

@@ -14,7 +14,11 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         ErrorKind::InvalidRequest => -32600,
         ErrorKind::MethodNotFound => -32601,
         ErrorKind::InvalidParams => -32602,
-        ErrorKind::TooManyCalls | ErrorKind::Full | ErrorKind::UpstreamUnavailable | ErrorKind::Internal => -32603,
+        ErrorKind::TooManyCalls
+        | ErrorKind::Full
+        | ErrorKind::StoreUnavailable
+        | ErrorKind::UpstreamUnavailable
+        | ErrorKind::Internal => -32603,
         ErrorKind::HeaderMismatch => -32020,
         ErrorKind::RevisionUnsupported => match era {
             Era::Legacy => -32000,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The revision whose requests stand alone: each carries its version, and there are no sessions.
 pub const MODERN: &str = "2026-07-28";
 
@@ -26,12 +28,16 @@ impl Era {
 }
 
 /// A published revision of the Model Context Protocol that sessions speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "a revision's name is its date")]
 pub enum Revision {
+    #[serde(rename = "2024-11-05")]
     V2024_11_05,
+    #[serde(rename = "2025-03-26")]
     V2025_03_26,
+    #[serde(rename = "2025-06-18")]
     V2025_06_18,
+    #[serde(rename = "2025-11-25")]
     V2025_11_25,
 }
 

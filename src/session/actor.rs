@@ -4,7 +4,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
@@ -12,20 +12,19 @@ use super::{
     Shards,
     calls::{Calls, Ticket},
     enable,
-    event_log::{Limits, Logged, StreamId},
+    event_log::Limits,
+    kept::Kept,
     messages::{
-        Answered, CallTool, Cancel, Describe, Enable, EnableTools, End, Estate, Event, Expect, FindTool, Inherit,
-        Introduce, LeaveChat, ListTools, OpenOutbox, OpenReply, OpenStream, Profile, Push, Record, Scope, Subscribe,
-        WindDown,
+        CallTool, Cancel, Describe, Enable, EnableTools, End, FindTool, Introduce, ListTools, MayPassivate, Profile,
+        Resolved, Scope, WindDown,
     },
-    queue,
     streams::Streams,
     toolbox::Toolbox,
 };
 use crate::{
     error::Error,
     ids::ToolName,
-    membrane::{Apps, Caller, Catalog, MembraneClient, Tool},
+    membrane::{Apps, Caller, FindTools, MembraneClient, Tool},
     protocol::{
         answer::ToolList,
         request,
@@ -36,17 +35,19 @@ use crate::{
 
 /// See the [module](self).
 pub struct SessionActor {
-    profile: Profile,
-    toolbox: Toolbox,
+    pub(super) profile: Profile,
+    pub(super) toolbox: Toolbox,
     calls: Calls,
     max_in_flight: usize,
-    streams: Streams,
+    pub(super) streams: Streams,
     /// Answers that are still to come by the outbox.
-    owed: usize,
+    pub(super) owed: usize,
     /// Who waits, because the server stops, until nothing is in flight.
     ending: Option<Vec<oneshot::Sender<()>>>,
     /// How long an answered stream can be resumed.
-    lasting: Duration,
+    pub(super) lasting: Duration,
+    /// Where the session is kept; nowhere, if it lives only as long as its stream.
+    pub(super) kept: Option<Kept>,
     shards: Shards,
     client: Rc<MembraneClient>,
 }
@@ -72,14 +73,22 @@ type Called = ResponseFuture<Result<CallToolResult, Error>>;
 impl SessionActor {
     /// A session that runs its tools through `client`.
     #[must_use]
-    pub fn new(profile: Profile, shards: Shards, client: Rc<MembraneClient>, limits: &SessionLimits) -> Self {
+    pub fn new(
+        profile: Profile,
+        toolbox: Toolbox,
+        kept: Option<Kept>,
+        shards: Shards,
+        client: Rc<MembraneClient>,
+        limits: &SessionLimits,
+    ) -> Self {
         Self {
             profile,
+            toolbox,
+            kept,
             max_in_flight: limits.max_in_flight,
             owed: 0,
             ending: None,
             lasting: limits.log.lasting,
-            toolbox: Toolbox::default(),
             calls: Calls::default(),
             streams: Streams::new(limits.log, limits.queue_bytes),
             shards,
@@ -87,12 +96,18 @@ impl SessionActor {
         }
     }
 
-    fn primes_streams(&self) -> bool {
+    /// Whether the session is in the store, too.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    pub(super) fn primes_streams(&self) -> bool {
         self.profile.revision.is_some_and(Revision::primes_streams)
     }
 
     /// When the server stops: ends the streams on which nothing is awaited, and says when nothing is in flight.
-    fn wind_down(&mut self) {
+    pub(super) fn wind_down(&mut self) {
         let Some(waiting) = &mut self.ending else { return };
         self.streams.close_listening();
         if self.calls.count() == 0 && self.owed == 0 && !self.streams.await_answers() {
@@ -113,24 +128,49 @@ impl SessionActor {
             };
             let selection = enable::select(&shards, &caller, &apps, names).await?;
             let result = selection.result();
-            addr.send(Enable(selection.into_toolbox())).await.map_err(|_gone| Error::SessionNotFound)?;
+            addr.send(Enable(selection.into_toolbox())).await.map_err(|_gone| Error::SessionNotFound)??;
             Ok(result)
         })
     }
 
-    fn run_tool(&self, caller: Caller, call: request::CallTool) -> Called {
+    fn run_tool(&self, caller: Caller, call: request::CallTool, addr: Addr<Self>) -> Called {
         let (shards, client) = (self.shards.clone(), Rc::clone(&self.client));
-        let find = self.find_tool(caller.clone(), self.profile.scope.clone(), call.name);
+        let find = self.find_tool(caller.clone(), self.profile.scope.clone(), call.name, addr);
         Box::pin(async move {
             let tool = find.await?;
             Ok(shards.call(&client, &caller, &tool, &call.arguments, Era::Legacy).await)
         })
     }
 
-    fn find_tool(&self, caller: Caller, scope: Scope, name: ToolName) -> ResponseFuture<Result<Arc<Tool>, Error>> {
-        let toolbox = (scope.mode == ToolMode::Dynamic).then(|| self.toolbox.clone());
+    /// The enabled tools. Those that were enabled before the session was last revived are looked up again, once.
+    fn toolbox(&self, caller: &Caller, apps: &Apps, addr: Addr<Self>) -> ResponseFuture<Result<Toolbox, Error>> {
+        let (mut toolbox, names) = (self.toolbox.clone(), self.toolbox.unresolved());
+        let (shards, caller, apps) = (self.shards.clone(), caller.clone(), apps.clone());
+        Box::pin(async move {
+            if !names.is_empty() {
+                let catalog = shards.catalog(caller.clone(), apps.clone()).await?;
+                let found = shards.find_tools(FindTools { caller, apps, catalog, names }).await?;
+                toolbox.resolve(found.clone());
+                addr.do_send(Resolved(found));
+            }
+            Ok(toolbox)
+        })
+    }
+
+    fn find_tool(
+        &self,
+        caller: Caller,
+        scope: Scope,
+        name: ToolName,
+        addr: Addr<Self>,
+    ) -> ResponseFuture<Result<Arc<Tool>, Error>> {
+        let toolbox = (scope.mode == ToolMode::Dynamic).then(|| self.toolbox(&caller, &scope.apps, addr));
         let shards = self.shards.clone();
         Box::pin(async move {
+            let toolbox = match toolbox {
+                Some(toolbox) => Some(toolbox.await?),
+                None => None,
+            };
             let catalog = shards.catalog(caller, scope.apps.clone()).await?;
             let known = catalog.find(&name);
             let tool = match &toolbox {
@@ -174,15 +214,21 @@ impl Handler<Introduce> for SessionActor {
 impl Handler<ListTools> for SessionActor {
     type Result = ResponseFuture<Result<ToolList, Error>>;
 
-    fn handle(&mut self, ListTools { caller, era, scope }: ListTools, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, ListTools { caller, era, scope }: ListTools, ctx: &mut Context<Self>) -> Self::Result {
         self.streams.settle();
         let Scope { mode, apps } = scope.unwrap_or_else(|| self.profile.scope.clone());
-        let toolbox = (mode == ToolMode::Dynamic).then(|| self.toolbox.clone());
+        let toolbox = (mode == ToolMode::Dynamic).then(|| self.toolbox(&caller, &apps, ctx.address()));
         let shards = self.shards.clone();
         Box::pin(async move {
             match toolbox {
-                Some(toolbox) if toolbox.is_empty() => Ok(toolbox.list(&Catalog::default(), &apps, era)),
-                Some(toolbox) => Ok(toolbox.list(&*shards.catalog(caller, apps.clone()).await?, &apps, era)),
+                Some(toolbox) => {
+                    let toolbox = toolbox.await?;
+                    let catalog = match toolbox.is_empty() {
+                        true => Arc::default(),
+                        false => shards.catalog(caller, apps.clone()).await?,
+                    };
+                    Ok(toolbox.list(&catalog, &apps, era))
+                }
                 None => Ok(ToolList::of(shards.catalog(caller, apps).await?.listing(era).clone())),
             }
         })
@@ -192,8 +238,8 @@ impl Handler<ListTools> for SessionActor {
 impl Handler<FindTool> for SessionActor {
     type Result = ResponseFuture<Result<Arc<Tool>, Error>>;
 
-    fn handle(&mut self, FindTool { caller, scope, name }: FindTool, _: &mut Context<Self>) -> Self::Result {
-        self.find_tool(caller, scope, name)
+    fn handle(&mut self, FindTool { caller, scope, name }: FindTool, ctx: &mut Context<Self>) -> Self::Result {
+        self.find_tool(caller, scope, name, ctx.address())
     }
 }
 
@@ -219,7 +265,7 @@ impl Handler<CallTool> for SessionActor {
         let work = if mode.enables_by(&call.name) {
             self.enable_tools(caller, apps, call.arguments, ctx)
         } else {
-            self.run_tool(caller, call)
+            self.run_tool(caller, call, ctx.address())
         };
         Box::pin(async move {
             let outcome = tokio::select! {
@@ -251,52 +297,6 @@ impl Handler<Cancel> for SessionActor {
     }
 }
 
-impl Handler<OpenStream> for SessionActor {
-    type Result = Result<queue::Receiver<Logged>, Error>;
-
-    fn handle(&mut self, OpenStream { after }: OpenStream, _: &mut Context<Self>) -> Self::Result {
-        let events = match after {
-            Some(after) => self.streams.resume(after)?,
-            None => self.streams.open(self.primes_streams()),
-        };
-        self.wind_down();
-        Ok(events)
-    }
-}
-
-impl Handler<OpenReply> for SessionActor {
-    type Result = Result<(StreamId, queue::Receiver<Logged>), Error>;
-
-    fn handle(&mut self, _: OpenReply, _: &mut Context<Self>) -> Self::Result {
-        Ok(self.streams.open_reply(self.primes_streams()))
-    }
-}
-
-impl Handler<Record> for SessionActor {
-    type Result = Result<(), Error>;
-
-    fn handle(&mut self, Record { stream, message }: Record, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some(message) = message {
-            self.streams.record(stream, message);
-        } else {
-            self.streams.end_reply(stream);
-            ctx.run_later(self.lasting, |session, _| session.streams.forget_past());
-            self.wind_down();
-        }
-        Ok(())
-    }
-}
-
-impl Handler<OpenOutbox> for SessionActor {
-    type Result = Result<queue::Receiver<Event>, Error>;
-
-    fn handle(&mut self, _: OpenOutbox, _: &mut Context<Self>) -> Self::Result {
-        let events = self.streams.open_outbox();
-        self.wind_down();
-        Ok(events)
-    }
-}
-
 impl Handler<WindDown> for SessionActor {
     type Result = ResponseFuture<()>;
 
@@ -311,78 +311,12 @@ impl Handler<WindDown> for SessionActor {
     }
 }
 
-impl Handler<Expect> for SessionActor {
-    type Result = Result<(), Error>;
+impl Handler<MayPassivate> for SessionActor {
+    type Result = MessageResult<MayPassivate>;
 
-    fn handle(&mut self, _: Expect, _: &mut Context<Self>) -> Self::Result {
-        self.owed += 1;
-        Ok(())
-    }
-}
-
-impl Handler<Answered> for SessionActor {
-    type Result = Result<(), Error>;
-
-    fn handle(&mut self, _: Answered, _: &mut Context<Self>) -> Self::Result {
-        self.owed = self.owed.saturating_sub(1);
-        self.wind_down();
-        Ok(())
-    }
-}
-
-impl Handler<Subscribe> for SessionActor {
-    type Result = Result<queue::Receiver<Event>, Error>;
-
-    fn handle(&mut self, _: Subscribe, _: &mut Context<Self>) -> Self::Result {
-        let events = self.streams.subscribe();
-        self.wind_down();
-        Ok(events)
-    }
-}
-
-impl Handler<Push> for SessionActor {
-    type Result = Result<(), Error>;
-
-    fn handle(&mut self, Push(message): Push, ctx: &mut Context<Self>) -> Self::Result {
-        if self.streams.push(message).is_err() {
-            // The stream itself can't tell: a connection that takes nothing is not even asked for more.
-            ctx.stop();
-        }
-        Ok(())
-    }
-}
-
-impl Handler<LeaveChat> for SessionActor {
-    type Result = Result<Estate, Error>;
-
-    fn handle(&mut self, _: LeaveChat, _: &mut Context<Self>) -> Self::Result {
-        let is_dynamic = self.profile.scope.mode == ToolMode::Dynamic;
-        let toolbox = is_dynamic.then(|| self.toolbox.clone());
-        Ok(Estate { toolbox, subscribers: self.streams.take_subscribers() })
-    }
-}
-
-impl Handler<Inherit> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, Inherit(Estate { toolbox, subscribers }): Inherit, ctx: &mut Context<Self>) {
-        if let (Some(toolbox), ToolMode::Dynamic) = (toolbox, self.profile.scope.mode) {
-            // A session that was not so confined may have left it.
-            self.handle(Enable(toolbox.within(&self.profile.scope.apps)), ctx);
-        }
-        // For those who listened before, nothing has changed.
-        self.streams.adopt(subscribers);
-    }
-}
-
-impl Handler<Enable> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, Enable(toolbox): Enable, _: &mut Context<Self>) {
-        if !toolbox.lists_the_same(&self.toolbox) {
-            self.streams.tell_change();
-        }
-        self.toolbox = toolbox;
+    fn handle(&mut self, _: MayPassivate, _: &mut Context<Self>) -> Self::Result {
+        let is_idle = self.calls.count() == 0 && self.owed == 0 && !self.streams.are_in_use();
+        MessageResult(is_idle && self.kept.is_some())
     }
 }
 

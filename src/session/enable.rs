@@ -1,10 +1,15 @@
-//! `enable-tools`: from names to tools.
+//! `enable-tools`: from names to tools, and into the session.
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use actix::{Context, Handler, ResponseFuture};
 use serde_json::value::RawValue;
 
-use super::{Shards, toolbox::Toolbox};
+use super::{
+    SessionActor, Shards,
+    messages::{Enable, Estate, Inherit, LeaveChat, Resolved},
+    toolbox::Toolbox,
+};
 use crate::{
     error::Error,
     ids::ToolName,
@@ -12,7 +17,7 @@ use crate::{
     protocol::{
         json,
         revision::Era,
-        tools::{CallToolResult, ENABLE_TOOLS, EnableTools},
+        tools::{CallToolResult, ENABLE_TOOLS, EnableTools, ToolMode},
     },
 };
 
@@ -112,4 +117,55 @@ pub async fn select(
         }
     }
     Ok(Selection { toolbox, unknown, catalog, apps: apps.clone() })
+}
+
+impl Handler<LeaveChat> for SessionActor {
+    type Result = Result<Estate, Error>;
+
+    fn handle(&mut self, _: LeaveChat, _: &mut Context<Self>) -> Self::Result {
+        let is_dynamic = self.profile.scope.mode == ToolMode::Dynamic;
+        let toolbox = is_dynamic.then(|| self.toolbox.clone());
+        Ok(Estate { toolbox, subscribers: self.streams.take_subscribers() })
+    }
+}
+
+impl Handler<Inherit> for SessionActor {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, Inherit(Estate { toolbox, subscribers }): Inherit, ctx: &mut Context<Self>) -> Self::Result {
+        let enabled = match (toolbox, self.profile.scope.mode) {
+            // A session that was not so confined may have left it.
+            (Some(toolbox), ToolMode::Dynamic) => {
+                let toolbox = toolbox.within(&self.profile.scope.apps);
+                self.handle(Enable(toolbox), ctx)
+            }
+            _ => Box::pin(async { Ok(()) }),
+        };
+        // For those who listened before, nothing has changed.
+        self.streams.adopt(subscribers);
+        enabled
+    }
+}
+
+impl Handler<Enable> for SessionActor {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, Enable(toolbox): Enable, _: &mut Context<Self>) -> Self::Result {
+        if !toolbox.lists_the_same(&self.toolbox) {
+            self.streams.tell_change();
+        }
+        self.toolbox = toolbox;
+        match &self.kept {
+            Some(kept) => Box::pin(kept.save(&self.profile, self.toolbox.names())),
+            None => Box::pin(async { Ok(()) }),
+        }
+    }
+}
+
+impl Handler<Resolved> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Resolved(found): Resolved, _: &mut Context<Self>) {
+        self.toolbox.resolve(found);
+    }
 }

@@ -1,6 +1,6 @@
 //! Every message that registries and sessions take.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use actix::Message;
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use crate::{
         queue::{self, Weigh},
         toolbox::Toolbox,
     },
+    store::{EnabledTool, SessionRecord, record::SessionState},
 };
 
 /// To a registry: opens a session on its shard.
@@ -49,6 +50,31 @@ pub struct Profile {
     pub client: Option<ClientInfo>,
     /// Which tools it sees.
     pub scope: Scope,
+}
+
+impl Profile {
+    /// What to keep of a session like this; which has negotiated its revision.
+    #[must_use]
+    pub fn record(&self, owner: UserKey, opened: SystemTime, tools: Vec<EnabledTool>) -> SessionRecord {
+        let state = SessionState {
+            revision: self.revision.unwrap_or(Revision::LATEST),
+            client: self.client.clone(),
+            mode: self.scope.mode,
+            apps: self.scope.apps.keys().cloned(),
+            tools,
+        };
+        SessionRecord { owner, opened, state }
+    }
+
+    /// What was settled when a session opened that was kept since.
+    #[must_use]
+    pub fn of(state: &SessionState) -> Self {
+        Self {
+            revision: Some(state.revision),
+            client: state.client.clone(),
+            scope: Scope { mode: state.mode, apps: Apps::of(state.apps.clone()) },
+        }
+    }
 }
 
 /// Which tools a request or session sees.
@@ -91,59 +117,13 @@ pub struct CloseSession {
     pub user: UserKey,
 }
 
-/// To the registry of a user's shard: the session of a chat, which is opened if the chat has none.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<SessionId, Error>")]
-pub struct EnterChat {
-    /// Whose chat.
-    pub user: UserKey,
-    /// What they may have.
-    pub allowance: Arc<Allowance>,
-    /// Which.
-    pub chat: ChatId,
-    /// What a new session is to be like.
-    pub profile: Profile,
-}
-
-/// To the registry of a user's shard: lets a session take a chat over. Gives the session that had it.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<SessionId>")]
-pub struct TakeChat {
-    /// Whose chat.
-    pub user: UserKey,
-    /// Which.
-    pub chat: ChatId,
-    /// By which session.
+/// To a registry: a session that is kept has to be here.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct Revive {
+    /// The session.
     pub session: SessionId,
-}
-
-/// To the registry of a user's shard: gives a chat that has no session this one.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct BindChat {
-    /// Whose chat.
-    pub user: UserKey,
-    /// Which.
-    pub chat: ChatId,
-    /// To which session.
-    pub session: SessionId,
-}
-
-/// To the registry of a user's shard: a session has ended, and its chats have none.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct ReleaseChats {
-    /// Whose session.
-    pub user: UserKey,
-    /// Which.
-    pub session: SessionId,
-}
-
-/// To the registry of a user's shard: the user's chats with their sessions.
-#[derive(Debug, Message)]
-#[rtype(result = "BTreeMap<ChatId, SessionId>")]
-pub struct ListChats {
-    /// Whose.
+    /// Whose it must be.
     pub user: UserKey,
 }
 
@@ -301,7 +281,7 @@ pub struct LeaveChat;
 
 /// To a session that takes a chat over: what goes along.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<(), Error>")]
 pub struct Inherit(pub Estate);
 
 /// What a chat takes along into another session.
@@ -313,10 +293,20 @@ pub struct Estate {
     pub subscribers: Vec<queue::Sender<Event>>,
 }
 
-/// To a session: these tools are enabled now, instead of those before.
+/// To a session: these tools are enabled now, instead of those before. Answered once that is kept.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct Enable(pub Toolbox);
+
+/// To a session: enabled tools that were looked up again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Enable(pub Toolbox);
+pub struct Resolved(pub BTreeMap<ToolName, Arc<Tool>>);
+
+/// To a session: may it leave memory, because it is kept and nothing is going on?
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "bool")]
+pub struct MayPassivate;
 
 /// To a session: the server stops, so streams are to end as soon as nothing is awaited on them. Answered when nothing is in
 /// flight.

@@ -2,15 +2,17 @@
 
 pub mod actor;
 pub mod calls;
-pub mod chats;
 pub mod enable;
 pub mod event_log;
+pub mod kept;
 pub mod lockouts;
 pub mod messages;
+pub mod passivation;
 pub mod pulse;
 pub mod queue;
 pub mod registry;
 pub mod shards;
+pub mod streaming;
 pub mod streams;
 pub mod toolbox;
 

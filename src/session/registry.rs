@@ -1,38 +1,40 @@
-//! The sessions of one shard, and the chats of the users whose shard it is.
+//! The sessions of one shard that are in memory. The others are in the store, and come back when they are asked for.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, dev::ToEnvelope};
 use futures_util::future::join_all;
+use tokio::sync::oneshot;
 
 use super::{
     SessionActor, Shards,
     actor::SessionLimits,
-    chats::ChatMap,
     event_log::Limits,
+    kept::Kept,
     messages::{
-        BindChat, CloseSession, Deliver, Drain, End, EnterChat, Event, Inherit, LeaveChat, ListChats, Listen,
-        OpenSession, Profile, ReleaseChats, TakeChat, WindDown,
+        CloseSession, Deliver, Drain, End, Event, Inherit, LeaveChat, Listen, OpenSession, Profile, Revive, WindDown,
     },
     pulse::Load,
     queue,
     streams::CHANGES,
+    toolbox::Toolbox,
 };
 use crate::{
-    allowance::{Allowance, Permit},
+    allowance::Permit,
     config::Settings,
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::MembraneClient,
     protocol::revision::Revision,
+    store::{SessionRecord, SessionStore, StoreError},
 };
 
-/// How often sessions past their retention are looked for, at least.
+/// How often sessions that are idle or past their retention are looked for, at least.
 const SWEEP_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
 /// Chats of a session that are known to be tied to it; one has mostly one.
@@ -40,27 +42,50 @@ const MAX_CHATS_REMEMBERED: usize = 16;
 
 /// See the [module](self).
 pub struct SessionRegistry {
-    sessions: HashMap<SessionId, Entry>,
-    chats: ChatMap,
+    pub(super) sessions: HashMap<SessionId, Entry>,
+    /// Who waits for sessions that are on their way from the store.
+    reviving: HashMap<SessionId, Vec<Waiting>>,
     /// Clients without a session that want to be told of changes.
     listeners: Vec<queue::Sender<Event>>,
-    retention: Duration,
+    pub(super) retention: Duration,
+    pub(super) idle: Duration,
     limits: SessionLimits,
     /// The server stops: no stream may begin that would keep it from that.
     is_draining: bool,
-    shard: usize,
-    shards: Shards,
+    pub(super) shard: usize,
+    pub(super) shards: Shards,
+    pub(super) store: Arc<dyn SessionStore>,
     client: Rc<MembraneClient>,
 }
 
-struct Entry {
-    session: Addr<SessionActor>,
-    owner: UserKey,
-    /// The chats that the session has been tied to, or has tried to be.
+type Waiting = (UserKey, oneshot::Sender<Result<(), Error>>);
+
+pub(super) struct Entry {
+    pub(super) session: Addr<SessionActor>,
+    pub(super) owner: UserKey,
+    /// The chats that the session has been tied to, or has tried to be, when so many sessions had ended.
     chats: Vec<ChatId>,
-    used: Instant,
+    ended_then: u64,
+    pub(super) used: Instant,
+    /// When the store was last told of its use.
+    pub(super) noted: Instant,
+    /// It is in the store, too. A session of HTTP+SSE lives as long as its stream.
+    pub(super) is_kept: bool,
     /// Counts it among its user's.
     _permit: Permit,
+}
+
+/// To self: a session that was not to be opened after all.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Discard(SessionId);
+
+/// To self: the store has said what it has of a session.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Loaded {
+    session: SessionId,
+    outcome: Result<Option<SessionRecord>, StoreError>,
 }
 
 impl SessionRegistry {
@@ -74,15 +99,16 @@ impl SessionRegistry {
             log,
             queue_bytes: streams.queue_bytes.get(),
         };
-        let retention = settings.sessions.retention;
         Self {
             sessions: HashMap::new(),
-            chats: ChatMap::default(),
+            reviving: HashMap::new(),
             listeners: Vec::new(),
-            retention,
+            retention: settings.sessions.retention,
+            idle: settings.sessions.idle,
             limits,
             is_draining: false,
             shard,
+            store: shards.store(),
             shards,
             client,
         }
@@ -95,45 +121,45 @@ impl SessionRegistry {
         entry.filter(|entry| entry.owner == *user).ok_or(Error::SessionNotFound)
     }
 
-    fn start_session(
-        &mut self,
-        user: UserKey,
-        allowance: &Arc<Allowance>,
-        profile: Profile,
-        chat: Option<&ChatId>,
-    ) -> Result<(SessionId, Addr<SessionActor>), Error> {
-        let permit = allowance.session()?;
-        let id = self.shards.draw_id(self.shard);
-        let revision = profile.revision.map(Revision::as_str);
-        let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
-        log::info!(session:% = id, user:%, revision, client; "session opened");
-        let session = SessionActor::new(profile, self.shards.clone(), Rc::clone(&self.client), &self.limits).start();
+    /// Whether a session is in memory, and alive.
+    fn is_here(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|entry| entry.session.connected())
+    }
+
+    fn start_session(&mut self, id: SessionId, owner: UserKey, session: SessionActor, permit: Permit) -> &Entry {
+        let is_kept = session.is_kept();
+        let session = session.start();
         if self.is_draining {
             session.do_send(WindDown);
         }
-        let entry = Entry {
-            session: session.clone(),
-            owner: user,
-            chats: chat.into_iter().cloned().collect(),
-            used: Instant::now(),
-            _permit: permit,
-        };
-        self.sessions.insert(id, entry);
-        Ok((id, session))
+        let now = Instant::now();
+        let entry =
+            Entry { session, owner, chats: Vec::new(), ended_then: 0, used: now, noted: now, is_kept, _permit: permit };
+        self.sessions.entry(id).insert_entry(entry).into_mut()
+    }
+
+    fn session_actor(&self, profile: Profile, toolbox: Toolbox, kept: Option<Kept>) -> SessionActor {
+        SessionActor::new(profile, toolbox, kept, self.shards.clone(), Rc::clone(&self.client), &self.limits)
+    }
+
+    fn kept(&self, session: SessionId, owner: UserKey, opened: SystemTime) -> Kept {
+        Kept { store: Arc::clone(&self.store), session, owner, opened }
+    }
+
+    fn revive(&mut self, id: SessionId, record: SessionRecord) -> Result<(), Error> {
+        let SessionRecord { owner, opened, state } = record;
+        let permit = self.shards.allowance(&owner).session()?;
+        log::info!(target: "session", session:% = id, user:% = owner; "session revived");
+        metrics::counter!("mcp_sessions_revived_total").increment(1);
+        let kept = self.kept(id, owner.clone(), opened);
+        let mut session = self.session_actor(Profile::of(&state), Toolbox::of(&state.tools), Some(kept));
+        session.streams.begin_anew(SystemTime::now());
+        self.start_session(id, owner, session, permit);
+        Ok(())
     }
 
     pub(super) fn load(&self) -> Load {
         Load { sessions: self.sessions.len() }
-    }
-
-    fn sweep(&mut self) {
-        let retention = self.retention;
-        for (session, entry) in self.sessions.extract_if(|_, entry| entry.used.elapsed() >= retention) {
-            log::info!(session:%, user:% = entry.owner; "session expired");
-            entry.session.do_send(End);
-            let (shards, user) = (self.shards.clone(), entry.owner);
-            actix::spawn(async move { shards.release_chats(ReleaseChats { user, session }).await });
-        }
     }
 }
 
@@ -141,45 +167,102 @@ impl Actor for SessionRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(self.retention.min(SWEEP_AT_LEAST_EVERY), |registry, _| registry.sweep());
+        let every = self.retention.min(self.idle) / 4;
+        ctx.run_interval(every.min(SWEEP_AT_LEAST_EVERY), |registry, ctx| registry.sweep(ctx));
     }
 }
 
 impl Handler<OpenSession> for SessionRegistry {
     type Result = ResponseFuture<Result<SessionId, Error>>;
 
-    fn handle(&mut self, open: OpenSession, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, open: OpenSession, ctx: &mut Context<Self>) -> Self::Result {
         let OpenSession { user, allowance, profile, chat } = open;
-        let (id, session) = match self.start_session(user.clone(), &allowance, profile, chat.as_ref()) {
-            Ok(started) => started,
+        let permit = match allowance.session() {
+            Ok(permit) => permit,
             Err(error) => return Box::pin(async { Err(error) }),
         };
-        let shards = self.shards.clone();
+        let (id, opened) = (self.shards.draw_id(self.shard), SystemTime::now());
+        let revision = profile.revision.map(Revision::as_str);
+        let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
+        log::info!(target: "session", session:% = id, user:%, revision, client; "session opened");
+        // Over HTTP+SSE the revision is not known yet, and the session ends with its stream.
+        let record = profile.revision.map(|_| profile.record(user.clone(), opened, Vec::new()));
+        let kept =
+            record.as_ref().map(|_| Kept { store: Arc::clone(&self.store), session: id, owner: user.clone(), opened });
+        let session = self.session_actor(profile, Toolbox::default(), kept);
+        let session = self.start_session(id, user.clone(), session, permit).session.clone();
+        let Some(record) = record else { return Box::pin(async move { Ok(id) }) };
+
+        let (shards, addr) = (self.shards.clone(), ctx.address());
+        let opened = self.store.open(id, record, chat);
         Box::pin(async move {
-            let Some(chat) = chat else { return Ok(id) };
-            let take = TakeChat { user: user.clone(), chat, session: id };
-            if let Some(before) = shards.take_chat(take).await?
+            let inherit = async {
+                let Some(before) = opened.await? else { return Ok(()) };
                 // A session that ended meanwhile has nothing to leave.
-                && let Ok(estate) = shards.deliver(before, user, None, LeaveChat).await
-            {
-                session.send(Inherit(estate)).await.map_err(|_gone| Error::SessionNotFound)?;
+                let Ok(estate) = shards.deliver(before, user.clone(), None, LeaveChat).await else { return Ok(()) };
+                session.send(Inherit(estate)).await.map_err(|_gone| Error::SessionNotFound)?
+            };
+            if let Err(error) = inherit.await {
+                addr.do_send(Discard(id));
+                shards.end_kept(id, user).await;
+                return Err(error);
             }
             Ok(id)
         })
     }
 }
 
-impl Handler<EnterChat> for SessionRegistry {
-    type Result = Result<SessionId, Error>;
+impl Handler<Discard> for SessionRegistry {
+    type Result = ();
 
-    fn handle(&mut self, enter: EnterChat, _: &mut Context<Self>) -> Self::Result {
-        let EnterChat { user, allowance, chat, profile } = enter;
-        if let Some(session) = self.chats.get(&user, &chat) {
-            return Ok(session);
+    fn handle(&mut self, Discard(session): Discard, _: &mut Context<Self>) {
+        if let Some(entry) = self.sessions.remove(&session) {
+            entry.session.do_send(End);
         }
-        let (id, _) = self.start_session(user.clone(), &allowance, profile, Some(&chat))?;
-        self.chats.bind(user, chat, id);
-        Ok(id)
+    }
+}
+
+impl Handler<Revive> for SessionRegistry {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, Revive { session, user }: Revive, ctx: &mut Context<Self>) -> Self::Result {
+        if self.is_here(session) {
+            return Box::pin(async { Ok(()) });
+        }
+        let (reply, outcome) = oneshot::channel();
+        let waiting = self.reviving.entry(session).or_default();
+        waiting.push((user, reply));
+        if waiting.len() == 1 {
+            let (load, addr) = (self.store.load(session), ctx.address());
+            actix::spawn(async move { addr.do_send(Loaded { session, outcome: load.await }) });
+        }
+        Box::pin(async { outcome.await.unwrap_or(Err(Error::Internal)) })
+    }
+}
+
+impl Handler<Loaded> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Loaded { session, outcome }: Loaded, _: &mut Context<Self>) {
+        let waiting = self.reviving.remove(&session).unwrap_or_default();
+        let revived = match outcome {
+            // Nobody gets to load another's sessions into memory.
+            Ok(Some(record)) if waiting.iter().any(|(user, _)| *user == record.owner) => {
+                let owner = record.owner.clone();
+                self.revive(session, record).map(|()| owner)
+            }
+            Ok(_) => Err(Error::SessionNotFound),
+            Err(error) => Err(error.into()),
+        };
+        for (user, reply) in waiting {
+            let outcome = match &revived {
+                Ok(owner) if *owner == user => Ok(()),
+                Ok(_) => Err(Error::SessionNotFound),
+                Err(error) => Err(error.clone()),
+            };
+            // Who no longer waits will ask again.
+            let _ = reply.send(outcome);
+        }
     }
 }
 
@@ -205,32 +288,49 @@ where
 {
     type Result = ResponseFuture<Result<T, Error>>;
 
-    fn handle(&mut self, deliver: Deliver<M>, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, deliver: Deliver<M>, ctx: &mut Context<Self>) -> Self::Result {
+        if !self.is_here(deliver.session) {
+            let addr = ctx.address();
+            return Box::pin(async move {
+                let gone = |_| Error::Internal;
+                addr.send(Revive { session: deliver.session, user: deliver.user.clone() }).await.map_err(gone)??;
+                addr.send(deliver).await.map_err(gone)?
+            });
+        }
         let Deliver { session, user, chat, message } = deliver;
+        let ended = self.shards.ended();
         let entry = match self.entry(session, &user) {
             Ok(entry) => entry,
             Err(error) => return Box::pin(async { Err(error) }),
         };
         entry.used = Instant::now();
         let answer = entry.session.send(message);
-        let bind = chat.map(|chat| {
-            let is_new = !entry.chats.contains(&chat);
-            if is_new {
-                entry.chats.truncate(MAX_CHATS_REMEMBERED - 1);
-                entry.chats.push(chat.clone());
-            }
-            (BindChat { user, chat, session }, is_new)
-        });
-        let shards = self.shards.clone();
+        let bind = chat.filter(|chat| entry.must_bind(chat, ended));
+        let bound = bind.map(|chat| self.store.bind_chat(user, chat, session));
         Box::pin(async move {
-            match bind {
-                Some((bind, true)) => shards.bind_chat(bind).await?,
-                // The chat is known to be served; should it have lost its session since, this one steps in.
-                Some((bind, false)) => shards.rebind_chat(bind),
-                None => {}
+            if let Some(bound) = bound
+                && let Err(error) = bound.await
+            {
+                log::warn!(session:%; "its chat can't be tied to it: {error}");
             }
             answer.await.unwrap_or(Err(Error::SessionNotFound))
         })
+    }
+}
+
+impl Entry {
+    /// Whether the store has to be told of the session's chat: it is new, or may have lost another session since.
+    fn must_bind(&mut self, chat: &ChatId, ended: u64) -> bool {
+        if !self.is_kept || (self.ended_then == ended && self.chats.contains(chat)) {
+            return false;
+        }
+        if self.ended_then != ended {
+            self.chats.clear();
+        }
+        self.ended_then = ended;
+        self.chats.truncate(MAX_CHATS_REMEMBERED - 1);
+        self.chats.push(chat.clone());
+        true
     }
 }
 
@@ -238,47 +338,17 @@ impl Handler<CloseSession> for SessionRegistry {
     type Result = ResponseFuture<Result<(), Error>>;
 
     fn handle(&mut self, CloseSession { session, user }: CloseSession, _: &mut Context<Self>) -> Self::Result {
-        if let Err(error) = self.entry(session, &user) {
-            return Box::pin(async { Err(error) });
-        }
-        if let Some(entry) = self.sessions.remove(&session) {
-            entry.session.do_send(End);
-        }
-        log::info!(session:%, user:%; "session closed");
+        let is_here = self.entry(session, &user).is_ok();
+        let entry = if is_here { self.sessions.remove(&session) } else { None };
         let shards = self.shards.clone();
-        Box::pin(async move { shards.release_chats(ReleaseChats { user, session }).await })
-    }
-}
-
-impl Handler<TakeChat> for SessionRegistry {
-    type Result = Option<SessionId>;
-
-    fn handle(&mut self, TakeChat { user, chat, session }: TakeChat, _: &mut Context<Self>) -> Self::Result {
-        self.chats.take(user, chat, session)
-    }
-}
-
-impl Handler<BindChat> for SessionRegistry {
-    type Result = ();
-
-    fn handle(&mut self, BindChat { user, chat, session }: BindChat, _: &mut Context<Self>) {
-        self.chats.bind(user, chat, session);
-    }
-}
-
-impl Handler<ReleaseChats> for SessionRegistry {
-    type Result = ();
-
-    fn handle(&mut self, ReleaseChats { user, session }: ReleaseChats, _: &mut Context<Self>) {
-        self.chats.release(&user, session);
-    }
-}
-
-impl Handler<ListChats> for SessionRegistry {
-    type Result = MessageResult<ListChats>;
-
-    fn handle(&mut self, ListChats { user }: ListChats, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.chats.of(&user))
+        if let Some(entry) = entry {
+            entry.session.do_send(End);
+            if !entry.is_kept {
+                log::info!(target: "session", session:%, user:%; "session closed");
+                return Box::pin(async { Ok(()) });
+            }
+        }
+        Box::pin(async move { shards.close_kept(session, user).await })
     }
 }
 
@@ -294,6 +364,3 @@ impl Handler<Drain> for SessionRegistry {
         })
     }
 }
-
-/// The chats of a user with their sessions, as `GET /mcp/sessions` gives them.
-pub type Chats = BTreeMap<ChatId, SessionId>;

@@ -2,7 +2,7 @@
 //!
 //! A session lives on the worker that opened it, and its id says which: ids are drawn until their number fits the shard.
 //! So a client that stays on its connection never crosses threads; a request that arrives elsewhere pays one hop. What
-//! belongs to a user, chats and catalogs, lives on the shard of the user's hash, so that there is one of it.
+//! belongs to a user, such as catalogs, lives on the shard of the user's hash, so that there is one of it.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -21,15 +21,11 @@ use serde_json::value::RawValue;
 use super::{
     SessionActor, SessionRegistry,
     lockouts::{HasFailed, IsLockedOut, Lockouts},
-    messages::{
-        BindChat, CloseSession, Deliver, Drain, EnterChat, Event, ListChats, Listen, OpenSession, ReleaseChats,
-        TakeChat,
-    },
+    messages::{CloseSession, Deliver, Drain, Event, Listen, OpenSession},
     queue,
-    registry::Chats,
 };
 use crate::{
-    allowance::{Allowances, Allowed},
+    allowance::{Allowance, Allowances, Allowed},
     config::Settings,
     error::Error,
     ids::{ChatId, ClientAddress, SessionId, ToolName, UserKey},
@@ -39,6 +35,7 @@ use crate::{
     },
     metrics::{Outcome, Run},
     protocol::{revision::Era, tools::CallToolResult},
+    store::SessionStore,
     token::{AccessToken, Claim},
 };
 
@@ -50,6 +47,9 @@ struct Inner {
     shards: Vec<OnceLock<Shard>>,
     started: AtomicUsize,
     allowances: Allowances,
+    store: Arc<dyn SessionStore>,
+    /// How many sessions have ended, so that others know when a chat may have lost its own.
+    ended: AtomicU64,
     is_draining: AtomicBool,
 }
 
@@ -70,7 +70,7 @@ struct Shard {
 impl Shards {
     /// Room for `count` shards, none of them started.
     #[must_use]
-    pub fn new(count: usize, settings: &Settings) -> Self {
+    pub fn new(count: usize, store: Arc<dyn SessionStore>, settings: &Settings) -> Self {
         let allowances = Allowances::new(Allowed {
             calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
             streams: settings.streams.max_per_user.get(),
@@ -78,8 +78,8 @@ impl Shards {
             all_sessions: settings.sessions.max.get(),
         });
         let shards = (0..count).map(|_| OnceLock::new()).collect();
-        let (started, is_draining) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self(Arc::new(Inner { shards, started, allowances, is_draining }))
+        let (started, is_draining, ended) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicU64::new(0));
+        Self(Arc::new(Inner { shards, started, allowances, store, ended, is_draining }))
     }
 
     /// Starts the next shard, on this thread.
@@ -107,7 +107,7 @@ impl Shards {
         }
     }
 
-    fn number(&self, spread: u64) -> usize {
+    pub(super) fn number(&self, spread: u64) -> usize {
         let count = self.0.shards.len().max(1) as u64;
         // Less than the count, which is a usize.
         usize::try_from(spread % count).unwrap_or(0)
@@ -171,37 +171,24 @@ impl Shards {
         ask(registry, CloseSession { session, user }).await?
     }
 
-    /// The chats of a user with their sessions.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub async fn chats(&self, user: UserKey) -> Result<Chats, Error> {
-        ask(&self.of_user(&user)?.registry, ListChats { user }).await
+    /// What a user may have.
+    pub(super) fn allowance(&self, user: &UserKey) -> Arc<Allowance> {
+        self.0.allowances.of(user)
     }
 
-    /// Lets a session take a chat over; gives the session that had it.
-    pub(super) async fn take_chat(&self, take: TakeChat) -> Result<Option<SessionId>, Error> {
-        ask(&self.of_user(&take.user)?.registry, take).await
+    /// Where sessions are kept.
+    pub(super) fn store(&self) -> Arc<dyn SessionStore> {
+        Arc::clone(&self.0.store)
     }
 
-    /// Gives a chat that has no session this one.
-    pub(super) async fn bind_chat(&self, bind: BindChat) -> Result<(), Error> {
-        ask(&self.of_user(&bind.user)?.registry, bind).await
+    /// How many sessions have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.0.ended.load(Ordering::Relaxed)
     }
 
-    /// The same for a chat that is known to be served, without waiting.
-    pub(super) fn rebind_chat(&self, bind: BindChat) {
-        if let Ok(shard) = self.of_user(&bind.user) {
-            shard.registry.do_send(bind);
-        }
-    }
-
-    /// The session of a chat, which is opened if the chat has none.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub async fn enter_chat(&self, enter: EnterChat) -> Result<SessionId, Error> {
-        ask(&self.of_user(&enter.user)?.registry, enter).await?
+    /// One more session has ended, or some have.
+    pub(super) fn note_end(&self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A stream of notifications for a client that has no session, kept by shard number `shard`.
@@ -218,11 +205,6 @@ impl Shards {
     /// [`Error::Internal`].
     pub fn closer(&self, session: SessionId) -> Result<Recipient<CloseSession>, Error> {
         Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
-    }
-
-    /// Forgets the chats of a session that has ended.
-    pub(super) async fn release_chats(&self, release: ReleaseChats) -> Result<(), Error> {
-        ask(&self.of_user(&release.user)?.registry, release).await
     }
 
     /// Finds out whose token this is.
@@ -351,6 +333,6 @@ where
 }
 
 /// The same for equal values on every thread.
-fn hash<T: Hash>(value: &T) -> u64 {
+pub(super) fn hash<T: Hash>(value: &T) -> u64 {
     BuildHasherDefault::<DefaultHasher>::new().hash_one(value)
 }

@@ -3,7 +3,10 @@
 //! The first two can be resumed, so their events have ids and are logged. A reader is a bounded queue: one that is full is
 //! closed, nothing piles up, and its client comes back for the rest.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use metrics::counter;
@@ -24,13 +27,12 @@ const OUTBOX_ROOM: usize = 256;
 /// The room of a stream of changes. One place is enough: a change that waits there stands for all that follow.
 pub const CHANGES: Room = Room { items: 1, bytes: 0 };
 
-/// The session's own stream.
-const OWN: StreamId = 0;
-
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Streams {
     resumable: BTreeMap<StreamId, State>,
+    /// The session's own stream.
+    own: StreamId,
     next: StreamId,
     log: EventLog,
     /// Bytes that may wait for a reader.
@@ -60,7 +62,8 @@ impl Streams {
     pub fn new(limits: Limits, queue_bytes: usize) -> Self {
         Self {
             resumable: BTreeMap::new(),
-            next: OWN + 1,
+            own: 0,
+            next: 1,
             log: EventLog::new(limits),
             queue_bytes,
             subscribers: Vec::new(),
@@ -70,10 +73,21 @@ impl Streams {
         }
     }
 
+    /// Begins anew at that time, in another process maybe. What was sent before is lost: no event from now on has the id of
+    /// one of those, and the client is to look at the list.
+    pub fn begin_anew(&mut self, now: SystemTime) {
+        // No session opens a million streams a second, so that these numbers lie beyond all before.
+        let micros = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        self.own = StreamId::try_from(micros).unwrap_or(StreamId::MAX / 2);
+        self.next = self.own + 1;
+        self.owes_change = true;
+        self.is_unseen = true;
+    }
+
     /// Opens the session's own stream; the reader before ends. What is owed is sent at once. A primed stream begins with an
     /// event that tells its id, so that it can be resumed from there.
     pub fn open(&mut self, is_primed: bool) -> Receiver<Logged> {
-        let events = self.begin(OWN, is_primed);
+        let events = self.begin(self.own, is_primed);
         // Who begins anew does not go back to what was sent before, which may have gone into a dead connection.
         if self.is_unseen {
             self.tell_own();
@@ -111,7 +125,7 @@ impl Streams {
         }
         let missed = self.log.after(after).cloned().collect();
         let events = self.attach(after.stream, missed);
-        if after.stream == OWN && self.owes_change {
+        if after.stream == self.own && self.owes_change {
             self.tell_own();
         }
         Ok(events)
@@ -159,7 +173,17 @@ impl Streams {
     /// Whether the answer to a POST is still to come on one of the streams.
     #[must_use]
     pub fn await_answers(&self) -> bool {
-        self.resumable.iter().any(|(stream, state)| *stream != OWN && state.ended.is_none())
+        self.resumable.iter().any(|(stream, state)| *stream != self.own && state.ended.is_none())
+    }
+
+    /// Whether anybody reads a stream, or could still come back for one.
+    #[must_use]
+    pub fn are_in_use(&mut self) -> bool {
+        self.forget_past();
+        self.subscribers.retain(|subscriber| !subscriber.is_gone());
+        let is_read = |state: &State| state.reader.as_ref().is_some_and(|reader| !reader.is_gone());
+        let in_use = |(stream, state): (&StreamId, &State)| *stream != self.own || is_read(state);
+        self.outbox.is_some() || !self.subscribers.is_empty() || self.resumable.iter().any(in_use)
     }
 
     /// Forgets the streams that ended too long ago to be resumed.
@@ -226,14 +250,14 @@ impl Streams {
     }
 
     fn tell_own(&mut self) {
-        let reader = self.resumable.get(&OWN).and_then(|state| state.reader.as_ref());
+        let reader = self.resumable.get(&self.own).and_then(|state| state.reader.as_ref());
         let reader = reader.filter(|reader| !reader.is_gone());
         self.owes_change = reader.is_none();
         self.is_unseen = true;
         // A message that waits is a change that waits: no other comes on this stream.
         if reader.is_some_and(Sender::is_read) {
             let message = jsonrpc::notification("notifications/tools/list_changed");
-            self.record(OWN, vec![message.into()]);
+            self.record(self.own, vec![message.into()]);
         }
     }
 
@@ -246,7 +270,7 @@ impl Streams {
     /// Ends the streams on which nothing is awaited: the session's own, and the subscribers'.
     pub fn close_listening(&mut self) {
         self.subscribers.clear();
-        if let Some(state) = self.resumable.get_mut(&OWN) {
+        if let Some(state) = self.resumable.get_mut(&self.own) {
             state.reader = None;
         }
     }
@@ -263,136 +287,4 @@ fn is_told(sent: Result<(), Refused>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        task::{Context, Poll, Waker},
-        time::Duration,
-    };
-
-    use futures_util::StreamExt;
-
-    use super::*;
-
-    fn streams() -> Streams {
-        Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::from_secs(60) }, 1 << 20)
-    }
-
-    /// What a reader gets at once.
-    fn now<T: Weigh>(events: &mut Receiver<T>) -> Poll<Option<T>> {
-        events.poll_next_unpin(&mut Context::from_waker(Waker::noop()))
-    }
-
-    /// What waits for a reader, as `place:message`.
-    fn waiting(events: &mut Receiver<Logged>) -> Vec<String> {
-        let event = || match now(events) {
-            Poll::Ready(event) => event,
-            Poll::Pending => None,
-        };
-        std::iter::from_fn(event)
-            .map(|event| format!("{}:{}", event.id.place, String::from_utf8_lossy(&event.message.concat())))
-            .collect()
-    }
-
-    fn id(stream: StreamId, place: u64) -> EventId {
-        EventId { stream, place }
-    }
-
-    #[test]
-    fn a_change_is_told_once_to_each_and_owed_to_who_is_away() {
-        let mut streams = streams();
-        streams.tell_change();
-        streams.tell_change();
-        let mut own = streams.open(true);
-        let mut other = streams.subscribe();
-        assert_eq!(waiting(&mut own).len(), 2, "the id, and once what was owed");
-        assert_eq!(now(&mut other), Poll::Pending);
-
-        streams.tell_change();
-        streams.tell_change();
-        assert_eq!(waiting(&mut own).len(), 1);
-        assert_eq!(now(&mut other), Poll::Ready(Some(Event::ToolsChanged)));
-        assert_eq!(now(&mut other), Poll::Pending);
-
-        drop((own, other));
-        streams.tell_change();
-        assert!(streams.subscribers.is_empty());
-        streams.settle();
-        assert_eq!(waiting(&mut streams.open(false)), [""; 0], "a client that has seen the list is owed nothing");
-    }
-
-    #[test]
-    fn a_second_reader_replaces_the_first() {
-        let mut streams = streams();
-        let mut first = streams.open(false);
-        let mut second = streams.open(false);
-        streams.tell_change();
-        assert_eq!(now(&mut first), Poll::Ready(None));
-        assert_eq!(waiting(&mut second).len(), 1);
-    }
-
-    #[test]
-    fn a_stream_goes_on_after_the_event_that_came_last() {
-        let mut streams = streams();
-        let (stream, events) = streams.open_reply(true);
-        let (other, mut others) = streams.open_reply(true);
-        drop(events);
-        streams.record(stream, vec!["a".into()]);
-        streams.record(other, vec!["not yours".into()]);
-        let mut events = streams.resume(id(stream, 1)).unwrap();
-        streams.record(stream, vec!["b".into()]);
-        assert_eq!(waiting(&mut events), ["2:a", "3:b"]);
-        assert_eq!(waiting(&mut others), ["1:", "2:not yours"]);
-
-        streams.end_reply(stream);
-        let mut again = streams.resume(id(stream, 2)).unwrap();
-        assert_eq!(waiting(&mut again), ["3:b"]);
-        assert_eq!(now(&mut again), Poll::Ready(None), "it has ended");
-    }
-
-    #[test]
-    fn what_cannot_be_resumed_is_refused() {
-        let mut streams = streams();
-        let (stream, _events) = streams.open_reply(true);
-        for wrong in [id(stream, 2), id(stream + 1, 1), id(OWN, 0)] {
-            assert!(streams.resume(wrong).is_err(), "{wrong}");
-        }
-        for _ in 0..8 {
-            streams.record(stream, vec!["x".into()]);
-        }
-        assert!(streams.resume(id(stream, 0)).is_err(), "behind the tail");
-        assert!(streams.resume(id(stream, 1)).is_ok(), "the first that is lost is the one that was seen");
-    }
-
-    #[test]
-    fn an_ended_stream_is_forgotten_after_its_time() {
-        let mut streams = Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::ZERO }, 1 << 20);
-        let (stream, _events) = streams.open_reply(true);
-        streams.end_reply(stream);
-        assert!(streams.resume(id(stream, 1)).is_err());
-        assert!(streams.resumable.is_empty());
-    }
-
-    #[test]
-    fn a_reader_too_slow_is_closed_and_can_come_back() {
-        let mut streams =
-            Streams::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(60) }, 1 << 20);
-        let (stream, mut events) = streams.open_reply(false);
-        for _ in 0..=ROOM {
-            streams.record(stream, vec!["m".into()]);
-        }
-        assert_eq!(waiting(&mut events).len(), ROOM);
-        assert_eq!(now(&mut events), Poll::Ready(None));
-        let mut events = streams.resume(id(stream, ROOM as u64)).unwrap();
-        assert_eq!(waiting(&mut events).len(), 1);
-    }
-
-    #[test]
-    fn an_outbox_too_slow_is_closed() {
-        let mut streams = streams();
-        let mut events = streams.open_outbox();
-        let half = || vec![Bytes::from(vec![b'm'; (1 << 19) + 1])];
-        assert_eq!((streams.push(half()), streams.push(half())), (Ok(()), Err(Refused::Full)));
-        assert!(matches!(now(&mut events), Poll::Ready(Some(_))));
-        assert_eq!(now(&mut events), Poll::Ready(None));
-    }
-}
+mod tests;

@@ -6,28 +6,73 @@ use crate::{
     ids::ToolName,
     membrane::{Apps, Catalog, Tool},
     protocol::{answer::ToolList, revision::Era, tools::enable_tools_definition},
+    store::EnabledTool,
 };
 
 /// Enabled tools. Those of the user's catalog are held by name, so that they are always the current ones; those that were
 /// looked up beyond it are held themselves.
 #[derive(Debug, Clone, Default)]
-pub struct Toolbox(BTreeMap<ToolName, Option<Arc<Tool>>>);
+pub struct Toolbox(BTreeMap<ToolName, Held>);
+
+#[derive(Debug, Clone)]
+enum Held {
+    /// In the catalog.
+    ByName,
+    /// Beyond it.
+    Itself(Arc<Tool>),
+    /// Beyond it, and to be looked up again since the session was revived.
+    Unresolved,
+}
 
 impl Toolbox {
+    /// The tools that were enabled when a session was kept.
+    #[must_use]
+    pub fn of(tools: &[EnabledTool]) -> Self {
+        let held = |tool: &EnabledTool| if tool.beyond { Held::Unresolved } else { Held::ByName };
+        Self(tools.iter().map(|tool| (tool.name.clone(), held(tool))).collect())
+    }
+
+    /// What to keep of the tools.
+    #[must_use]
+    pub fn names(&self) -> Vec<EnabledTool> {
+        let name = |(name, held): (&ToolName, &Held)| EnabledTool {
+            name: name.clone(),
+            beyond: !matches!(held, Held::ByName),
+        };
+        self.0.iter().map(name).collect()
+    }
+
     /// Enables a tool of the catalog.
     pub fn add(&mut self, name: &ToolName) {
-        self.0.insert(name.clone(), None);
+        self.0.insert(name.clone(), Held::ByName);
     }
 
     /// Enables a tool that is not in the catalog.
     pub fn add_beyond(&mut self, tool: Arc<Tool>) {
-        self.0.insert(tool.name().clone(), Some(tool));
+        self.0.insert(tool.name().clone(), Held::Itself(tool));
+    }
+
+    /// The tools that have to be looked up again.
+    #[must_use]
+    pub fn unresolved(&self) -> Vec<ToolName> {
+        let unresolved = self.0.iter().filter(|(_, held)| matches!(held, Held::Unresolved));
+        unresolved.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes on tools that were looked up again; the others are still to be found.
+    pub fn resolve(&mut self, found: BTreeMap<ToolName, Arc<Tool>>) {
+        for (name, tool) in found {
+            self.0.entry(name).and_modify(|held| *held = Held::Itself(tool));
+        }
     }
 
     /// Without the tools that lie outside the given apps. Those of the catalog are confined by the catalog.
     #[must_use]
     pub fn within(mut self, apps: &Apps) -> Self {
-        self.0.retain(|_, beyond| beyond.as_ref().is_none_or(|tool| apps.include(tool.integration())));
+        self.0.retain(|_, held| match held {
+            Held::Itself(tool) => apps.include(tool.integration()),
+            Held::ByName | Held::Unresolved => true,
+        });
         self
     }
 
@@ -48,7 +93,10 @@ impl Toolbox {
     pub fn find<'a>(&'a self, name: &ToolName, catalog: &'a Catalog, apps: &Apps) -> Option<&'a Arc<Tool>> {
         match catalog.find(name) {
             Some(tool) => self.0.contains_key(tool.name()).then_some(tool),
-            None => self.0.get(name)?.as_ref().filter(|tool| apps.include(tool.integration())),
+            None => match self.0.get(name)? {
+                Held::Itself(tool) => Some(tool).filter(|tool| apps.include(tool.integration())),
+                Held::ByName | Held::Unresolved => None,
+            },
         }
     }
 

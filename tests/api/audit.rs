@@ -127,7 +127,7 @@ async fn a_session_has_a_line_at_either_end() {
     let ann = server.client("ann").open().await;
     ann.delete().await;
     let said = async |message: &str| {
-        let module = lines(&server, "integration_app_mcp_server::session::registry", 2).await;
+        let module = lines(&server, "session", 2).await;
         module
             .into_iter()
             .find(|line| line["message"] == message)

@@ -3,30 +3,15 @@
 use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
-    process::{Command, Output},
-    time::Instant,
+    process::Command,
 };
 
 use serde_json::{Value, json};
 
 use crate::{
     files::Folder,
-    support::{PATIENCE, SECRET, Server, binary, token},
+    support::{SECRET, Server, binary, finish, token},
 };
-
-/// Runs a command that has to end by itself.
-pub fn finish(command: &mut Command) -> Output {
-    let mut process = command.spawn().unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while process.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            process.kill().unwrap();
-            panic!("{command:?} does not end: {:?}", process.wait_with_output());
-        }
-        std::thread::yield_now();
-    }
-    process.wait_with_output().unwrap()
-}
 
 /// What a command that has to succeed prints.
 pub fn printed(command: &mut Command) -> String {
@@ -272,7 +257,12 @@ fn initialize() -> Value {
 #[tokio::test]
 async fn log_lines_in_json_are_one_object_each() {
     let mut command = binary();
-    command.args(["--sandbox"]).envs([("PORT", "0"), ("MCP__ADMIN__PORT", "0"), ("MCP__SANDBOX__SECRET", SECRET)]);
+    command.args(["--sandbox"]).envs([
+        ("PORT", "0"),
+        ("MCP__ADMIN__PORT", "0"),
+        ("MCP__STORE__PATH", ""),
+        ("MCP__SANDBOX__SECRET", SECRET),
+    ]);
     let mut process = command.env("MCP__LOG__FORMAT", "json").env("MCP__LOG__FILTER", "debug").spawn().unwrap();
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(|line| {
         let line = line.unwrap();

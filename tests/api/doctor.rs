@@ -8,15 +8,17 @@ use std::{
 
 use serde_json::json;
 
-use crate::{
-    command_line::finish,
-    support::{SECRET, Server, binary, claims, sign, token},
-};
+use crate::support::{SECRET, Server, binary, claims, finish, sign, token};
 
 /// A doctor whose ports are free.
 fn doctor() -> Command {
     let mut command = binary();
-    command.arg("doctor").envs([("PORT", "0"), ("MCP__ADMIN__PORT", "0"), ("MCP__SANDBOX__SECRET", SECRET)]);
+    command.arg("doctor").envs([
+        ("PORT", "0"),
+        ("MCP__ADMIN__PORT", "0"),
+        ("MCP__STORE__PATH", ""),
+        ("MCP__SANDBOX__SECRET", SECRET),
+    ]);
     command
 }
 
@@ -32,7 +34,7 @@ fn a_doctor_finds_what_is_sound_sound() {
     let good = token("ann");
     let (is_sound, said) = advice(doctor().args(["--sandbox", "--token", &good]));
     assert!(is_sound, "{said}");
-    for part in ["settings   ok", "server     ok", "admin      ok", "upstream   ok", "token      ok"] {
+    for part in ["settings   ok", "server     ok", "admin      ok", "store      ok", "upstream   ok", "token      ok"] {
         assert!(said.contains(part), "{part:?} is missing in:\n{said}");
     }
     for part in ["a JWT of sandbox/ann", "in 59 min", "accepts it"] {
@@ -50,7 +52,12 @@ fn a_doctor_names_each_fault_and_what_to_do() {
     expired["exp"] = json!(1_000);
     let (expired, forged) = (sign(&expired, SECRET), sign(&claims("ann"), "another key"));
     let good = token("ann");
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 7] = [
+    let cases: [(&[&str], &[(&str, &str)], &[&str]); 8] = [
+        (
+            &["--sandbox"],
+            &[("MCP__STORE__PATH", "/proc/nowhere")],
+            &["store      WRONG", "/proc/nowhere", "store.path"],
+        ),
         (&["--sandbox"], &[("PORT", &port)], &["server     WRONG", &port, "server.port"]),
         (&["--sandbox"], &[("MCP__ADMIN__PORT", &port)], &["admin      WRONG", &port, "admin.port"]),
         (&[], &[("MCP__MEMBRANE__BASE_URL", &nobody)], &["upstream   WRONG", &nobody, "membrane.base_url"]),
@@ -114,7 +121,12 @@ fn a_healthcheck_asks_the_running_server() {
 fn a_banner_greets_whoever_sits_at_a_terminal() {
     let mut command = Command::new("script");
     command.args(["--quiet", "--flush", "--command", env!("CARGO_BIN_EXE_integration-app-mcp-server"), "/dev/null"]);
-    command.env_clear().envs([("PORT", "0"), ("MCP__ADMIN__PORT", "0"), ("PATH", "/usr/bin:/bin")]);
+    command.env_clear().envs([
+        ("PORT", "0"),
+        ("MCP__ADMIN__PORT", "0"),
+        ("MCP__STORE__PATH", ""),
+        ("PATH", "/usr/bin:/bin"),
+    ]);
     let mut terminal = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(terminal.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut shown = String::new();
@@ -127,8 +139,13 @@ fn a_banner_greets_whoever_sits_at_a_terminal() {
     // Who hangs up takes the program along.
     terminal.kill().unwrap();
     terminal.wait().unwrap();
-    for part in ["MCP endpoint   http://127.0.0.1:", "Operators", "Upstream       https://api.integration.app", "Mode"]
-    {
+    for part in [
+        "MCP endpoint   http://127.0.0.1:",
+        "Operators",
+        "Upstream       https://api.integration.app",
+        "Sessions",
+        "Mode",
+    ] {
         assert!(shown.contains(part), "{part:?} is missing in:\n{shown}");
     }
 }

@@ -29,6 +29,12 @@ impl Folder {
         self
     }
 
+    /// What the files hold that lie in the folder itself.
+    pub fn files(&self) -> Vec<Vec<u8>> {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        entries.filter_map(|entry| fs::read(entry.path()).ok()).collect()
+    }
+
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -23,7 +23,7 @@ async fn a_server_that_runs_is_alive_and_ready_on_both_listeners() {
         assert_eq!((status, &body["ready"]), (200, &json!(true)), "{listener}: {body}");
         let checks = body["checks"].as_object().unwrap();
         assert!(checks.values().all(|state| state == "ok"), "{listener}: {body}");
-        for part in ["server", "shards"] {
+        for part in ["server", "shards", "store"] {
             assert!(checks.contains_key(part), "{listener}: {body}");
         }
     }

@@ -1,12 +1,15 @@
-//! No token may show where it does not belong. Every token of every test is remembered here; every log is searched for them
-//! when its server ends, and so is every error as it comes.
+//! No token may show where it does not belong. Every token of every test is remembered here; the log, the metrics and the
+//! files of each server are searched for them when it ends, and every error as it comes.
 
 use std::{
     collections::HashSet,
     sync::{Mutex, PoisonError},
 };
 
-use crate::support::{SECRET, Server, claims, sign, token};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{SECRET, Server, claims, eventually, sign, token};
 
 /// The parts of tokens that are theirs alone: their signatures, or all of one that has none.
 static USED: Mutex<Option<HashSet<Vec<u8>>>> = Mutex::new(None);
@@ -51,9 +54,12 @@ fn a_token_that_shows_is_found() {
     assert_eq!(find(b"authorization: Bearer eyJhbGciOiJIUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), None);
 }
 
-#[test]
-fn what_is_searched_is_there() {
+#[tokio::test]
+async fn what_is_searched_is_there() {
     let server = Server::start();
+    let session = server.client("ann").open().await.session.unwrap();
+    let is_kept = async || server.kept().iter().any(|file| !file.is_empty());
+    eventually(&format!("the session {session} is kept"), is_kept).await;
     let metrics = server.metrics().unwrap();
     assert!(String::from_utf8_lossy(&metrics).contains("mcp_"), "the metrics");
     assert!(server.log().contains(" TRACE actix"), "a log of everything, libraries included");
@@ -63,14 +69,14 @@ fn what_is_searched_is_there() {
 async fn an_upstream_that_repeats_a_token_does_not_make_it_show() {
     let server = Server::start();
     let ann = token("ann");
-    let body = serde_json::json!({"type": "access_denied", "message": format!("Access token {ann} is revoked."),
+    let body = json!({"type": "access_denied", "message": format!("Access token {ann} is revoked."),
         "causedByError": {"message": format!("for {ann}"), "data": {"token": ann}}});
     let client = server.client_with(&ann).open().await;
     for status in [400, 401, 500] {
-        let fault = |path: &str| serde_json::json!({"path": path, "status": status, "body": body});
-        let faults = serde_json::json!(["/self", "/connections", "/action-instance/run"].map(fault));
-        server.sandbox(reqwest::Method::PUT, "/sandbox/faults", "tester", faults).await;
-        let called = client.call("gmail_list-emails", serde_json::json!({})).await;
+        let fault = |path: &str| json!({"path": path, "status": status, "body": body});
+        let faults = json!(["/self", "/connections", "/action-instance/run"].map(fault));
+        server.sandbox(Method::PUT, "/sandbox/faults", "tester", faults).await;
+        let called = client.call("gmail_list-emails", json!({})).await;
         assert_none(called.text.as_bytes(), "the answer to a call");
         let other = sign(&claims("ann"), SECRET);
         // An error is searched as it comes, and the log when the server ends.

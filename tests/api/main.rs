@@ -20,6 +20,7 @@ mod chats;
 mod client;
 mod command_line;
 mod doctor;
+mod durability;
 mod dynamic;
 mod event_streams;
 mod files;

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -15,7 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 pub use crate::client::{Client, Events, Reply, assert_error, reply_to};
-use crate::leaks;
+use crate::{files::Folder, leaks};
 
 /// The key of every test's sandbox.
 pub const SECRET: &str = "the key of the tests' sandbox";
@@ -26,6 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A server that is about to be started.
 pub struct ServerBuilder {
     command: Command,
+    folder: Folder,
 }
 
 /// A server that runs. Dropped, it is killed.
@@ -43,6 +44,8 @@ pub struct Server {
     pub http: reqwest::Client,
     /// What was negotiated, by session.
     pub revisions: Mutex<HashMap<String, String>>,
+    /// Where it keeps its sessions, unless a test says otherwise.
+    folder: Folder,
 }
 
 /// What a process writes, as it comes.
@@ -112,7 +115,8 @@ impl ServerBuilder {
             let _ = process.kill();
             panic!("the server did not start; its log:\n{}", log.text());
         };
-        Server { process, log, output, url, admin, sandbox, http: reqwest::Client::new(), revisions: Mutex::default() }
+        let (http, revisions) = (reqwest::Client::new(), Mutex::default());
+        Server { process, log, output, url, admin, sandbox, http, revisions, folder: self.folder }
     }
 }
 
@@ -123,6 +127,9 @@ impl Drop for Server {
         let _ = self.process.wait();
         // Everything is logged, of every module.
         leaks::assert_none(self.log.whole().as_bytes(), "a log");
+        for file in self.kept() {
+            leaks::assert_none(&file, "what is kept");
+        }
     }
 }
 
@@ -133,17 +140,32 @@ pub fn binary() -> Command {
     command
 }
 
+/// Runs a command that has to end by itself.
+pub fn finish(command: &mut Command) -> Output {
+    let mut process = command.spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while process.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            process.kill().unwrap();
+            panic!("{command:?} does not end: {:?}", process.wait_with_output());
+        }
+        std::thread::yield_now();
+    }
+    process.wait_with_output().unwrap()
+}
+
 impl Server {
     /// A server with the sandbox.
     pub fn builder() -> ServerBuilder {
-        let mut command = binary();
+        let (mut command, folder) = (binary(), Folder::new());
         command
             .arg("--sandbox")
             .env("PORT", "0")
             .env("MCP__ADMIN__PORT", "0")
             .env("MCP__SANDBOX__SECRET", SECRET)
+            .env("MCP__STORE__PATH", folder.path())
             .env("MCP__LOG__FILTER", "trace");
-        ServerBuilder { command }
+        ServerBuilder { command, folder }
     }
 
     pub fn start() -> Self {
@@ -152,13 +174,14 @@ impl Server {
 
     /// A server without the sandbox, for an upstream of the test's own.
     pub fn before(upstream: &str) -> ServerBuilder {
-        let mut command = binary();
+        let (mut command, folder) = (binary(), Folder::new());
         command
             .env("PORT", "0")
             .env("MCP__ADMIN__PORT", "0")
             .env("MCP__MEMBRANE__BASE_URL", upstream)
+            .env("MCP__STORE__PATH", folder.path())
             .env("MCP__LOG__FILTER", "trace");
-        ServerBuilder { command }
+        ServerBuilder { command, folder }
     }
 
     /// The metrics, unless it has ended.
@@ -171,6 +194,11 @@ impl Server {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer)
+    }
+
+    /// The files in which it keeps its sessions.
+    pub fn kept(&self) -> Vec<Vec<u8>> {
+        self.folder.files()
     }
 
     /// All that it has logged so far.
@@ -222,6 +250,16 @@ impl Server {
     pub fn terminate(&self) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    }
+
+    /// Kills it (SIGKILL), and waits until nobody answers any more.
+    pub fn kill(&self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        let address = self.url.strip_prefix("http://").unwrap();
+        while TcpStream::connect(address).is_ok() {
+            std::thread::yield_now();
+        }
     }
 
     /// Asks it to stop, and waits until it has.

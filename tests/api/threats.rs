@@ -10,7 +10,10 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::support::{Reply, SECRET, Server, claims, eventually, reply_to, sign, token};
+use crate::{
+    files::Folder,
+    support::{Reply, SECRET, Server, claims, eventually, reply_to, sign, token},
+};
 
 /// A place that nobody should ask for anything; tells the first line of each request that it gets, and answers as it is told.
 async fn trap(answer: String) -> (SocketAddr, mpsc::Receiver<String>) {
@@ -107,21 +110,18 @@ async fn names_that_are_made_up_do_not_flood_the_upstream() {
 async fn an_address_that_a_catalog_names_is_never_asked() {
     let (address, mut asked) = trap(String::new()).await;
     let at = |path: &str| format!("http://{address}/{path}");
-    let folder = std::env::temp_dir().join(format!("catalog-{}", address.port()));
-    std::fs::create_dir_all(&folder).unwrap();
     let action = json!({"key": "do", "name": "Do", "description": "Does it.", "type": "http-request", "run": {"do": "list", "records": "things", "as": "things"}, "inputSchema": {"type": "object", "properties": {
         "a": {"$ref": at("schema.json")}}, "$schema": at("dialect.json")}, "outputSchema": {"$ref": at("out.json")}});
     let app = json!({"integration": {"key": "trap", "name": "Trap", "logoUri": at("logo.png")},
         "records": {"things": []}, "actions": [action]});
-    std::fs::write(folder.join("trap.json"), app.to_string()).unwrap();
-    let server = Server::builder().env("MCP__SANDBOX__CATALOG", folder.to_str().unwrap()).start();
+    let folder = Folder::new().with("trap.json", &app.to_string());
+    let server = Server::builder().env("MCP__SANDBOX__CATALOG", folder.as_str()).start();
     let client = server.client("ann").open().await;
     let tools = json!(client.tools().await).to_string();
     assert!(tools.contains("trap_do") && !tools.contains("logo.png"), "no client is told to ask there: {tools}");
     client.call("trap_do", json!({"a": at("argument")})).await;
     server.client("ann").modern_call("trap_do", json!({"a": 1})).send().await;
     assert!(asked.try_recv().is_err(), "somebody asked");
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ impl Server {
             .env_clear()
             .envs([
                 ("PORT", "0"),
+                ("MCP__STORE__PATH", ""),
                 ("MCP__ADMIN__PORT", "0"),
                 ("MCP__STREAMS__AFTER_MS", "1"),
                 ("MCP__STREAMS__PROGRESS_MS", "10"),

@@ -123,6 +123,7 @@ class TestImage(unittest.TestCase):
         with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             self.assertEqual(answer.status, 200)
         self.assertEqual(self.built.volumes, ["/data"])
+        self.assertNotEqual(list(self.built.root.joinpath("data").iterdir()), [], "sessions are kept there")
 
     def test_it_listens_for_the_world_and_logs_for_machines(self) -> None:
         container = self.run_image("--sandbox", PORT="0", MCP__ADMIN__PORT="0")

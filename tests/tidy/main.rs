@@ -8,7 +8,7 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("secret", &[]),
     ("metrics", &[]),
     ("ids", &[]),
@@ -18,14 +18,18 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
     ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("session", &["membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
+    ("store", &["protocol", "error", "ids"]),
+    (
+        "session",
+        &["store", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"],
+    ),
     ("http", &["session", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
-    ("server", &["http", "session", "config", "metrics"]),
+    ("server", &["http", "session", "store", "config", "metrics"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret"]),
     ("banner", &["config", "sandbox"]),
     ("healthcheck", &["config"]),
-    ("doctor", &["membrane", "config", "token", "secret"]),
+    ("doctor", &["store", "membrane", "config", "token", "secret"]),
     ("cli", &["banner", "config", "doctor", "healthcheck", "logging", "sandbox", "secret", "server"]),
     ("main", &["cli"]),
 ];

@@ -48,7 +48,8 @@ pub fn sources() -> Vec<Source> {
             let path: PathBuf = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if is_rust(&path.to_string_lossy()) {
+            // The tests of a module that are too long to stand in its own file.
+            } else if is_rust(&path.to_string_lossy()) && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).expect("a text");
                 let path = path.strip_prefix(root().join("src")).expect("below src").display().to_string();
                 sources.push(Source { path, text });

@@ -16,6 +16,7 @@ export async function startServer(binary, settings) {
   const env = {
     PORT: '0',
     MCP__ADMIN__PORT: '0',
+    MCP__STORE__PATH: '',
     MCP__SANDBOX__SECRET: secret,
     // The fixture that must tell of progress three times runs for 600 ms.
     MCP__STREAMS__PROGRESS_MS: '100',

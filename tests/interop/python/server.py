@@ -29,7 +29,13 @@ class Server:
     """A server on a free port; `settings` are environment variables such as `MCP__STREAMS__AFTER_MS`."""
 
     def __init__(self, **settings: str) -> None:
-        env = {"PORT": "0", "MCP__ADMIN__PORT": "0", "MCP__SANDBOX__SECRET": SECRET, **settings}
+        env = {
+            "PORT": "0",
+            "MCP__ADMIN__PORT": "0",
+            "MCP__STORE__PATH": "",
+            "MCP__SANDBOX__SECRET": SECRET,
+            **settings,
+        }
         self._process = subprocess.Popen(
             [BINARY, "--sandbox"],
             env=env,

@@ -22,7 +22,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 /** Starts a server on a free port; `settings` are environment variables such as `MCP__STREAMS__AFTER_MS`. */
 export async function startServer(settings = {}) {
-  const env = { PORT: '0', MCP__ADMIN__PORT: '0', MCP__SANDBOX__SECRET: SECRET, ...settings };
+  const env = { PORT: '0', MCP__ADMIN__PORT: '0', MCP__STORE__PATH: '', MCP__SANDBOX__SECRET: SECRET, ...settings };
   const child = spawn(BINARY, ['--sandbox'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
   running.add(child);
   const ended = new Promise((resolve) => child.once('close', resolve));

@@ -1,0 +1,112 @@
+//! Sessions that are in the store, too.
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use super::{Shards, messages::Profile, shards::hash};
+use crate::{
+    error::Error,
+    ids::{ChatId, SessionId, UserKey},
+    membrane::Caller,
+    store::{EnabledTool, SessionStore, StoreFuture},
+};
+
+/// Where and as what a session is kept.
+#[derive(Clone)]
+pub struct Kept {
+    /// The store.
+    pub store: Arc<dyn SessionStore>,
+    /// The session's id.
+    pub session: SessionId,
+    /// Whose it is.
+    pub owner: UserKey,
+    /// When it was opened.
+    pub opened: SystemTime,
+}
+
+impl Kept {
+    /// Keeps a session that is new; gives the session whose chat it takes over.
+    #[must_use]
+    pub fn open(&self, profile: &Profile, chat: Option<ChatId>) -> StoreFuture<Option<SessionId>> {
+        self.store.open(self.session, profile.record(self.owner.clone(), self.opened, Vec::new()), chat)
+    }
+
+    /// Keeps what is enabled now.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub fn save(&self, profile: &Profile, tools: Vec<EnabledTool>) -> impl Future<Output = Result<(), Error>> + use<> {
+        // Asked here and now, changes are written in the order in which they were made.
+        let saved = self.store.save(self.session, profile.record(self.owner.clone(), self.opened, tools));
+        async { Ok(saved.await?) }
+    }
+}
+
+/// What is asked of the store for all shards.
+impl Shards {
+    /// The chats of a user with their sessions, as `GET /mcp/sessions` gives them.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn chats(&self, user: UserKey) -> Result<BTreeMap<ChatId, SessionId>, Error> {
+        Ok(self.store().chats(user).await?)
+    }
+
+    /// The session of a caller's chat, which is opened if the chat has none.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] and [`Error::Full`] where none can be opened; [`Error::StoreUnavailable`].
+    pub async fn enter_chat(&self, caller: &Caller, chat: ChatId, profile: Profile) -> Result<SessionId, Error> {
+        let user = caller.user();
+        let id = self.draw_id(self.number(hash(user)));
+        let permit = caller.allowance().session();
+        let new = permit.as_ref().ok().map(|_| (id, profile.record(user.clone(), SystemTime::now(), Vec::new())));
+        match (self.store().enter_chat(user.clone(), chat, new).await?, permit) {
+            (Some(session), _) => {
+                if session == id {
+                    log::info!(target: "session", session:%, user:%; "session opened");
+                }
+                Ok(session)
+            }
+            (None, Err(refused)) => Err(refused),
+            (None, Ok(_)) => Err(Error::Internal),
+        }
+    }
+
+    /// Ends a session that is kept, and frees its chats.
+    pub(super) async fn close_kept(&self, session: SessionId, user: UserKey) -> Result<(), Error> {
+        let was_there = self.store().close(session, user.clone()).await?;
+        if !was_there {
+            return Err(Error::SessionNotFound);
+        }
+        log::info!(target: "session", session:%, user:%; "session closed");
+        self.note_end();
+        Ok(())
+    }
+
+    /// The same for a session that nobody asks about.
+    pub(super) async fn end_kept(&self, session: SessionId, user: UserKey) {
+        match self.store().close(session, user).await {
+            Ok(_) => self.note_end(),
+            // It goes when its retention is over.
+            Err(error) => log::warn!(session:%; "can't be ended: {error}"),
+        }
+    }
+
+    /// Ends all that are kept and whose retention is over.
+    pub(super) async fn expire_kept(&self) {
+        match self.store().expire().await {
+            Ok(0) => {}
+            Ok(count) => {
+                log::info!(target: "session", "{count} sessions expired");
+                self.note_end();
+            }
+            Err(error) => log::warn!("sessions past their retention can't be ended: {error}"),
+        }
+    }
+
+    /// Whether the store does what it is asked.
+    #[must_use]
+    pub fn keeps_sessions(&self) -> bool {
+        self.store().is_healthy()
+    }
+}

@@ -1,0 +1,373 @@
+//! The store of a server that stands alone: a `SQLite` file.
+//!
+//! One thread owns the connection. What has come while it worked is done in one transaction and answered once that is
+//! written (a group commit), so that many sessions cost one write. The file survives the end of the process at any moment;
+//! of a machine that loses power it may lose the last moments, but is never left half written (WAL, `synchronous = NORMAL`).
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use metrics::{counter, histogram};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use tokio::sync::oneshot;
+
+use super::{SessionRecord, SessionStore, StoreError, StoreFuture, record::SessionState};
+use crate::{
+    ids::{ChatId, SessionId, UserKey},
+    protocol::json,
+};
+
+/// The file within the folder of the settings.
+const FILE: &str = "sessions.db";
+
+/// The newest format of the file, to which the last of [`MIGRATIONS`] leads.
+const FORMAT: i64 = 1;
+
+/// From each format to the next. A file of format n has seen the first n.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        workspace TEXT NOT NULL,
+        user TEXT NOT NULL,
+        opened INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        state TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX sessions_by_use ON sessions (used);
+    CREATE TABLE chats (
+        workspace TEXT NOT NULL,
+        user TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+        PRIMARY KEY (workspace, user, chat)
+    ) WITHOUT ROWID;
+    CREATE INDEX chats_by_session ON chats (session);
+"];
+
+/// Marks a `SQLite` file as one of this server's (`PRAGMA application_id`).
+const APPLICATION_ID: i64 = 0x4d43_5053;
+
+/// Jobs that may wait. More than that is refused, not piled up.
+const MAX_WAITING: usize = 8192;
+
+/// Jobs that are done in one transaction at most.
+const MAX_GROUP: usize = 512;
+
+/// See the [module](self).
+pub struct EmbeddedStore {
+    jobs: SyncSender<Job>,
+    retention: Duration,
+    is_healthy: Arc<AtomicBool>,
+}
+
+/// Does something, and gives what answers once that is written, or could not be.
+type Job = Box<dyn FnOnce(&Connection) -> Done + Send>;
+type Done = Box<dyn FnOnce(Result<(), StoreError>) -> bool>;
+
+impl EmbeddedStore {
+    /// Opens the store in a folder, which is made if need be; without a name, in memory.
+    ///
+    /// # Errors
+    /// [`StoreError`], where the file can't be used.
+    pub fn open(folder: &Path, retention: Duration) -> Result<Self, StoreError> {
+        let path = if folder.as_os_str().is_empty() { PathBuf::from(":memory:") } else { folder.join(FILE) };
+        let connection = connect(folder, &path)?;
+        let (jobs, waiting) = sync_channel(MAX_WAITING);
+        let is_healthy = Arc::new(AtomicBool::new(true));
+        let health = Arc::clone(&is_healthy);
+        let worker =
+            thread::Builder::new().name("store".to_owned()).spawn(move || work(&connection, &waiting, &health));
+        worker.map_err(|error| unusable(&path, &error))?;
+        Ok(Self { jobs, retention, is_healthy })
+    }
+
+    /// Has the store's thread do something.
+    fn ask<T, F>(&self, operation: &'static str, job: F) -> StoreFuture<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let asked = Instant::now();
+        let job: Job = Box::new(move |connection| {
+            let outcome = in_savepoint(connection, job).map_err(|error| failed(&error));
+            Box::new(move |written| {
+                let outcome = written.and(outcome);
+                let is_done = outcome.is_ok();
+                let result = if is_done { "ok" } else { "failed" };
+                counter!("mcp_store_operations_total", "operation" => operation, "outcome" => result).increment(1);
+                histogram!("mcp_store_operation_duration_seconds", "operation" => operation).record(asked.elapsed());
+                // Who no longer waits need not know.
+                let _ = reply.send(outcome);
+                is_done
+            })
+        });
+        if self.jobs.try_send(job).is_err() {
+            return Box::pin(async { Err(StoreError::Busy) });
+        }
+        Box::pin(async { answer.await.unwrap_or_else(|_gone| Err(StoreError::Failed("it has stopped".to_owned()))) })
+    }
+
+    /// Sessions that were not used since then have ended.
+    fn horizon(&self) -> i64 {
+        millis(SystemTime::now()) - i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Opens the file, makes it ours, and brings it to the newest format.
+fn connect(folder: &Path, path: &Path) -> Result<Connection, StoreError> {
+    if !folder.as_os_str().is_empty() {
+        fs::create_dir_all(folder).map_err(|error| unusable(path, &error))?;
+        // Session ids are nobody else's business.
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+        file.map_err(|error| unusable(path, &error))?;
+    }
+    let mut connection = Connection::open(path).map_err(|error| unopened(path, &error))?;
+    prepare(&mut connection, path).map_err(|error| unopened(path, &error))??;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
+    let path = || path.display().to_string();
+    // One process owns the file: another would not know what this one holds in memory.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (found, application) = (number("user_version")?, number("application_id")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Ok(Err(StoreError::Damaged { path: path(), reason: "it is not this server's".to_owned() }));
+    }
+    if found > FORMAT {
+        return Ok(Err(StoreError::Newer { path: path(), found, known: FORMAT }));
+    }
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Ok(Err(StoreError::Damaged { path: path(), reason: verdict }));
+    }
+    let migration = connection.transaction()?;
+    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        migration.execute_batch(step)?;
+    }
+    migration.pragma_update(None, "application_id", APPLICATION_ID)?;
+    migration.pragma_update(None, "user_version", FORMAT)?;
+    migration.commit()?;
+    // What earlier servers left in the log of changes goes into the file, so that the log begins small.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(Ok(()))
+}
+
+/// Does the jobs that come, those that wait together in one transaction, until nobody is left to send any.
+fn work(connection: &Connection, jobs: &Receiver<Job>, is_healthy: &AtomicBool) {
+    while let Ok(first) = jobs.recv() {
+        let begun = connection.execute_batch("BEGIN");
+        let group = std::iter::once(first).chain(jobs.try_iter()).take(MAX_GROUP);
+        let done: Vec<_> = group.map(|job| job(connection)).collect();
+        let written = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|error| failed(&error));
+        if written.is_err() && !connection.is_autocommit() {
+            // What could not be written is not to be seen by those who ask next.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        // All are answered, also after the first that failed.
+        let failures = done.into_iter().filter_map(|done| (!done(written.clone())).then_some(())).count();
+        let was_healthy = is_healthy.swap(failures == 0, Ordering::Relaxed);
+        match (was_healthy, &written) {
+            (true, _) if failures > 0 => log::error!("the store can't do what it is asked: {written:?}"),
+            (false, _) if failures == 0 => log::info!("the store works again"),
+            _ => {}
+        }
+    }
+}
+
+/// Undoes what a job did that fails half way, and nothing else of its group.
+fn in_savepoint<T>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.execute_batch("SAVEPOINT job")?;
+    let outcome = job(connection);
+    let end = if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
+    // Some failures, such as a full disk, have ended the whole transaction already.
+    if !connection.is_autocommit() {
+        connection.execute_batch(end)?;
+    }
+    outcome
+}
+
+fn insert(connection: &Connection, session: SessionId, record: &SessionRecord, used: i64) -> rusqlite::Result<usize> {
+    let state = json::to_string(&record.state);
+    let (owner, opened) = (&record.owner, millis(record.opened));
+    connection
+        .prepare_cached("INSERT INTO sessions (id, workspace, user, opened, used, state) VALUES (?, ?, ?, ?, ?, ?)")?
+        .execute(params![session.to_string(), owner.workspace(), owner.user(), opened, used, state])
+}
+
+/// The session that a chat has, if that lives.
+fn serving(
+    connection: &Connection,
+    owner: &UserKey,
+    chat: &ChatId,
+    horizon: i64,
+) -> rusqlite::Result<Option<SessionId>> {
+    let mut query = connection.prepare_cached(
+        "SELECT session FROM chats JOIN sessions ON id = session
+         WHERE chats.workspace = ? AND chats.user = ? AND chat = ? AND used > ?",
+    )?;
+    let key = params![owner.workspace(), owner.user(), chat.as_str(), horizon];
+    Ok(query.query_row(key, |row| row.get(0)).optional()?.and_then(|id: String| SessionId::parse(&id)))
+}
+
+fn give_chat(connection: &Connection, owner: &UserKey, chat: &ChatId, session: SessionId) -> rusqlite::Result<usize> {
+    let mut give = connection
+        .prepare_cached("INSERT OR REPLACE INTO chats (workspace, user, chat, session) VALUES (?, ?, ?, ?)")?;
+    give.execute(params![owner.workspace(), owner.user(), chat.as_str(), session.to_string()])
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Option<SessionRecord>> {
+    let (workspace, user): (String, String) = (row.get("workspace")?, row.get("user")?);
+    let state: String = row.get("state")?;
+    // Only this server writes it; what can't be read all the same is as good as gone.
+    let state: Option<SessionState> = serde_json::from_str(&state).ok();
+    let opened = UNIX_EPOCH + Duration::from_millis(row.get::<_, i64>("opened")?.try_into().unwrap_or(0));
+    Ok(state.map(|state| SessionRecord { owner: UserKey::new(&workspace, &user), opened, state }))
+}
+
+impl SessionStore for EmbeddedStore {
+    fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Option<SessionId>> {
+        let horizon = self.horizon();
+        self.ask("open", move |connection| {
+            insert(connection, session, &record, millis(SystemTime::now()))?;
+            let Some(chat) = chat else { return Ok(None) };
+            let before = serving(connection, &record.owner, &chat, horizon)?;
+            give_chat(connection, &record.owner, &chat, session)?;
+            Ok(before)
+        })
+    }
+
+    fn enter_chat(
+        &self,
+        owner: UserKey,
+        chat: ChatId,
+        new: Option<(SessionId, SessionRecord)>,
+    ) -> StoreFuture<Option<SessionId>> {
+        let horizon = self.horizon();
+        self.ask("enter_chat", move |connection| {
+            if let Some(serving) = serving(connection, &owner, &chat, horizon)? {
+                return Ok(Some(serving));
+            }
+            let Some((session, record)) = new else { return Ok(None) };
+            insert(connection, session, &record, millis(SystemTime::now()))?;
+            give_chat(connection, &owner, &chat, session)?;
+            Ok(Some(session))
+        })
+    }
+
+    fn bind_chat(&self, owner: UserKey, chat: ChatId, session: SessionId) -> StoreFuture<()> {
+        let horizon = self.horizon();
+        self.ask("bind_chat", move |connection| {
+            let mut lives = connection.prepare_cached("SELECT 1 FROM sessions WHERE id = ?")?;
+            if serving(connection, &owner, &chat, horizon)?.is_none() && lives.exists([session.to_string()])? {
+                give_chat(connection, &owner, &chat, session)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn chats(&self, owner: UserKey) -> StoreFuture<BTreeMap<ChatId, SessionId>> {
+        let horizon = self.horizon();
+        self.ask("chats", move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT chat, session FROM chats JOIN sessions ON id = session
+                 WHERE chats.workspace = ? AND chats.user = ? AND used > ?",
+            )?;
+            let rows = query.query_map(params![owner.workspace(), owner.user(), horizon], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })?;
+            let entries =
+                rows.map(|row| row.map(|(chat, session)| ChatId::parse(&chat).zip(SessionId::parse(&session))));
+            entries.filter_map(Result::transpose).collect()
+        })
+    }
+
+    fn load(&self, session: SessionId) -> StoreFuture<Option<SessionRecord>> {
+        let horizon = self.horizon();
+        self.ask("load", move |connection| {
+            let mut query = connection.prepare_cached("SELECT * FROM sessions WHERE id = ? AND used > ?")?;
+            Ok(query.query_row(params![session.to_string(), horizon], record).optional()?.flatten())
+        })
+    }
+
+    fn save(&self, session: SessionId, record: SessionRecord) -> StoreFuture<()> {
+        self.ask("save", move |connection| {
+            let mut update = connection.prepare_cached("UPDATE sessions SET state = ?, used = ? WHERE id = ?")?;
+            let used = millis(SystemTime::now());
+            update.execute(params![json::to_string(&record.state), used, session.to_string()]).map(|_| ())
+        })
+    }
+
+    fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()> {
+        self.ask("touch", move |connection| {
+            let mut update = connection.prepare_cached("UPDATE sessions SET used = max(used, ?) WHERE id = ?")?;
+            for (session, used) in used {
+                update.execute(params![millis(used), session.to_string()])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn close(&self, session: SessionId, owner: UserKey) -> StoreFuture<bool> {
+        let horizon = self.horizon();
+        self.ask("close", move |connection| {
+            let mut delete = connection
+                .prepare_cached("DELETE FROM sessions WHERE id = ? AND workspace = ? AND user = ? AND used > ?")?;
+            let key = params![session.to_string(), owner.workspace(), owner.user(), horizon];
+            Ok(delete.execute(key)? > 0)
+        })
+    }
+
+    fn expire(&self) -> StoreFuture<usize> {
+        let horizon = self.horizon();
+        self.ask("expire", move |connection| connection.execute("DELETE FROM sessions WHERE used <= ?", [horizon]))
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.is_healthy.load(Ordering::Relaxed)
+    }
+}
+
+/// Milliseconds since 1970.
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn failed(error: &rusqlite::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+fn unusable(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Open { path: path.display().to_string(), reason: error.to_string() }
+}
+
+fn unopened(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let (path, reason) = (path.display().to_string(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path },
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, reason },
+        _ => StoreError::Open { path, reason },
+    }
+}
