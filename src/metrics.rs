@@ -84,7 +84,13 @@ impl Exporter {
         process.describe();
         gauge!("mcp_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
         // An alert on growth needs to see what something grows from.
-        for name in ["mcp_stream_events_dropped_total", "mcp_streams_closed_slow_total", "mcp_panics_total"] {
+        for name in [
+            "mcp_sessions_passivated_total",
+            "mcp_sessions_revived_total",
+            "mcp_stream_events_dropped_total",
+            "mcp_streams_closed_slow_total",
+            "mcp_panics_total",
+        ] {
             counter!(name).absolute(0);
         }
         for limit in ["calls", "streams", "sessions", "all_sessions", "failed_authentications"] {
