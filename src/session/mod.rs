@@ -2,8 +2,10 @@
 
 pub mod actor;
 pub mod calls;
+pub mod coherence;
 pub mod enable;
 pub mod event_log;
+pub mod follow;
 pub mod kept;
 pub mod lockouts;
 pub mod messages;

@@ -35,7 +35,8 @@ use crate::{
     },
     metrics::{Outcome, Run},
     protocol::{revision::Era, tools::CallToolResult},
-    store::SessionStore,
+    secret::Fingerprint,
+    store::{News, SessionStore},
     token::{AccessToken, Claim},
 };
 
@@ -235,13 +236,31 @@ impl Shards {
 
     /// The upstream refused a token: it must be shown there again before it counts.
     pub fn distrust(&self, token: &AccessToken) {
-        if let Ok(shard) = self.of_token(token) {
-            shard.membrane.do_send(Distrust(token.secret().fingerprint()));
+        let token = token.secret().fingerprint();
+        self.distrust_here(token);
+        if let Some(peers) = self.peers() {
+            drop(peers.tell(&News::Distrusted(token)));
         }
     }
 
-    /// Sees to it that users whose connections have changed get their tools loaded anew.
+    /// The same for a token of which no more is known than its fingerprint.
+    pub(super) fn distrust_here(&self, token: Fingerprint) {
+        for shard in self.0.shards.iter().filter_map(OnceLock::get) {
+            shard.membrane.do_send(Distrust(token));
+        }
+    }
+
+    /// Sees to it that users whose connections have changed get their tools loaded anew, by all servers.
     pub async fn refresh(&self, changed: Changed) {
+        if let Some(peers) = self.peers() {
+            let Changed { workspace, users } = changed.clone();
+            drop(peers.tell(&News::Connections { workspace, users }));
+        }
+        self.refresh_here(changed).await;
+    }
+
+    /// The same for this server alone.
+    pub(super) async fn refresh_here(&self, changed: Changed) {
         let changed = Arc::new(changed);
         let shards = self.0.shards.iter().filter_map(OnceLock::get);
         // A shard that is gone has nothing loaded.

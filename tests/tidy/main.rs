@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
     ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret"]),
-    ("store", &["protocol", "error", "ids"]),
+    ("store", &["config", "protocol", "error", "ids", "secret"]),
     (
         "session",
         &["store", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"],
