@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Redis on a port of this machine, which keeps nothing. Dropped, it is killed.
 pub struct Redis {
-    process: Child,
+    process: Mutex<Child>,
     port: u16,
     password: Option<String>,
     /// Every command that it was given.
@@ -38,23 +38,25 @@ impl Redis {
     }
 
     fn try_start(port: u16, password: Option<String>) -> Option<Self> {
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-        if let Some(password) = &password {
-            command.args(["--requirepass", password]);
-        }
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("redis-server is installed");
-        let mut redis = Self { process, port, password, seen: Arc::default() };
+        let process = Mutex::new(spawn(port, password.as_deref()));
+        let redis = Self { process, port, password, seen: Arc::default() };
+        redis.is_up().then(|| {
+            redis.watch();
+            redis
+        })
+    }
+
+    /// Waits until it answers; it does not if it has ended.
+    fn is_up(&self) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        while redis.process.try_wait().unwrap().is_none() {
+        while self.process().try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "redis-server does not answer");
-            if redis.command("PING").is_some_and(|answer| answer == "+PONG") {
-                redis.watch();
-                return Some(redis);
+            if self.command("PING").is_some_and(|answer| answer == "+PONG") {
+                return true;
             }
             std::thread::yield_now();
         }
-        None
+        false
     }
 
     /// A connection that has shown the password.
@@ -114,7 +116,7 @@ impl Redis {
     }
 
     fn signal(&self, signal: &str) {
-        let pid = self.process.id().to_string();
+        let pid = self.process().id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
@@ -128,27 +130,40 @@ impl Redis {
     }
 
     /// Ends it, and what it had is gone.
-    pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+    pub fn kill(&self) {
+        self.process().kill().unwrap();
+        self.process().wait().unwrap();
+    }
+
+    fn process(&self) -> MutexGuard<'_, Child> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts it again where it was, empty.
-    pub fn restart(&mut self) {
-        self.kill();
+    pub fn restart(&self) {
         let deadline = Instant::now() + PATIENCE;
-        *self = loop {
+        loop {
             assert!(Instant::now() < deadline, "redis-server does not come back");
-            if let Some(redis) = Self::try_start(self.port, self.password.clone()) {
-                break redis;
+            *self.process() = spawn(self.port, self.password.as_deref());
+            if self.is_up() {
+                return self.watch();
             }
-        };
+        }
     }
+}
+
+fn spawn(port: u16, password: Option<&str>) -> Child {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    if let Some(password) = password {
+        command.args(["--requirepass", password]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("redis-server is installed")
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.process().kill();
+        let _ = self.process().wait();
     }
 }

@@ -16,6 +16,6 @@ while events > 0 and (events > tonumber(max_events) or bytes > tonumber(max_byte
   local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
   redis.call('XDEL', KEYS[2], oldest[1])
   events = events - 1
-  bytes = redis.call('HINCRBY', KEYS[1], 'logged', -#oldest[2][10])
+  bytes = redis.call('HINCRBY', KEYS[1], 'logged', 0 - #oldest[2][10])
 end
 redis.call('PEXPIRE', KEYS[2], lasting)
