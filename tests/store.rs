@@ -243,6 +243,27 @@ async fn redis_of_a_newer_server_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_of_an_older_server_is_brought_up_to_date() {
+    let folder = std::env::temp_dir().join(format!("mcp-server-store-{}", std::process::id()));
+    let session = SessionId::draw();
+    let open = || EmbeddedStore::open(&folder, WEEK).unwrap();
+    open().open(session, record(&ann(), &["gmail_send-email"]), Some(chat("monday"))).await.unwrap();
+    let connect = || rusqlite::Connection::open(folder.join("sessions.db")).unwrap();
+    // The thread that has the file ends by itself.
+    while connect().execute_batch("ALTER TABLE sessions DROP COLUMN version; PRAGMA user_version = 1").is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(open().load(session).await, Ok(Some(record(&ann(), &["gmail_send-email"]))));
+    let format: i64 = loop {
+        if let Ok(format) = connect().pragma_query_value(None, "user_version", |row| row.get(0)) {
+            break format;
+        }
+    };
+    assert_eq!(format, 2);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_redis_is_told_without_the_password() {
     let redis = Redis::start_with(Some("right-password"));
     let store = RedisStore::open(&redis.url(), WEEK, ROOM).unwrap();
