@@ -17,10 +17,11 @@ use redis::{Cmd, Script};
 
 use self::link::Link;
 pub use self::peers::{Cursor, Peers, Room, SentEvent};
-use super::{News, SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis};
+
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
+    store::{News, SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis},
 };
 
 /// Declares scripts that begin with what they have in common.
