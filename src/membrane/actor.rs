@@ -26,6 +26,7 @@ use crate::{
     ids::{ToolName, UserKey},
     secret::Fingerprint,
     token::{AccessToken, Claim, TokenProblem},
+    trace,
 };
 
 /// Asks whether a token is good. The answer is the upstream's: that of a request made with the very token, or what it said
@@ -37,6 +38,8 @@ pub struct Authenticate {
     pub token: AccessToken,
     /// How to find out.
     pub proof: Proof,
+    /// In which trace.
+    pub trace: trace::Context,
 }
 
 /// Asks whether a token is known to be good, without asking anybody else.
@@ -161,11 +164,11 @@ impl MembraneActor {
     }
 
     /// Asks the upstream about a token in the way of `proof`, unless a load with the same token will tell anyway.
-    fn check(&mut self, token: AccessToken, proof: Proof, ctx: &Context<Self>) {
+    fn check(&mut self, token: AccessToken, proof: Proof, trace: trace::Context, ctx: &Context<Self>) {
         if let (Claim::User { user, .. }, Proof::Catalog(apps)) = (token.claim(), proof) {
             let key = (user.clone(), apps);
             if self.fresh_catalog(&key).is_none() && !self.loads.contains_key(&key) {
-                self.load(key.clone(), token.clone(), ctx);
+                self.load(key.clone(), token.clone(), trace.clone(), ctx);
             }
             let load = self.loads.get(&key);
             if load.is_some_and(|load| load.token == token.secret().fingerprint()) {
@@ -173,24 +176,24 @@ impl MembraneActor {
             }
         }
         let (client, addr) = (Rc::clone(&self.client), ctx.address());
-        actix::spawn(async move {
+        actix::spawn(trace.around(async move {
             let verdict = client.customer(&token).await.map_err(Error::from);
             addr.do_send(TokenChecked {
                 token: token.secret().fingerprint(),
                 verdict: verdict.and_then(|customer| user_of(token.claim(), &customer)),
             });
-        });
+        }));
     }
 
     /// Starts a load, whose first answer is also the verdict on its token.
-    fn load(&mut self, key: CatalogKey, token: AccessToken, ctx: &Context<Self>) {
+    fn load(&mut self, key: CatalogKey, token: AccessToken, trace: trace::Context, ctx: &Context<Self>) {
         let fingerprint = token.secret().fingerprint();
         let is_proven = self.trust.caller(&token, Instant::now()).is_some();
         let load = Load { token: fingerprint, is_proven, is_outdated: false, waiting: Vec::new() };
         self.loads.insert(key.clone(), load);
 
         let (client, concurrency, addr) = (Rc::clone(&self.client), self.concurrency, ctx.address());
-        actix::spawn(async move {
+        actix::spawn(trace.around(async move {
             let (user, apps) = &key;
             let told = Cell::new(false);
             let on_accepted = || {
@@ -200,7 +203,7 @@ impl MembraneActor {
             };
             let outcome = load_catalog(&client, &token, apps, concurrency, on_accepted).await;
             addr.do_send(CatalogLoaded { token: fingerprint, outcome: outcome.map(Arc::new), key });
-        });
+        }));
     }
 
     /// Who comes with a token, where that is known or can be seen from the token itself.
@@ -250,7 +253,7 @@ impl Actor for MembraneActor {
 impl Handler<Authenticate> for MembraneActor {
     type Result = ResponseFuture<Result<Caller, Error>>;
 
-    fn handle(&mut self, Authenticate { token, proof }: Authenticate, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Authenticate { token, proof, trace }: Authenticate, ctx: &mut Context<Self>) -> Self::Result {
         if let Some(caller) = self.recognise(&token) {
             return Box::pin(async move { Ok(caller) });
         }
@@ -259,7 +262,7 @@ impl Handler<Authenticate> for MembraneActor {
         let waiting = self.checks.entry(fingerprint).or_default();
         waiting.push((token.clone(), reply));
         if waiting.len() == 1 {
-            self.check(token, proof, ctx);
+            self.check(token, proof, trace, ctx);
         }
         Box::pin(async move { verdict.await.unwrap_or(Err(Error::Internal)) })
     }
@@ -320,7 +323,7 @@ impl Handler<LoadCatalog> for MembraneActor {
             return Box::pin(async move { Ok(catalog) });
         }
         if !self.loads.contains_key(&key) {
-            self.load(key.clone(), caller.token().clone(), ctx);
+            self.load(key.clone(), caller.token().clone(), caller.trace(), ctx);
         }
         let (reply, outcome) = oneshot::channel();
         if let Some(load) = self.loads.get_mut(&key) {
@@ -375,7 +378,7 @@ impl Handler<CatalogLoaded> for MembraneActor {
             }
         }
         if let Some((next, _)) = others.first() {
-            self.load(key.clone(), next.clone(), ctx);
+            self.load(key.clone(), next.clone(), trace::Context::default(), ctx);
             if let Some(load) = self.loads.get_mut(&key) {
                 load.waiting = others;
             }
@@ -388,9 +391,9 @@ impl Handler<FindTools> for MembraneActor {
 
     fn handle(&mut self, find: FindTools, _: &mut Context<Self>) -> Self::Result {
         let (client, concurrency) = (Rc::clone(&self.client), self.concurrency);
-        Box::pin(async move {
+        Box::pin(find.caller.trace().around(async move {
             let FindTools { caller, apps, catalog, names } = find;
             find_tools(&client, caller.token(), &apps, catalog.integrations(), &names, concurrency).await
-        })
+        }))
     }
 }

@@ -55,6 +55,8 @@ mod sse_support;
 mod status_codes;
 mod support;
 mod threats;
+mod traces;
+mod upstream;
 mod web_pages;
 mod webhooks;
 mod wire;
