@@ -26,10 +26,13 @@ use redis::Redis;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Generous: only a failing test ever waits so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const ROOM: Room = Room { events: 4, bytes: 100, lasting: Duration::from_secs(60) };
 
 fn open_redis(redis: &Redis, retention: Duration) -> RedisStore {
-    RedisStore::open(&redis.url(), retention, ROOM).unwrap()
+    RedisStore::open(&redis.url(), PATIENCE, retention, ROOM).unwrap()
 }
 
 /// One store of each kind, where sessions are kept so long.
@@ -266,14 +269,14 @@ async fn a_file_of_an_older_server_is_brought_up_to_date() {
 #[tokio::test]
 async fn what_is_wrong_with_redis_is_told_without_the_password() {
     let redis = Redis::start_with(Some("right-password"));
-    let store = RedisStore::open(&redis.url(), WEEK, ROOM).unwrap();
+    let store = RedisStore::open(&redis.url(), PATIENCE, WEEK, ROOM).unwrap();
     assert_eq!(store.trouble(), None);
     let wrong = redis.url().replace("right", "wrong");
-    let store = RedisStore::open(&wrong, WEEK, ROOM).unwrap();
+    let store = RedisStore::open(&wrong, PATIENCE, WEEK, ROOM).unwrap();
     let trouble = store.trouble().unwrap();
     assert!(trouble.contains("WRONGPASS") || trouble.contains("uthentication"), "{trouble}");
     assert!(!trouble.contains("wrong-password"), "{trouble}");
-    let Err(error) = RedisStore::open("redis://:secret-word@[", WEEK, ROOM) else { panic!("that is no URL") };
+    let Err(error) = RedisStore::open("redis://:secret-word@[", PATIENCE, WEEK, ROOM) else { panic!("that is no URL") };
     assert!(!error.to_string().contains("secret-word"), "{error}");
 }
 

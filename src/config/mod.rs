@@ -162,6 +162,8 @@ pub struct Webhooks {
 pub struct Store {
     /// It may hold a password.
     pub url: Secret,
+    #[serde(rename = "timeout_ms", with = "millis")]
+    pub timeout: Duration,
     pub path: PathBuf,
 }
 
@@ -277,6 +279,7 @@ impl Settings {
                 "empty, or an http:// or https:// URL",
             ),
             ("store.url", store(self.store.url.reveal()), "empty, or a redis:// or rediss:// URL"),
+            ("store.timeout_ms", time(self.store.timeout), "a number from 1"),
             ("sessions.idle_s", time(self.sessions.idle), "a number from 1"),
             ("webhooks.secret", secret(&self.webhooks.secret), "empty, or at least 16 characters long"),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),

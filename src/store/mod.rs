@@ -39,7 +39,7 @@ pub fn open(settings: &Settings) -> Result<Arc<dyn SessionStore>, StoreError> {
     // The last event of a stream may be as far from the one before as an action takes.
     let lasting = streams.log + settings.membrane.run_timeout;
     let room = redis::Room { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting };
-    Ok(Arc::new(RedisStore::open(store.url.reveal(), retention, room)?))
+    Ok(Arc::new(RedisStore::open(store.url.reveal(), store.timeout, retention, room)?))
 }
 
 /// What a store answers, once it is safe.

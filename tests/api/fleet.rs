@@ -35,7 +35,11 @@ impl Fleet {
     /// With settings that all have.
     pub async fn start_with(count: usize, set: impl Fn(ServerBuilder) -> ServerBuilder) -> Self {
         let (redis, mut front) = (Redis::start(), Server::start());
-        let shared = |_| set(Server::before(&front.sandbox)).env("MCP__STORE__URL", &redis.url()).start();
+        // A busy machine may keep Redis from answering in the time that it has by default.
+        let shared = |_| {
+            let server = Server::before(&front.sandbox).env("MCP__STORE__URL", &redis.url());
+            set(server.env("MCP__STORE__TIMEOUT_MS", "10000")).start()
+        };
         let servers: Vec<_> = (0..count).map(shared).collect();
         front.url = round_robin(servers.iter().map(|server| server.url.clone()).collect()).await;
         Self { servers, front, redis }

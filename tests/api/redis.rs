@@ -27,6 +27,13 @@ impl Redis {
 
     /// With a password, of which it is asked for.
     pub fn start_with(password: Option<&str>) -> Self {
+        let redis = Self::start_unwatched(password);
+        redis.watch();
+        redis
+    }
+
+    /// Without a memory of what it is given, which costs it time.
+    pub fn start_unwatched(password: Option<&str>) -> Self {
         // Another process may be given the port before Redis has it.
         for _ in 0..8 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -40,10 +47,7 @@ impl Redis {
     fn try_start(port: u16, password: Option<String>) -> Option<Self> {
         let process = Mutex::new(spawn(port, password.as_deref()));
         let redis = Self { process, port, password, seen: Arc::default() };
-        redis.is_up().then(|| {
-            redis.watch();
-            redis
-        })
+        redis.is_up().then_some(redis)
     }
 
     /// Waits until it answers; it does not if it has ended.
@@ -60,7 +64,7 @@ impl Redis {
     }
 
     /// A connection that has shown the password.
-    fn connect(&self) -> Option<BufReader<TcpStream>> {
+    pub fn connect(&self) -> Option<BufReader<TcpStream>> {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).ok()?);
         if let Some(password) = &self.password {
             stream.get_mut().write_all(format!("AUTH {password}\r\n").as_bytes()).ok()?;

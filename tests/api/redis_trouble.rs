@@ -109,7 +109,7 @@ fn assert_no_panics(fleet: &Fleet) {
 
 #[tokio::test]
 async fn a_redis_that_stops_for_a_while_stops_what_needs_it_and_nothing_else() {
-    let fleet = Fleet::start(2).await;
+    let fleet = Fleet::start_with(2, |server| server.env("MCP__STORE__TIMEOUT_MS", "1000")).await;
     let before = Before::of(&fleet).await;
     fleet.redis.pause();
     let begun = Instant::now();
@@ -132,7 +132,7 @@ async fn a_redis_that_stops_for_a_while_stops_what_needs_it_and_nothing_else() {
 
 #[tokio::test]
 async fn a_redis_that_comes_back_empty_has_ended_the_sessions() {
-    let fleet = Fleet::start(2).await;
+    let fleet = Fleet::start_with(2, |server| server.env("MCP__STORE__TIMEOUT_MS", "1000")).await;
     let before = Before::of(&fleet).await;
     let mut own = before.dynamic.stream().await;
     fleet.redis.kill();

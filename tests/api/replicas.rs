@@ -205,7 +205,10 @@ async fn word_of_a_users_connections_reaches_all_servers() {
 
 #[tokio::test]
 async fn a_thousand_changes_at_once_come_to_what_one_order_explains() {
-    let set = |server: crate::support::ServerBuilder| server.env("MCP__SESSIONS__MAX_IN_FLIGHT", "1000");
+    let set = |server: crate::support::ServerBuilder| {
+        // All answers as JSON, however long they take.
+        server.env("MCP__SESSIONS__MAX_IN_FLIGHT", "1000").env("MCP__STREAMS__AFTER_MS", "60000")
+    };
     let fleet = Fleet::start_with(2, set).await;
     let client = fleet.client("ann").query("mode=dynamic").header("x-chat-id", "monday").open().await;
     let mut all: Vec<_> = fleet.client("ann").open().await.tool_names().await;

@@ -21,9 +21,6 @@ use uuid::Uuid;
 use super::keys;
 use crate::store::{StoreError, StoreFuture};
 
-/// How long a command may take, and a connection. A request waits no longer for Redis than this.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-
 /// How often Redis is told that this server lives, which also shows whether Redis takes what it is given.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 
@@ -49,6 +46,8 @@ struct Inner {
     runtime: Handle,
     /// What is wrong, if something is.
     trouble: watch::Sender<Option<String>>,
+    /// How long a command may take, and a connection. Nothing waits longer for Redis than this.
+    patience: Duration,
     /// Where Redis is, without the password.
     place: String,
     /// This server among those that share the store, drawn anew at each start.
@@ -60,7 +59,7 @@ impl Link {
     ///
     /// # Errors
     /// [`StoreError::Open`] for a URL that can't be used.
-    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
+    pub(super) fn open(url: &str, patience: Duration) -> Result<Self, StoreError> {
         // The URL may hold a password.
         let failed = |reason: String| StoreError::Open { path: "store.url".to_owned(), reason };
         let client = Client::open(url).map_err(|error| failed(error.to_string()))?;
@@ -70,8 +69,8 @@ impl Link {
         let runtime = runtime.map_err(|error| failed(error.to_string()))?;
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_connection_timeout(Some(patience))
+            .set_response_timeout(Some(patience));
         let connection = {
             let _on = runtime.enter();
             client.get_connection_manager_lazy(config).map_err(|error| failed(error.to_string()))?
@@ -81,6 +80,7 @@ impl Link {
             connection,
             runtime: runtime.handle().clone(),
             trouble: watch::Sender::new(Some("it has not been asked yet".to_owned())),
+            patience,
             place,
             replica: Uuid::new_v4().to_string(),
         }));
@@ -99,7 +99,7 @@ impl Link {
         });
         worker.map_err(|error| failed(error.to_string()))?;
         // With Redis there, the first request is not to be refused; without, the start is not to hang.
-        let _ = has_beaten.recv_timeout(2 * PATIENCE);
+        let _ = has_beaten.recv_timeout(patience + BEAT);
         Ok(link)
     }
 
@@ -166,7 +166,7 @@ impl Link {
             let outcome = if let Some(trouble) = link.trouble() {
                 Err(trouble)
             } else {
-                let outcome = within_patience(job(link.0.connection.clone())).await;
+                let outcome = link.in_time(job(link.0.connection.clone())).await;
                 // Those who come next need not wait for the same; the beat finds out when it is over.
                 outcome.inspect_err(|trouble| link.note(Some(trouble.clone())))
             };
@@ -183,7 +183,7 @@ impl Link {
         let mut connection = self.0.connection.clone();
         let mut call = BEAT_SCRIPT.key(keys::FORMAT);
         call.key(keys::replica(&self.0.replica)).arg(FORMAT).arg(LIFE.as_millis());
-        let trouble = match within_patience(call.invoke_async::<i64>(&mut connection)).await {
+        let trouble = match self.in_time(call.invoke_async::<i64>(&mut connection)).await {
             Ok(found) if found > FORMAT => {
                 let (path, known) = (self.0.place.clone(), FORMAT);
                 Some(StoreError::Newer { path, found, known }.to_string())
@@ -192,6 +192,14 @@ impl Link {
             Err(trouble) => Some(trouble),
         };
         self.note(trouble);
+    }
+
+    /// Waits for an answer of Redis, as long as patience lasts.
+    pub(super) async fn in_time<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
+        match timeout(self.0.patience, answer).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_elapsed) => Err(format!("it does not answer within {} ms", self.0.patience.as_millis())),
+        }
     }
 
     /// Remembers what is wrong, and logs what is new of it.
@@ -207,12 +215,5 @@ impl Link {
             *known = trouble;
             is_new
         });
-    }
-}
-
-async fn within_patience<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
-    match timeout(PATIENCE, answer).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_elapsed) => Err("it does not answer".to_owned()),
     }
 }

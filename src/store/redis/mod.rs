@@ -49,12 +49,12 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Opens the store at a URL. Redis need not be there yet.
+    /// Opens the store at a URL, which is given so much time for an answer. Redis need not be there yet.
     ///
     /// # Errors
     /// [`StoreError::Open`] for a URL that can't be used.
-    pub fn open(url: &str, retention: Duration, room: Room) -> Result<Self, StoreError> {
-        let link = Link::open(url)?;
+    pub fn open(url: &str, patience: Duration, retention: Duration, room: Room) -> Result<Self, StoreError> {
+        let link = Link::open(url, patience)?;
         let peers = Peers::new(link.clone(), room);
         Ok(Self { link, retention, peers })
     }

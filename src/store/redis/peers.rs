@@ -5,16 +5,16 @@ use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use redis::{RedisResult, Script, streams::StreamRangeReply};
+use redis::{Script, streams::StreamRangeReply};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
-    time::{interval, sleep, timeout},
+    time::{interval, sleep},
 };
 
 use super::{
     keys,
-    link::{BEAT, BEAT_IN_TROUBLE, Link, PATIENCE},
+    link::{BEAT, BEAT_IN_TROUBLE, Link},
 };
 use crate::{
     ids::SessionId,
@@ -135,8 +135,8 @@ impl Peers {
     /// Passes news on until the connection breaks.
     async fn listen(&self, news: &mpsc::Sender<News>) -> Result<(), String> {
         let channels = [keys::news(self.link.database()), keys::news_for(self.link.database(), self.replica())];
-        let (mut sink, mut letters) = soon(self.link.client().get_async_pubsub()).await?.split();
-        soon(sink.subscribe(&channels[..])).await?;
+        let (mut sink, mut letters) = self.link.in_time(self.link.client().get_async_pubsub()).await?.split();
+        self.link.in_time(sink.subscribe(&channels[..])).await?;
         // Who takes the news is gone when the server ends.
         let _ = news.send(News::Missed).await;
         let mut beat = interval(BEAT);
@@ -154,7 +154,7 @@ impl Peers {
                     }
                 }
                 // A connection that is dead on the other side shows in nothing else.
-                _ = beat.tick() => soon(sink.ping::<redis::Value>()).await.map(|_| ())?,
+                _ = beat.tick() => self.link.in_time(sink.ping::<redis::Value>()).await.map(|_| ())?,
             }
         }
     }
@@ -202,11 +202,4 @@ fn sent_event(fields: &HashMap<String, redis::Value>) -> Option<SentEvent> {
         message: bytes("m")?.into(),
         is_end: text("e")? == "1",
     })
-}
-
-async fn soon<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
-    match timeout(PATIENCE, answer).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_elapsed) => Err("it does not answer".to_owned()),
-    }
 }
