@@ -252,7 +252,8 @@ async fn by_tools() {
         let session = caller.open(&servers[0], "").await;
         let count = (200_000 / tools).clamp(200, REQUESTS);
         caller.repeat(&servers, 10, &session, "tools/list", &json!({})).await;
-        let run = caller.repeat(&servers, count, &session, "tools/list", &json!({}));
+        let none = json!({});
+        let run = caller.repeat(&servers, count, &session, "tools/list", &none);
         cost(&format!("tools/list of {tools}"), count, &servers, None, run).await;
     }
 }
