@@ -32,7 +32,7 @@ async def start_redis() -> int:
         port = free.getsockname()[1]
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]
     quiet = asyncio.subprocess.DEVNULL
-    await asyncio.create_subprocess_exec(REDIS, *arguments, stdout=quiet, preexec_fn=die_with_parent)
+    await asyncio.create_subprocess_exec(REDIS, *arguments, stdout=quiet, stderr=quiet, preexec_fn=die_with_parent)
     return port
 
 
@@ -45,8 +45,10 @@ class Process:
     async def start(self, *arguments: str, **settings: str) -> "Process":
         env = {**os.environ, **settings}
         pipe = asyncio.subprocess.PIPE
+        quiet = asyncio.subprocess.DEVNULL
+        # A log of everything has long lines.
         self.process = await asyncio.create_subprocess_exec(
-            SERVER, *arguments, env=env, stderr=pipe, stdout=asyncio.subprocess.DEVNULL, preexec_fn=die_with_parent
+            SERVER, *arguments, env=env, stderr=pipe, stdout=quiet, limit=1 << 26, preexec_fn=die_with_parent
         )
         self.log = asyncio.create_task(self.follow())
         async with asyncio.timeout(PATIENCE):
