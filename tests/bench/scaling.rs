@@ -5,7 +5,13 @@
 //! cargo bench --bench scaling
 //! ```
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what goes wrong ends the run")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what goes wrong ends the run"
+)]
 #![expect(clippy::cast_precision_loss, reason = "numbers for people")]
 
 #[path = "../api/files.rs"]

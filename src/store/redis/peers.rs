@@ -27,7 +27,7 @@ static LOG: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script
 /// News that may wait to be taken.
 const WAITING: usize = 1024;
 
-/// See the [module](self). Cheap to clone.
+/// The other servers that share the store. Cheap to clone.
 #[derive(Clone)]
 pub struct Peers {
     link: Link,
