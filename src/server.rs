@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     config::Settings,
     http::{self, Admin, Worker},
+    membrane::proxy,
     metrics::Exporter,
     session::Shards,
     store::{EmbeddedStore, StoreError},
@@ -39,6 +40,12 @@ pub enum ServerError {
     /// Sessions can't be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The upstream would have to be asked through a proxy.
+    #[error(
+        "{0} names a proxy, but this server asks the upstream directly: take the variable away, or except the upstream's \
+         host by NO_PROXY"
+    )]
+    Proxy(&'static str),
     /// Its metrics can't be counted.
     #[error("metrics can't be counted: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -62,9 +69,14 @@ impl Server {
     /// Starts to listen.
     ///
     /// # Errors
-    /// [`ServerError::Listen`], [`ServerError::Store`].
+    /// [`ServerError::Listen`], [`ServerError::Store`], [`ServerError::Proxy`].
     pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
         install_tls();
+        // The sandbox is on this machine.
+        let proxy = proxy::unsupported(&settings.membrane.base_url, |name| std::env::var(name).ok());
+        if let Some(name) = proxy.filter(|_| !settings.sandbox.enabled) {
+            return Err(ServerError::Proxy(name));
+        }
         let told_to_stop = Box::pin(told_to_stop()?);
         let exporter = Exporter::install()?;
         let workers = match settings.server.workers.get() {

@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("allowance", &["error", "ids"]),
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
-    ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret"]),
+    ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
     ("store", &["protocol", "error", "ids"]),
     (
         "session",
