@@ -103,6 +103,9 @@ impl Exporter {
         ] {
             counter!(name).absolute(0);
         }
+        for tools in ["kept", "missing"] {
+            counter!("mcp_integrations_failed_total", "tools" => tools).absolute(0);
+        }
         for limit in ["calls", "streams", "sessions", "all_sessions", "failed_authentications"] {
             counter!("mcp_limited_total", "limit" => limit).absolute(0);
         }

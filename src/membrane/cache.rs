@@ -140,15 +140,21 @@ impl CatalogCache {
         self.make_room();
     }
 
-    /// Notes that catalogs have changed; gives them, with the token that last asked for each.
-    pub fn outdate(&mut self, is_about: impl Fn(&UserKey) -> bool) -> Vec<(CatalogKey, Option<AccessToken>)> {
+    /// The token with which a catalog was last asked for, if it is to be loaded again because it has changed.
+    pub fn token_to_reload(&self, key: &CatalogKey) -> Option<AccessToken> {
+        let entry = self.entries.peek(key)?;
+        entry.token.clone().filter(|_| entry.loaded.as_ref().is_none_or(|loaded| loaded.is_outdated))
+    }
+
+    /// Notes that catalogs have changed; gives them.
+    pub fn outdate(&mut self, is_about: impl Fn(&UserKey) -> bool) -> Vec<CatalogKey> {
         let mut outdated = Vec::new();
         for (key, entry) in self.entries.iter_mut().filter(|(key, _)| is_about(&key.0)) {
             entry.failed = None;
             if let Some(loaded) = &mut entry.loaded {
                 loaded.is_outdated = true;
             }
-            outdated.push((key.clone(), entry.token.clone()));
+            outdated.push(key.clone());
         }
         outdated
     }
@@ -282,12 +288,10 @@ mod tests {
             cache.put(user.clone(), catalog(&tools, now, 0), now);
         }
         cache.note_token(&ann, &token);
-        let outdated = cache.outdate(|user| *user == ann.0);
-        assert_eq!(outdated.len(), 1);
-        assert_eq!(
-            outdated[0].1.as_ref().map(|token| token.secret().fingerprint()),
-            Some(token.secret().fingerprint())
-        );
+        assert!(cache.token_to_reload(&ann).is_none(), "nothing has changed");
+        assert_eq!(cache.outdate(|user| *user == ann.0).as_slice(), std::slice::from_ref(&ann));
+        let to_reload = cache.token_to_reload(&ann).map(|token| token.secret().fingerprint());
+        assert_eq!(to_reload, Some(token.secret().fingerprint()));
         assert!(matches!(cache.find(&ann, now), Found::Missing));
         assert!(matches!(cache.find(&bob, now), Found::Fresh(_)));
         cache.put_failure(ann.clone(), MembraneError::EndlessList, now);

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use actix::{Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
@@ -21,6 +21,9 @@ use super::{
 };
 use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Fingerprint, token::AccessToken};
 
+/// After a change was told, the next ones of the same catalog are looked at together when this is over.
+const REST: Duration = Duration::from_secs(1);
+
 /// Whom to tell what loads bring to light.
 pub struct Watchers {
     /// Of changes.
@@ -33,6 +36,8 @@ pub struct Watchers {
 pub(super) struct Loading {
     cache: CatalogCache,
     loads: HashMap<CatalogKey, Load>,
+    /// Those that were reloaded just now because they had changed, and whether they have changed again.
+    resting: HashMap<CatalogKey, bool>,
     manner: Manner,
     watchers: Watchers,
 }
@@ -77,7 +82,8 @@ impl Loading {
             fresh: settings.catalog.fresh,
             stale: settings.catalog.stale,
         };
-        Self { cache: CatalogCache::new(&settings.catalog), loads: HashMap::new(), manner, watchers }
+        let cache = CatalogCache::new(&settings.catalog);
+        Self { cache, loads: HashMap::new(), resting: HashMap::new(), manner, watchers }
     }
 
     /// The upstream has accepted a token.
@@ -132,6 +138,26 @@ impl MembraneActor {
             let outcome = load_catalog(&client, &token, &apps, manner, before, on_accepted).await;
             if let Some(loaded) = &mut report.loaded {
                 loaded.outcome = outcome.map(Arc::new);
+            }
+        });
+    }
+
+    /// Loads a catalog that has changed, as soon as there is a token to do it with and the last time was some time ago.
+    fn reload(&mut self, key: CatalogKey, ctx: &mut Context<Self>) {
+        if let Some(has_changed) = self.loading.resting.get_mut(&key) {
+            *has_changed = true;
+            return;
+        }
+        // Without a token that is good, the next request brings one.
+        let token = self.loading.cache.token_to_reload(&key).filter(|token| !token.has_expired(SystemTime::now()));
+        let Some(token) = token.filter(|token| self.recognise(token).is_some()) else { return };
+        if !self.loading.loads.contains_key(&key) {
+            self.load(key.clone(), token, Vec::new(), ctx);
+        }
+        self.loading.resting.insert(key.clone(), false);
+        ctx.run_later(REST, |actor, ctx| {
+            if actor.loading.resting.remove(&key) == Some(true) {
+                actor.reload(key, ctx);
             }
         });
     }
@@ -225,20 +251,24 @@ impl Handler<CatalogLoaded> for MembraneActor {
                 self.give_verdict(fingerprint, &Err(error.clone().into()));
             }
         }
-        // What changed while it was loaded is loaded again, whether or not somebody waits.
-        let is_half_done = is_outdated && outcome.is_ok();
         let mut others = Vec::new();
         for (theirs, reply) in waiting {
-            if is_half_done || (is_about_token && theirs.secret().fingerprint() != fingerprint) {
+            // What changed while it was loaded is loaded again.
+            let again = match &outcome {
+                Ok(_) => is_outdated,
+                Err(_) => is_about_token && theirs.secret().fingerprint() != fingerprint,
+            };
+            if again {
                 others.push((theirs, reply));
             } else {
                 // Who no longer waits has no use for it.
                 let _ = reply.send(outcome.clone());
             }
         }
-        let next = others.first().map(|(theirs, _)| theirs.clone());
-        if let Some(token) = next.or(is_half_done.then_some(token)) {
-            self.load(key, token, others, ctx);
+        if let Some((next, _)) = others.first() {
+            self.load(key, next.clone(), others, ctx);
+        } else if is_outdated {
+            self.reload(key, ctx);
         }
     }
 }
@@ -251,13 +281,8 @@ impl Handler<Refresh> for MembraneActor {
         for (_, load) in self.loading.loads.iter_mut().filter(|(key, _)| is_about(&key.0)) {
             load.is_outdated = true;
         }
-        let now = SystemTime::now();
-        for (key, token) in self.loading.cache.outdate(is_about) {
-            // Without a token that is good, the next request brings one.
-            let token = token.filter(|token| !token.has_expired(now) && self.recognise(token).is_some());
-            if let Some(token) = token.filter(|_| !self.loading.loads.contains_key(&key)) {
-                self.load(key, token, Vec::new(), ctx);
-            }
+        for key in self.loading.cache.outdate(is_about) {
+            self.reload(key, ctx);
         }
     }
 }
