@@ -4,6 +4,8 @@ use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "otel")]
+use crate::trace;
 use crate::{
     banner::{self, Addresses},
     config::{self, Settings, Sources},
@@ -128,6 +130,12 @@ fn start_sandbox(settings: &mut Settings) -> Result<Option<Sandbox>, Failure> {
 
 fn serve(mut settings: Settings) -> Result<(), Failure> {
     logging::init(&settings.log);
+    // Until the server has stopped.
+    #[cfg(feature = "otel")]
+    let _exporter = match settings.telemetry.otlp_endpoint.as_str() {
+        "" => None,
+        endpoint => Some(trace::Exporter::start(endpoint)?),
+    };
     actix_web::rt::System::new().block_on(async {
         let sandbox = start_sandbox(&mut settings)?;
         let server = Server::bind(&Arc::new(settings.clone()))?;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    config::{Count, Settings},
-    membrane::{MembraneClient, MembraneError, Upstream, proxy},
+    config::{Count, Settings, unsupported_proxy},
+    membrane::{MembraneClient, MembraneError, Upstream},
     secret::Secret,
     store::EmbeddedStore,
     token::{AccessToken, Claim, TokenProblem},
@@ -61,8 +61,7 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
     findings.push(store(settings));
     let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
     let url = &settings.membrane.base_url;
-    let proxy = proxy::unsupported(url, |name| std::env::var(name).ok()).filter(|_| !settings.sandbox.enabled);
-    let upstream = match proxy {
+    let upstream = match unsupported_proxy(settings) {
         Some(name) => Finding::bad(
             "upstream",
             format!("{name} names a proxy, but {url} is asked directly"),

@@ -23,7 +23,8 @@
 //! - Invariant: only `membrane` knows the upstream's paths; only `config` reads the environment.
 //! - Invariant: no mailbox waits. What asks the upstream runs as a future of its own and returns as a message.
 //! - Invariant: a [`membrane::Caller`] is made by authentication alone, so whoever holds one may act for its user.
-//! - Invariant: every metric stands in [`metrics::METRICS`], which any layer may count by; no label names a user, a chat, a
+//! - Invariant: every metric stands in [`metrics::METRICS`], which any layer may count by, as any may have [`trace`]d what it
+//!   does; no label names a user, a chat, a
 //!   session, a tool or a token.
 //! - Invariant: a token is a [`secret::Secret`], which shows itself to the wire only.
 
@@ -46,3 +47,4 @@ pub mod server;
 pub mod session;
 pub mod store;
 pub mod token;
+pub mod trace;

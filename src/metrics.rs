@@ -171,8 +171,9 @@ impl Request {
     }
 }
 
-/// Counts a message of a client, by its method as far as that is known here.
-pub fn count_message(method: &str) {
+/// The method of a message as far as it is known here.
+#[must_use]
+pub fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 11] = [
         "initialize",
         "ping",
@@ -186,8 +187,13 @@ pub fn count_message(method: &str) {
         "subscriptions/listen",
         "response",
     ];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
+}
+
+/// Counts a message of a client, by its method.
+pub fn count_message(method: &str) {
     thread_local! { static HANDLES: Handles<&'static str, Counter> = RefCell::default(); }
-    let method = KNOWN.into_iter().find(|known| *known == method).unwrap_or("other");
+    let method = known_method(method);
     let make = |method: &&'static str| counter!("mcp_messages_total", "method" => *method);
     HANDLES.with(|handles| with(handles, method, make, |messages| messages.increment(1)));
 }

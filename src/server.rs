@@ -13,9 +13,8 @@ use actix_web::{App, HttpServer, dev::ServerHandle, web::Data};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    config::Settings,
+    config::{Settings, unsupported_proxy},
     http::{self, Admin, Worker},
-    membrane::proxy,
     metrics::Exporter,
     session::Shards,
     store::{EmbeddedStore, StoreError},
@@ -72,9 +71,7 @@ impl Server {
     /// [`ServerError::Listen`], [`ServerError::Store`], [`ServerError::Proxy`].
     pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
         install_tls();
-        // The sandbox is on this machine.
-        let proxy = proxy::unsupported(&settings.membrane.base_url, |name| std::env::var(name).ok());
-        if let Some(name) = proxy.filter(|_| !settings.sandbox.enabled) {
+        if let Some(name) = unsupported_proxy(settings) {
             return Err(ServerError::Proxy(name));
         }
         let told_to_stop = Box::pin(told_to_stop()?);

@@ -4,17 +4,25 @@
 //! exist.
 
 mod load;
+mod proxy;
+mod values;
 
-use std::{fmt, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{SeqAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 
 pub use load::{SettingsError, Sources, load};
+pub use proxy::unsupported_proxy;
+pub use values::Count;
+use values::{list, millis, seconds};
 
 use crate::secret::Secret;
+
+/// Whether traces can be sent anywhere.
+const TRACES: bool = cfg!(feature = "otel");
+/// What `telemetry.otlp_endpoint` may be.
+const ENDPOINT: &str =
+    if TRACES { "empty, or an http:// URL" } else { "empty, for this program was built without the feature otel" };
 
 /// All settings. Each field is documented in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -32,6 +40,7 @@ pub struct Settings {
     pub store: Store,
     pub sessions: Sessions,
     pub streams: Streams,
+    pub telemetry: Telemetry,
     pub sandbox: Sandbox,
 }
 
@@ -204,6 +213,13 @@ pub struct Streams {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Telemetry {
+    pub otlp_endpoint: String,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Sandbox {
     pub enabled: bool,
     pub port: Count,
@@ -212,32 +228,6 @@ pub struct Sandbox {
     pub page_size: Count,
     #[serde(rename = "latency_ms", with = "millis")]
     pub latency: Duration,
-}
-
-/// A whole number, never negative. `config` would cut a number down to a smaller type without a word, so ranges are
-/// checked by [`Settings::faults`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(transparent)]
-pub struct Count(u64);
-
-impl Count {
-    /// The number, for sizes in memory.
-    #[must_use]
-    pub fn get(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-
-    /// The number, for rates; `faults` has seen to its range.
-    #[must_use]
-    pub fn at_least_one(self) -> NonZeroU32 {
-        NonZeroU32::new(u32::try_from(self.0).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
-    }
-
-    /// The number as a port; `faults` has seen to its range.
-    #[must_use]
-    pub fn port(self) -> u16 {
-        u16::try_from(self.0).unwrap_or(u16::MAX)
-    }
 }
 
 /// A value that a setting can't have.
@@ -264,6 +254,7 @@ impl Settings {
         let address = |host: &str| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost";
         let path = &self.server.public_path;
         let path = path.is_empty() || (path.starts_with('/') && !path.ends_with('/'));
+        let endpoint = &self.telemetry.otlp_endpoint;
         let checks = [
             ("server.host", address(&self.server.host), "an IP address or localhost"),
             ("server.port", port(self.server.port), "a number from 0 to 65535"),
@@ -309,6 +300,7 @@ impl Settings {
             ("streams.max_per_user", some(self.streams.max_per_user), "a number from 1"),
             ("streams.progress_ms", time(self.streams.progress), "a number from 1"),
             ("streams.keep_alive_s", time(self.streams.keep_alive), "a number from 1"),
+            ("telemetry.otlp_endpoint", endpoint.is_empty() || (TRACES && endpoint.starts_with("http://")), ENDPOINT),
             ("sandbox.port", port(self.sandbox.port), "a number from 0 to 65535"),
             ("sandbox.page_size", page(self.sandbox.page_size), "a number from 1 to 1000"),
         ];
@@ -327,29 +319,6 @@ impl Settings {
             allowed: "set, as the other of auth.workspace_key and auth.workspace_secret is",
         })
     }
-}
-
-/// A list, or a text with commas, which is what the environment can hold.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    struct List;
-    impl<'de> Visitor<'de> for List {
-        type Value = Vec<String>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of texts")
-        }
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(items.map(str::to_owned).collect())
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-            let mut list = Vec::new();
-            while let Some(item) = items.next_element()? {
-                list.push(item);
-            }
-            Ok(list)
-        }
-    }
-    deserializer.deserialize_any(List)
 }
 
 fn env_filter(text: &str) -> bool {
@@ -378,23 +347,3 @@ macro_rules! named {
 }
 named!(LogFormat, Text = "text", Json = "json");
 named!(ApiVersion, Legacy = "legacy", V2025_10_21 = "2025-10-21");
-
-/// A module that reads and writes durations as whole numbers of a unit.
-macro_rules! duration_unit {
-    ($name:ident, $from:ident, $as:ident) => {
-        mod $name {
-            use super::{Deserialize, Duration};
-            use serde::{Deserializer, Serializer};
-
-            pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-                u64::deserialize(d).map(Duration::$from)
-            }
-
-            pub(super) fn serialize<S: Serializer>(value: &Duration, s: S) -> Result<S::Ok, S::Error> {
-                s.serialize_u64(u64::try_from(value.$as()).unwrap_or(u64::MAX))
-            }
-        }
-    };
-}
-duration_unit!(seconds, from_secs, as_secs);
-duration_unit!(millis, from_millis, as_millis);

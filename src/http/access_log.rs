@@ -16,6 +16,7 @@ use actix_web::{
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::spans;
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     metrics,
@@ -102,12 +103,18 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
     let begin = Instant::now();
     let id = RequestTag::of(&request);
     request.extensions_mut().insert(id.clone());
-    let mut response = next.call(request).await?;
+    let mut span = spans::of_request(&request, method(request.method()), route(request.path()));
+    let mut response = span.context().around(next.call(request)).await?;
     response.headers_mut().insert(REQUEST_ID, id.0.clone());
     let (request, status, time) = (response.request(), response.status().as_u16(), begin.elapsed());
     let line = request.extensions_mut().remove::<Line>().unwrap_or_default();
     let era = line.era.map_or("none", Era::as_str);
-    metrics::Request { method: method(request), route: route(request.path()), era, status }.count(time);
+    span.count("http.response.status_code", status.into());
+    span.note("http.response.header.x-request-id", &id);
+    if status >= 500 {
+        span.fail(status);
+    }
+    metrics::Request { method: method(request.method()), route: route(request.path()), era, status }.count(time);
     log::info!(
         target: "access",
         method = request.method().as_str(),
@@ -125,10 +132,10 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
 }
 
 /// The method as a label.
-fn method(request: &HttpRequest) -> &'static str {
+fn method(method: &Method) -> &'static str {
     let known = [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::OPTIONS];
     let labels = ["GET", "POST", "DELETE", "HEAD", "OPTIONS"];
-    known.iter().zip(labels).find(|(known, _)| *known == request.method()).map_or("other", |(_, label)| label)
+    known.iter().zip(labels).find(|(known, _)| *known == method).map_or("other", |(_, label)| label)
 }
 
 /// The route of a path as a label: what anybody may put into a URL is none.

@@ -13,6 +13,7 @@ use super::{
     query::Query,
     reply,
     respond::Running,
+    spans,
 };
 use crate::{
     error::Error,
@@ -20,7 +21,7 @@ use crate::{
     membrane::{Caller, Proof},
     protocol::{
         answer::Answer,
-        jsonrpc::{self, Message, Notification, RequestId, Unusable},
+        jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
         request::{self, ClientNotification, ClientRequest},
         revision::{Era, Revision},
         tools::CallToolResult,
@@ -29,6 +30,7 @@ use crate::{
         SessionActor, SessionRegistry,
         messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Profile, Record},
     },
+    trace::Span,
 };
 
 /// A request that names its session.
@@ -72,6 +74,13 @@ impl InSession {
         self.deliver(Describe).await
     }
 
+    /// The same for one message, with the span of that.
+    pub(super) fn traced(mut self, message: &Request) -> (Self, Span) {
+        let span = spans::of_message(message, Some(self.session));
+        self.caller = self.caller.within(span.context());
+        (self, span)
+    }
+
     fn audit(&self, call: &request::CallTool) -> Audit {
         let origin = Origin {
             user: self.caller.user().clone(),
@@ -83,14 +92,20 @@ impl InSession {
     }
 
     /// Answers a request, or an attempt at one. That the session is gone is the first thing a client has to know.
-    pub(super) async fn answer(&self, request: Result<ClientRequest, Error>, id: RequestId) -> Result<Answer, Error> {
+    pub(super) async fn answer(
+        &self,
+        request: Result<ClientRequest, Error>,
+        id: RequestId,
+        mut span: Span,
+    ) -> Result<Answer, Error> {
         let caller = self.caller.clone();
-        match request {
+        let answer = match request {
             Ok(ClientRequest::ListTools) => {
                 self.deliver(ListTools { caller, era: Era::Legacy, scope: None }).await.map(Answer::Tools)
             }
             Ok(ClientRequest::CallTool(call)) => {
                 let audit = self.audit(&call);
+                spans::note_tool(&mut span, &call);
                 let result = match caller.allowance().call() {
                     Ok(()) => self.deliver(CallTool { caller, id, call }).await,
                     Err(wait_s) => self.describe().await.map(|_| CallToolResult::too_many(wait_s)),
@@ -101,7 +116,9 @@ impl InSession {
             Ok(ClientRequest::Ping) => self.describe().await.map(|_| Answer::Empty),
             Ok(ClientRequest::Initialize(_)) => self.describe().await.and(Err(Error::AlreadyInitialized)),
             Err(error) => self.describe().await.and(Err(error)),
-        }
+        };
+        spans::end(span, &answer);
+        answer
     }
 
     /// Finds out whether a request would be refused as such, which can't be said any more once its stream has begun: clients
@@ -158,7 +175,8 @@ impl InSession {
                     }
                     other => Ok(other),
                 });
-                let answer = self.answer(read, request.id.clone()).await;
+                let (this, span) = self.clone().traced(&request);
+                let answer = this.answer(read, request.id.clone(), span).await;
                 response_to(&request.id, answer)
             }
             Ok(Message::Notification(notification)) => {

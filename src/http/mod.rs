@@ -18,6 +18,7 @@ mod post;
 pub mod query;
 mod reply;
 mod respond;
+mod spans;
 mod sse;
 mod stateless;
 mod streamable;

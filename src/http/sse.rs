@@ -38,6 +38,7 @@ use crate::{
         messages::{Answered, CloseSession, Event, Expect, Introduce, OpenOutbox, OpenSession, Profile, Push},
         queue,
     },
+    trace::Context,
 };
 
 /// `GET /sse`: opens a session and its stream.
@@ -146,7 +147,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     }
     in_session.deliver(Expect).await.map_err(refused)?;
     // The stream answers, so nothing is left to wait for here.
-    actix_web::rt::spawn(async move {
+    actix_web::rt::spawn(Context::current().around(async move {
         match body {
             Body::Single(Message::Request(request)) => answer(&in_session, request).await,
             Body::Single(other) => push(&in_session, in_session.answer_item(Ok(other)).await).await,
@@ -157,7 +158,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
             }
         }
         let _ = in_session.deliver(Answered).await;
-    });
+    }));
     Ok(())
 }
 
@@ -171,8 +172,9 @@ async fn answer(in_session: &InSession, request: Request) {
         other => other,
     };
     let progress_token = progress_token(&read);
-    let (asked, id) = (in_session.clone(), request.id.clone());
-    let answer = async move { asked.answer(read, id).await.map(Answer::into_pieces) };
+    let (asked, span) = in_session.clone().traced(&request);
+    let id = request.id.clone();
+    let answer = async move { asked.answer(read, id, span).await.map(Answer::into_pieces) };
     let mut running =
         Running::new(request.id, answer, progress_token, Era::Legacy, &in_session.worker.settings.streams);
     while let Some(message) = running.next().await {

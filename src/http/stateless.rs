@@ -18,6 +18,7 @@ use super::{
     post::Post,
     reply,
     respond::{Manner, respond},
+    spans,
 };
 use crate::{
     error::Error,
@@ -42,7 +43,7 @@ use crate::{
 };
 
 /// Answers a request of the modern era.
-pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse, Error> {
+pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpResponse, Error> {
     let envelope = Envelope::read(message.params.as_deref())?;
     headers::require_agreement(&post.http, &headers::PROTOCOL_VERSION, &envelope.version, false)?;
     envelope.require_modern()?;
@@ -51,6 +52,8 @@ pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse,
         headers::require_agreement(&post.http, &headers::NAME, &name, true)?;
     }
     let request = ModernRequest::read(&message)?;
+    let mut span = spans::of_message(&message, None);
+    post.caller = post.caller.within(span.context());
     match request {
         ModernRequest::Listen(_) if !post.accepts.events => Err(Error::NotAcceptable("text/event-stream")),
         ModernRequest::Listen(filter) => {
@@ -62,20 +65,31 @@ pub(super) async fn answer(post: Post, message: Request) -> Result<HttpResponse,
             let manner = Manner::of(&post, Era::Modern, call.progress_token.clone());
             // What refuses a call has a status of its own, so it must be known before a stream begins.
             let session = chat_session(&post).await?;
+            spans::note_session(&mut span, session);
+            spans::note_tool(&mut span, &call);
             let mut audit = Audit::begin(origin(&post, session), &call, &post.worker.settings.log);
             let call = ReadyCall::of(&post, session, call).await.inspect_err(|error| audit.refuse(error))?;
             let result = async move {
                 let result = call.run(&post).await;
                 audit.end(&result);
-                Ok(modern::result(Answer::Call(result?), 0))
+                let answer = result.map(Answer::Call);
+                spans::end(span, &answer);
+                Ok(modern::result(answer?, 0))
             };
             Ok(respond(message.id, result, manner).await?.into_response())
         }
         ModernRequest::ListTools => {
             let manner = Manner::of(&post, Era::Modern, None);
             let result = async move {
-                let (list, ttl_ms) = list_tools(&post).await?;
-                Ok(modern::result(Answer::Tools(list), ttl_ms))
+                let listed = async {
+                    let session = chat_session(&post).await?;
+                    spans::note_session(&mut span, session);
+                    list_tools(&post, session).await
+                };
+                let (answer, ttl_ms) =
+                    listed.await.map_or_else(|e| (Err(e), 0), |(list, ttl)| (Ok(Answer::Tools(list)), ttl));
+                spans::end(span, &answer);
+                Ok(modern::result(answer?, ttl_ms))
             };
             Ok(respond(message.id, result, manner).await?.into_response())
         }
@@ -118,14 +132,14 @@ fn origin(post: &Post, session: Option<SessionId>) -> Origin {
 }
 
 /// The tools, and for how many milliseconds the list may be kept.
-async fn list_tools(post: &Post) -> Result<(ToolList, u64), Error> {
+async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList, u64), Error> {
     let (shards, caller, scope) = (&post.worker.shards, post.caller.clone(), post.scope.clone());
     let fresh_ms = u64::try_from(post.worker.settings.catalog.fresh.as_millis()).unwrap_or(u64::MAX);
     let ttl_ms = match scope.mode {
         ToolMode::Static => fresh_ms,
         ToolMode::Dynamic => 0,
     };
-    if let Some(session) = chat_session(post).await? {
+    if let Some(session) = session {
         let user = caller.user().clone();
         let list = ListTools { caller, era: Era::Modern, scope: Some(scope) };
         return Ok((shards.deliver(session, user, None, list).await?, ttl_ms));

@@ -14,13 +14,14 @@ use super::{
     post::Post,
     reply,
     respond::{Manner, Response, respond},
+    spans,
 };
 use crate::{
     error::Error,
     ids::SessionId,
     protocol::{
         answer::Answer,
-        jsonrpc::{self, Body, Message, Request, RequestId, Unusable},
+        jsonrpc::{self, Body, Message, Request, Unusable},
         lifecycle::{InitializeParams, InitializeResult},
         request::ClientRequest,
         revision::{Era, Revision},
@@ -62,11 +63,11 @@ fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession, Erro
 async fn answer_request(post: Post, session: Option<SessionId>, message: Request) -> Result<HttpResponse, Error> {
     let request = ClientRequest::read(&message);
     let request = match (request, session) {
-        (Ok(ClientRequest::Initialize(params)), None) => return open_session(post, &message.id, &params).await,
+        (Ok(ClientRequest::Initialize(params)), None) => return open_session(post, &message, &params).await,
         (Err(error), None) if message.method == "initialize" => return Err(error),
         (request, _) => request,
     };
-    let in_session = in_session(&post, session)?;
+    let (in_session, span) = in_session(&post, session)?.traced(&message);
     let manner = Manner::of(&post, Era::Legacy, progress_token(&request));
     if manner.streams_at_once() {
         // What refuses the request must be said before the stream begins.
@@ -74,14 +75,15 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
     }
     let id = message.id.clone();
     let relay = in_session.clone();
-    let answer = async move { in_session.answer(request, id).await.map(Answer::into_pieces) };
+    let answer = async move { in_session.answer(request, id, span).await.map(Answer::into_pieces) };
     match respond(message.id, answer, manner).await? {
         Response::Ready(response) => Ok(response),
         Response::Running(running) => relay.relay(running).await,
     }
 }
 
-async fn open_session(post: Post, id: &RequestId, params: &InitializeParams) -> Result<HttpResponse, Error> {
+async fn open_session(post: Post, message: &Request, params: &InitializeParams) -> Result<HttpResponse, Error> {
+    let mut span = spans::of_message(message, None);
     let revision = Revision::negotiate(&params.protocol_version);
     let mode = post.scope.mode;
     let open = OpenSession {
@@ -92,9 +94,10 @@ async fn open_session(post: Post, id: &RequestId, params: &InitializeParams) -> 
     };
     let session = post.worker.shards.open(post.worker.local.number, open).await?;
     access_log::note(&post.http, |line| line.session = Some(session));
+    spans::note_session(&mut span, Some(session));
 
     let answer = Answer::Initialize(InitializeResult::new(revision, mode));
-    let message = jsonrpc::result_response(id, answer.into_pieces());
+    let message = jsonrpc::result_response(&message.id, answer.into_pieces());
     let mut response = match post.accepts.json {
         true => reply::json(message),
         false => reply::events(stream::iter([reply::message(&message)]), post.worker.settings.streams.keep_alive),

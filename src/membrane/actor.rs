@@ -22,6 +22,7 @@ use crate::{
     ids::UserKey,
     secret::Fingerprint,
     token::{AccessToken, Claim, TokenProblem},
+    trace,
 };
 
 /// To self: the upstream has said what it thinks of a token.
@@ -61,20 +62,20 @@ impl MembraneActor {
     }
 
     /// Asks the upstream about a token in the way of `proof`, unless a load with the same token will tell anyway.
-    fn check(&mut self, token: AccessToken, proof: Proof, ctx: &Context<Self>) {
+    fn check(&mut self, token: AccessToken, proof: Proof, trace: trace::Context, ctx: &Context<Self>) {
         if let (Claim::User { user, .. }, Proof::Catalog(apps)) = (token.claim(), proof)
-            && self.load_as_proof(&(user.clone(), apps), &token, ctx)
+            && self.load_as_proof(&(user.clone(), apps), &token, &trace, ctx)
         {
             return;
         }
         let (client, addr) = (Rc::clone(&self.client), ctx.address());
-        actix::spawn(async move {
+        actix::spawn(trace.around(async move {
             let verdict = client.customer(&token).await.map_err(Error::from);
             addr.do_send(TokenChecked {
                 token: token.secret().fingerprint(),
                 verdict: verdict.and_then(|customer| user_of(token.claim(), &customer)),
             });
-        });
+        }));
     }
 
     /// Who comes with a token, where that is known or can be seen from the token itself.
@@ -131,7 +132,7 @@ impl Actor for MembraneActor {
 impl Handler<Authenticate> for MembraneActor {
     type Result = ResponseFuture<Result<Caller, Error>>;
 
-    fn handle(&mut self, Authenticate { token, proof }: Authenticate, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Authenticate { token, proof, trace }: Authenticate, ctx: &mut Context<Self>) -> Self::Result {
         if let Some(caller) = self.recognise(&token) {
             return Box::pin(async move { Ok(caller) });
         }
@@ -140,7 +141,7 @@ impl Handler<Authenticate> for MembraneActor {
         let waiting = self.checks.entry(fingerprint).or_default();
         waiting.push((token.clone(), reply));
         if waiting.len() == 1 {
-            self.check(token, proof, ctx);
+            self.check(token, proof, trace, ctx);
         }
         Box::pin(async move { verdict.await.unwrap_or(Err(Error::Internal)) })
     }

@@ -14,6 +14,7 @@ use super::{Apps, Catalog, FindTools, MembraneActor, MembraneError, Tool, actor:
 use crate::{
     ids::{ToolName, UserKey},
     token::AccessToken,
+    trace,
 };
 
 type Found = BTreeMap<ToolName, Arc<Tool>>;
@@ -37,6 +38,8 @@ struct Batch {
     /// The newest of the tokens that it is asked with.
     token: AccessToken,
     names: BTreeSet<ToolName>,
+    /// The trace of who asked first.
+    trace: trace::Context,
     asked: Vec<(BTreeSet<ToolName>, Asked<Found, MembraneError>)>,
 }
 
@@ -93,9 +96,9 @@ impl Handler<FindTools> for MembraneActor {
         let FindTools { caller, apps, catalog, names } = find;
         let (reply, found) = oneshot::channel();
         let names: BTreeSet<_> = names.into_iter().collect();
-        let token = caller.token().clone();
+        let (token, trace) = (caller.token().clone(), caller.trace());
         let asked = vec![(names.clone(), (token.clone(), reply))];
-        let batch = Batch { user: caller.user().clone(), apps, catalog, token, names, asked };
+        let batch = Batch { user: caller.user().clone(), apps, catalog, token, names, trace, asked };
         if self.lookups.add(batch) {
             ctx.notify(SendBatches);
         }
@@ -118,12 +121,12 @@ impl Handler<SendBatches> for MembraneActor {
             let (names, askers) = (batch.names.clone(), batch.asked.len());
             let given_up = Err(MembraneError::Broken("the lookup was given up".to_owned()));
             let mut report = Report { addr, looked_up: Some(LookedUp { batch: id, outcome: given_up }) };
-            actix::spawn(async move {
+            actix::spawn(batch.trace.clone().around(async move {
                 let outcome = find_tools(&client, &token, &apps, &catalog, &names, askers, manner.concurrency).await;
                 if let Some(looked_up) = &mut report.looked_up {
                     looked_up.outcome = outcome;
                 }
-            });
+            }));
             self.lookups.sent.insert(id, batch);
         }
     }
@@ -142,7 +145,8 @@ impl Handler<LookedUp> for MembraneActor {
                 // One caller's bad token says nothing about the others': they try with their own.
                 let (user, apps, catalog) = (batch.user.clone(), batch.apps.clone(), Arc::clone(&batch.catalog));
                 let asked = vec![(names.clone(), (token.clone(), reply))];
-                is_first |= self.lookups.add(Batch { user, apps, catalog, token, names, asked });
+                let trace = batch.trace.clone();
+                is_first |= self.lookups.add(Batch { user, apps, catalog, token, names, trace, asked });
                 continue;
             }
             let found = outcome.clone().map(|mut found| {

@@ -16,7 +16,7 @@ use super::{
     Apps, Catalog, MembraneError,
     app_tools::{AppTools, Content},
 };
-use crate::{config::Catalog as Settings, ids::UserKey, token::AccessToken};
+use crate::{config, ids::UserKey, token::AccessToken};
 
 /// Whose catalog, of which apps.
 pub type CatalogKey = (UserKey, Apps);
@@ -69,7 +69,7 @@ pub enum Found {
 impl CatalogCache {
     /// An empty one.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &config::Catalog) -> Self {
         Self {
             entries: LruCache::unbounded(),
             holders: HashMap::new(),

@@ -31,6 +31,7 @@ use crate::{
     ids::{ActionKey, IntegrationKey},
     metrics::UpstreamRequest,
     token::AccessToken,
+    trace::{Context, Kind, Span},
 };
 
 /// A client of the Membrane API. It lives on one thread, with its own connections.
@@ -281,6 +282,28 @@ impl MembraneClient {
         body: Bytes,
         deadline: Duration,
     ) -> Result<Bytes, MembraneError> {
+        let (method, path) = (request.get_method(), request.get_uri().path());
+        let mut span = Span::begin(Kind::Client, Context::current(), format_args!("{method} {path}"));
+        span.note("http.request.method", method);
+        span.note("server.address", request.get_uri().host().unwrap_or_default());
+        let request = span.context().headers().fold(request, ClientRequest::insert_header);
+        let outcome = self.send(request, token, body, deadline, &mut span).await;
+        match &outcome {
+            Ok(_) => {}
+            Err(MembraneError::Refused(refusal)) => span.fail(refusal.status),
+            Err(_) => span.fail("no_answer"),
+        }
+        outcome
+    }
+
+    async fn send(
+        &self,
+        request: ClientRequest,
+        token: &AccessToken,
+        body: Bytes,
+        deadline: Duration,
+        span: &mut Span,
+    ) -> Result<Bytes, MembraneError> {
         let limit = self.settings.max_response_bytes.get();
         let exchange = async {
             let mut response = request.send_body(body).await.map_err(|error| not_sent(&error))?;
@@ -296,6 +319,7 @@ impl MembraneClient {
         let (status, retry_after, bytes) = tokio::time::timeout(deadline, exchange)
             .await
             .map_err(|_elapsed| MembraneError::Timeout { after_ms: deadline.as_millis() })??;
+        span.count("http.response.status_code", status.as_u16().into());
         if status.is_success() && (status == StatusCode::NO_CONTENT || !bytes.is_empty()) {
             Ok(bytes)
         } else if status.is_success() {

@@ -19,7 +19,7 @@ use super::{
     cache::{CatalogCache, CatalogKey, Found},
     load::{Before, Manner, load_catalog},
 };
-use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Fingerprint, token::AccessToken};
+use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Fingerprint, token::AccessToken, trace};
 
 /// After a change was told, the next ones of the same catalog are looked at together when this is over.
 const REST: Duration = Duration::from_secs(1);
@@ -101,10 +101,16 @@ impl MembraneActor {
     }
 
     /// Whether a load with the very token is on its way, or is now; its first answer is the verdict on the token.
-    pub(super) fn load_as_proof(&mut self, key: &CatalogKey, token: &AccessToken, ctx: &Context<Self>) -> bool {
+    pub(super) fn load_as_proof(
+        &mut self,
+        key: &CatalogKey,
+        token: &AccessToken,
+        trace: &trace::Context,
+        ctx: &Context<Self>,
+    ) -> bool {
         let is_fresh = matches!(self.loading.cache.find(key, Instant::now()), Found::Fresh(_));
         if !is_fresh && !self.loading.loads.contains_key(key) {
-            self.load(key.clone(), token.clone(), Vec::new(), ctx);
+            self.load(key.clone(), token.clone(), Vec::new(), trace.clone(), ctx);
         }
         let fingerprint = token.secret().fingerprint();
         self.loading.loads.get(key).is_some_and(|load| load.token.secret().fingerprint() == fingerprint)
@@ -116,6 +122,7 @@ impl MembraneActor {
         key: CatalogKey,
         token: AccessToken,
         waiting: Vec<Asked<Arc<Catalog>, MembraneError>>,
+        trace: trace::Context,
         ctx: &Context<Self>,
     ) {
         let is_proven = self.recognise(&token).is_some();
@@ -125,7 +132,7 @@ impl MembraneActor {
         let before = self.loading.cache.before(&key).map(|(catalog, is_reusable)| Before { catalog, is_reusable });
         let (client, manner, addr) = (Rc::clone(&self.client), self.loading.manner, ctx.address());
         let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
-        actix::spawn(async move {
+        actix::spawn(trace.around(async move {
             let (user, apps) = key.clone();
             let mut report = Report { addr: addr.clone(), loaded: Some(CatalogLoaded { key, outcome: given_up }) };
             let told = Cell::new(false);
@@ -139,7 +146,7 @@ impl MembraneActor {
             if let Some(loaded) = &mut report.loaded {
                 loaded.outcome = outcome.map(Arc::new);
             }
-        });
+        }));
     }
 
     /// Loads a catalog that has changed, as soon as there is a token to do it with and the last time was some time ago.
@@ -152,7 +159,7 @@ impl MembraneActor {
         let token = self.loading.cache.token_to_reload(&key).filter(|token| !token.has_expired(SystemTime::now()));
         let Some(token) = token.filter(|token| self.recognise(token).is_some()) else { return };
         if !self.loading.loads.contains_key(&key) {
-            self.load(key.clone(), token, Vec::new(), ctx);
+            self.load(key.clone(), token, Vec::new(), trace::Context::default(), ctx);
         }
         self.loading.resting.insert(key.clone(), false);
         ctx.run_later(REST, |actor, ctx| {
@@ -191,7 +198,7 @@ impl Handler<LoadCatalog> for MembraneActor {
             Found::Stale(catalog) => {
                 count_lookup("stale");
                 if !is_loading {
-                    self.load(key, caller.token().clone(), Vec::new(), ctx);
+                    self.load(key, caller.token().clone(), Vec::new(), caller.trace(), ctx);
                 }
                 Ok(catalog)
             }
@@ -206,7 +213,7 @@ impl Handler<LoadCatalog> for MembraneActor {
             Found::Missing => {
                 count_lookup(if is_loading { "coalesced" } else { "loaded" });
                 if !is_loading {
-                    self.load(key.clone(), caller.token().clone(), Vec::new(), ctx);
+                    self.load(key.clone(), caller.token().clone(), Vec::new(), caller.trace(), ctx);
                 }
                 let (reply, outcome) = oneshot::channel();
                 if let Some(load) = self.loading.loads.get_mut(&key) {
@@ -266,7 +273,7 @@ impl Handler<CatalogLoaded> for MembraneActor {
             }
         }
         if let Some((next, _)) = others.first() {
-            self.load(key, next.clone(), others, ctx);
+            self.load(key, next.clone(), others, trace::Context::default(), ctx);
         } else if is_outdated {
             self.reload(key, ctx);
         }

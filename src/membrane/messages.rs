@@ -10,6 +10,7 @@ use crate::{
     ids::{ToolName, UserKey},
     secret::Fingerprint,
     token::AccessToken,
+    trace,
 };
 
 /// Asks whether a token is good. The answer is the upstream's: that of a request made with the very token, or what it said
@@ -21,6 +22,8 @@ pub struct Authenticate {
     pub token: AccessToken,
     /// How to find out.
     pub proof: Proof,
+    /// In which trace.
+    pub trace: trace::Context,
 }
 
 /// Asks whether a token is known to be good, without asking anybody else.

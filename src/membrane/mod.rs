@@ -16,7 +16,6 @@ pub mod loading;
 pub mod lookup;
 pub mod messages;
 pub mod model;
-pub mod proxy;
 mod retry;
 pub mod signature;
 pub mod tool;

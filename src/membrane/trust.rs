@@ -13,6 +13,7 @@ use crate::{
     ids::UserKey,
     secret::Fingerprint,
     token::AccessToken,
+    trace,
 };
 
 /// A user whose token the upstream has accepted. Only authentication makes one, so whoever holds it may act for the user.
@@ -21,6 +22,7 @@ pub struct Caller {
     user: UserKey,
     token: AccessToken,
     allowance: Arc<Allowance>,
+    trace: trace::Context,
 }
 
 impl Caller {
@@ -40,6 +42,18 @@ impl Caller {
     #[must_use]
     pub fn allowance(&self) -> &Arc<Allowance> {
         &self.allowance
+    }
+
+    /// In which trace they ask.
+    #[must_use]
+    pub fn trace(&self) -> trace::Context {
+        self.trace.clone()
+    }
+
+    /// The same, asking in another trace.
+    #[must_use]
+    pub fn within(self, trace: trace::Context) -> Self {
+        Self { trace, ..self }
     }
 }
 
@@ -71,7 +85,8 @@ impl Trust {
         let fingerprint = token.secret().fingerprint();
         let Accepted { user, allowance, until } = self.accepted.get(&fingerprint)?;
         if *until > now {
-            return Some(Caller { user: user.clone(), token: token.clone(), allowance: Arc::clone(allowance) });
+            let (user, allowance, trace) = (user.clone(), Arc::clone(allowance), trace::Context::default());
+            return Some(Caller { user, token: token.clone(), allowance, trace });
         }
         self.accepted.pop(&fingerprint);
         None

@@ -37,6 +37,7 @@ use crate::{
     protocol::{revision::Era, tools::CallToolResult},
     store::SessionStore,
     token::{AccessToken, Claim},
+    trace,
 };
 
 /// All shards of the process. Cheap to clone, and the same on every thread.
@@ -235,7 +236,7 @@ impl Shards {
         if let Some(wait) = ask(lockouts, IsLockedOut(address)).await? {
             return Err(Error::TooManyFailures { wait });
         }
-        let outcome = ask(membrane, Authenticate { token, proof }).await?;
+        let outcome = ask(membrane, Authenticate { token, proof, trace: trace::Context::current() }).await?;
         if let Err(Error::Unauthenticated(_)) = &outcome {
             lockouts.do_send(HasFailed(address));
         }
@@ -290,7 +291,7 @@ impl Shards {
         era: Era,
     ) -> CallToolResult {
         let run = Run::begin(tool.integration().as_str());
-        let called = call::call(client, caller, tool, arguments, era).await;
+        let called = caller.trace().around(call::call(client, caller, tool, arguments, era)).await;
         run.end(if called.result.is_error() { Outcome::Error } else { Outcome::Success });
         if called.token_refused {
             self.distrust(caller.token());

@@ -1,15 +1,10 @@
 //! Who is let in, with which token, and what the others are told (MCP 2025-11-25, basic/authorization § Access Token Usage).
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, mpsc},
-};
-
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::header::AUTHORIZATION, web};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Client, Reply, SECRET, Server, assert_error, base64url, claims, reply_to, sign, token, unsigned};
+use crate::upstream::Upstream;
 
 /// Asserts a 401 that says why (RFC 6750 § 3).
 fn assert_refused(reply: &Reply, why: &str, case: &str) {
@@ -174,7 +169,7 @@ async fn each_request_acts_with_its_own_token() {
     for client in [&first, &second, &first] {
         assert_eq!(client.output("app_do", json!({})).await, json!("done"));
     }
-    let runs = upstream.tokens("/action-instance/run");
+    let runs = upstream.headers("/action-instance/run", "authorization");
     assert_eq!(runs, [&tokens[0], &tokens[1], &tokens[0]].map(|token| format!("Bearer {token}")));
 }
 
@@ -237,46 +232,4 @@ async fn an_upstream_that_fails_is_503_and_not_for_ever() {
     }
     server.sandbox(Method::PUT, "/sandbox/faults", "tester", json!([])).await;
     assert!(!server.client("ann").open().await.tools().await.is_empty());
-}
-
-/// An upstream that lets everyone in, and notes who came with which token.
-struct Upstream {
-    url: String,
-    seen: Seen,
-}
-
-type Seen = Arc<Mutex<Vec<(String, String)>>>;
-
-impl Upstream {
-    fn start() -> Self {
-        let seen = Seen::default();
-        let (tell, address) = mpsc::channel::<SocketAddr>();
-        let data = web::Data::from(Arc::clone(&seen));
-        std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let app = move || App::new().app_data(data.clone()).default_service(web::to(answer));
-                let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
-                tell.send(server.addrs()[0]).unwrap();
-                server.run().await
-            })
-        });
-        Self { url: format!("http://{}", address.recv().unwrap()), seen }
-    }
-
-    /// The `Authorization` of each request for a path.
-    fn tokens(&self, path: &str) -> Vec<String> {
-        let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|(other, _)| other == path).map(|(_, token)| token.clone()).collect()
-    }
-}
-
-async fn answer(request: HttpRequest, seen: web::Data<Mutex<Vec<(String, String)>>>) -> HttpResponse {
-    let token = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
-    seen.lock().unwrap().push((request.path().to_owned(), token.unwrap_or_default()));
-    HttpResponse::Ok().json(match request.path() {
-        "/self" => json!({"id": "customer-ann"}),
-        "/connections" => json!({"items": [{"id": "c", "integration": {"id": "i", "key": "app", "name": "App"}}]}),
-        "/actions" => json!({"items": [{"key": "do", "name": "Do", "integrationId": "i"}]}),
-        _ => json!({"output": "done"}),
-    })
 }

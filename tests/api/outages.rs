@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     catalog::all_names,
+    loading::{metric, spoil},
     support::{SECRET, Server, binary, claims, eventually, finish, reply_to, sign},
-    upstream::{metric, spoil},
 };
 
 /// What `/readyz` says.
@@ -175,6 +175,7 @@ async fn a_background_load_uses_the_newest_token() {
     server.sandbox(Method::DELETE, "/connections/gmail", "ann", Value::Null).await;
     eventually("gmail has gone", async || !client.tool_names().await.iter().any(|name| name.starts_with("gmail_")))
         .await;
+    assert_eq!(metric(&server, "mcp_upstream_requests_total", r#"endpoint="connections",outcome="refused""#), 0);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 """The image: small, read-only, without root, alone, and done when it is told to stop."""
 
+import http.server
 import json
 import os
 import signal
@@ -149,6 +150,34 @@ class TestImage(unittest.TestCase):
         self.assertEqual(container.process.wait(PATIENCE_S), 0)
         with self.assertRaises(urllib.error.URLError):
             urllib.request.urlopen(url, timeout=PATIENCE_S)
+
+    def test_a_collector_gets_its_traces(self) -> None:
+        told: list[tuple[str, bytes]] = []
+
+        class Collector(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+        self.addCleanup(collector.server_close)
+        self.addCleanup(collector.shutdown)
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{collector.server_port}"
+        env = {"PORT": "0", "MCP__ADMIN__PORT": "0", "MCP__TELEMETRY__OTLP_ENDPOINT": endpoint}
+        container = self.run_image("--sandbox", **env)
+        url = container.wait_for("listening on ").replace("0.0.0.0", "127.0.0.1")
+        urllib.request.urlopen(url, timeout=PATIENCE_S).close()
+        os.kill(container.first_process(), signal.SIGTERM)
+        self.assertEqual(container.process.wait(PATIENCE_S), 0)
+        ((path, spans),) = told
+        self.assertEqual(path, "/v1/traces")
+        self.assertIn(b"GET /", spans)
 
     def test_metrics_of_the_process_are_there(self) -> None:
         _, _, admin = self.serve()

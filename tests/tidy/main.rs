@@ -8,29 +8,57 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("secret", &[]),
     ("metrics", &[]),
+    ("trace", &[]),
     ("ids", &[]),
     ("token", &["ids", "secret"]),
     ("error", &["token", "ids", "secret"]),
     ("allowance", &["error", "ids"]),
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
-    ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
+    ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics", "trace"]),
     ("store", &["protocol", "error", "ids"]),
     (
         "session",
-        &["store", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"],
+        &[
+            "store",
+            "membrane",
+            "allowance",
+            "config",
+            "protocol",
+            "error",
+            "token",
+            "ids",
+            "secret",
+            "metrics",
+            "trace",
+        ],
     ),
-    ("http", &["session", "membrane", "allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics"]),
+    (
+        "http",
+        &[
+            "session",
+            "membrane",
+            "allowance",
+            "config",
+            "protocol",
+            "error",
+            "token",
+            "ids",
+            "secret",
+            "metrics",
+            "trace",
+        ],
+    ),
     ("server", &["http", "session", "store", "config", "metrics"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret"]),
     ("banner", &["config", "sandbox"]),
     ("healthcheck", &["config"]),
     ("doctor", &["store", "membrane", "config", "token", "secret"]),
-    ("cli", &["banner", "config", "doctor", "healthcheck", "logging", "sandbox", "secret", "server"]),
+    ("cli", &["banner", "config", "doctor", "healthcheck", "logging", "sandbox", "secret", "server", "trace"]),
     ("main", &["cli"]),
 ];
 

@@ -1,22 +1,34 @@
 //! Proxies to the outside, which the environment may name and the HTTP client does not know.
 
-use awc::http::Uri;
-
-/// The variable that names a proxy for `url`, unless `NO_PROXY` excepts its host. The upstream would be asked directly, past
-/// a proxy that is there for a reason, so the server does not start.
+/// The variable that names a proxy for the upstream, unless `NO_PROXY` excepts its host. It would be asked directly, past a
+/// proxy that is there for a reason, so the server does not start. The sandbox is on this machine.
 #[must_use]
-pub fn unsupported(url: &str, env: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
-    let url: Uri = url.parse().ok()?;
+pub fn unsupported_proxy(settings: &super::Settings) -> Option<&'static str> {
+    let url = &settings.membrane.base_url;
+    if settings.sandbox.enabled { None } else { proxy_for(url, |name| std::env::var(name).ok()) }
+}
+
+fn proxy_for(url: &str, env: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    let (scheme, rest) = url.split_once("://")?;
     let named = |name: &&str| env(name).is_some_and(|value| !value.trim().is_empty());
-    let names: &[&'static str] = match url.scheme_str() {
-        Some("https") => &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
+    let names: &[&'static str] = match scheme {
+        "https" => &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
         // In upper case it could come from a request's header `Proxy`, where the server is run as CGI; curl ignores it too.
         _ => &["http_proxy", "ALL_PROXY", "all_proxy"],
     };
     let name = names.iter().copied().find(named)?;
     let excepted = ["NO_PROXY", "no_proxy"].iter().filter_map(|name| env(name)).collect::<Vec<_>>().join(",");
-    let host = url.host()?.trim_matches(['[', ']']);
-    (!excepts(&excepted, host)).then_some(name)
+    (!excepts(&excepted, host(rest))).then_some(name)
+}
+
+/// The host of a URL without its scheme.
+fn host(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let address = authority.rsplit('@').next().unwrap_or_default();
+    match address.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => address.split(':').next().unwrap_or_default(),
+    }
 }
 
 /// Whether a list like `localhost,.example.com` holds a host: itself, or a domain that it is in.
@@ -51,7 +63,7 @@ mod tests {
         ];
         for (url, env, expected) in cases {
             let lookup = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-            assert_eq!(unsupported(url, lookup), expected, "{url} {env:?}");
+            assert_eq!(proxy_for(url, lookup), expected, "{url} {env:?}");
         }
     }
 }

@@ -1,0 +1,77 @@
+//! The kinds of values that settings have.
+
+use std::{fmt, num::NonZeroU32, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
+
+/// A whole number, never negative. `config` would cut a number down to a smaller type without a word, so ranges are
+/// checked by [`Settings::faults`](super::Settings::faults).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Count(pub(super) u64);
+
+impl Count {
+    /// The number, for sizes in memory.
+    #[must_use]
+    pub fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// The number, for rates; `faults` has seen to its range.
+    #[must_use]
+    pub fn at_least_one(self) -> NonZeroU32 {
+        NonZeroU32::new(u32::try_from(self.0).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// The number as a port; `faults` has seen to its range.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        u16::try_from(self.0).unwrap_or(u16::MAX)
+    }
+}
+
+/// A list, or a text with commas, which is what the environment can hold.
+pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct List;
+    impl<'de> Visitor<'de> for List {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of texts")
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(items.map(str::to_owned).collect())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = items.next_element()? {
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_any(List)
+}
+
+/// A module that reads and writes durations as whole numbers of a unit.
+macro_rules! duration_unit {
+    ($name:ident, $from:ident, $as:ident) => {
+        pub(super) mod $name {
+            use super::{Deserialize, Duration};
+            use serde::{Deserializer, Serializer};
+
+            pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+                u64::deserialize(d).map(Duration::$from)
+            }
+
+            pub fn serialize<S: Serializer>(value: &Duration, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_u64(u64::try_from(value.$as()).unwrap_or(u64::MAX))
+            }
+        }
+    };
+}
+duration_unit!(seconds, from_secs, as_secs);
+duration_unit!(millis, from_millis, as_millis);
