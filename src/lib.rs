@@ -23,9 +23,9 @@
 //! - Invariant: only `membrane` knows the upstream's paths; only `config` reads the environment.
 //! - Invariant: no mailbox waits. What asks the upstream runs as a future of its own and returns as a message.
 //! - Invariant: a [`membrane::Caller`] is made by authentication alone, so whoever holds one may act for its user.
-//! - Invariant: every metric stands in [`metrics::METRICS`], which any layer may count by, as any may have [`trace`]d what it
-//!   does; no label names a user, a chat, a
+//! - Invariant: every metric stands in [`metrics::METRICS`], which any layer may count by; no label names a user, a chat, a
 //!   session, a tool or a token.
+//! - Invariant: a request upstream is made in the [`trace`] of the request that it is made for, and tells no collector a token.
 //! - Invariant: a token is a [`secret::Secret`], which shows itself to the wire only.
 
 pub mod allowance;

@@ -170,7 +170,8 @@ async fn watch(admin: Admin) {
     let mut beat = tokio::time::interval(BEAT);
     loop {
         beat.tick().await;
-        admin.shards.feel_pulse(BEAT).await;
+        let pulse = admin.shards.feel_pulse(BEAT).await;
+        admin.shards.count_passive(pulse, BEAT).await;
         admin.exporter.tidy_up();
     }
 }

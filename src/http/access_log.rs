@@ -8,7 +8,7 @@ use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method,
+        ConnectionType, Method,
         header::{HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -108,6 +108,7 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
     response.headers_mut().insert(REQUEST_ID, id.0.clone());
     let (request, status, time) = (response.request(), response.status().as_u16(), begin.elapsed());
     let line = request.extensions_mut().remove::<Line>().unwrap_or_default();
+    let is_somebody = line.user.is_some();
     let era = line.era.map_or("none", Era::as_str);
     span.count("http.response.status_code", status.into());
     span.note("http.response.header.x-request-id", &id);
@@ -128,6 +129,10 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
         rpc = line.rpc;
         "request"
     );
+    if !is_somebody {
+        // How long a head takes is bounded for the first of a connection alone. Only who was let in may send a second.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     Ok(response)
 }
 

@@ -8,8 +8,8 @@ use actix_web::{
     web::{Data, Payload},
 };
 
-use super::{Worker, headers, post::read_body, reply};
-use crate::{error::Error, membrane::webhook::Senders, protocol::revision::Era};
+use super::{Worker, address, headers, post::read_body, reply};
+use crate::{error::Error, membrane::webhook::Senders, protocol::revision::Era, token::TokenProblem};
 
 /// The token by which Membrane shows that a request is its own, by its newer and its older name.
 const SIGNED: [&str; 2] = ["x-membrane-token", "x-integration-app-token"];
@@ -26,7 +26,17 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(
     let senders = Senders::of(&worker.settings).ok_or(Error::NoSuchPath)?;
     let signed =
         SIGNED.iter().find_map(|name| http.headers().get(*name)).map(|token| token.to_str().unwrap_or_default());
-    let sender = senders.find(signed, headers::bearer(http))?;
+    let sender = match senders.find(signed, headers::bearer(http)) {
+        Ok(sender) => sender,
+        Err(Error::Unauthenticated(TokenProblem::Missing)) => return Err(TokenProblem::Missing.into()),
+        Err(refused) => {
+            // Guesses are those of tokens: an address has so many. Membrane itself gets in from anywhere.
+            let address = address::of(http, worker.settings.server.proxies.get());
+            worker.shards.require_admission(address).await?;
+            worker.shards.note_failure(address)?;
+            return Err(refused);
+        }
+    };
     if let Some(changed) = sender.read(&read_body(payload, worker).await?)? {
         worker.shards.refresh(changed).await;
     }

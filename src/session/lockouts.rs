@@ -1,4 +1,4 @@
-//! Addresses from which too many tokens came that the upstream refused.
+//! Addresses from which too many tokens came that were refused: by the upstream, or here as the sender's of a webhook.
 //!
 //! A token that is not known to be good costs a request upstream. From such an address none is made for a while; tokens
 //! that are trusted go on.

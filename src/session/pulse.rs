@@ -18,6 +18,8 @@ pub struct FeelPulse;
 pub struct Load {
     /// Sessions in memory.
     pub sessions: usize,
+    /// Those of them that are in the store, too.
+    pub kept: usize,
 }
 
 /// How the shards are.
@@ -27,6 +29,8 @@ pub struct Pulse {
     pub shards: usize,
     /// How many of them did not answer in time.
     pub silent: usize,
+    /// How many sessions those that answered have both in memory and in the store.
+    pub kept: usize,
 }
 
 impl Shards {
@@ -40,10 +44,23 @@ impl Shards {
         });
         let beats = join_all(beats).await;
         let loads = beats.iter().flatten();
-        let pulse = Pulse { shards: beats.len(), silent: beats.len() - loads.clone().count() };
+        let pulse = Pulse {
+            shards: beats.len(),
+            silent: beats.len() - loads.clone().count(),
+            kept: loads.clone().map(|load| load.kept).sum(),
+        };
         gauge!("mcp_shards_silent").set(count(pulse.silent));
         gauge!("mcp_sessions", "state" => "live").set(count(loads.map(|load| load.sessions).sum()));
         pulse
+    }
+
+    /// Tells the metrics how many sessions have left memory; the store has so long to say.
+    pub async fn count_passive(&self, pulse: Pulse, patience: Duration) {
+        let kept = tokio::time::timeout(patience, self.store().count()).await;
+        // What fails there is logged and counted there.
+        if let (Ok(Ok(Some(kept))), 0) = (kept, pulse.silent) {
+            gauge!("mcp_sessions", "state" => "passive").set(count(kept.saturating_sub(pulse.kept)));
+        }
     }
 }
 

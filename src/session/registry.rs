@@ -155,7 +155,8 @@ impl SessionRegistry {
     }
 
     pub(super) fn load(&self) -> Load {
-        Load { sessions: self.sessions.len() }
+        let kept = self.sessions.values().filter(|entry| entry.is_kept).count();
+        Load { sessions: self.sessions.len(), kept }
     }
 }
 

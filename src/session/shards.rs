@@ -232,15 +232,36 @@ impl Shards {
         if let Some(caller) = ask(membrane, Recognise(token.clone())).await? {
             return Ok(caller);
         }
-        let lockouts = &self.shard(self.number(hash(&address)))?.lockouts;
-        if let Some(wait) = ask(lockouts, IsLockedOut(address)).await? {
-            return Err(Error::TooManyFailures { wait });
-        }
+        self.require_admission(address).await?;
         let outcome = ask(membrane, Authenticate { token, proof, trace: trace::Context::current() }).await?;
         if let Err(Error::Unauthenticated(_)) = &outcome {
-            lockouts.do_send(HasFailed(address));
+            self.note_failure(address)?;
         }
         outcome
+    }
+
+    /// Sees to it that not too much was refused to an address of late.
+    ///
+    /// # Errors
+    /// [`Error::TooManyFailures`].
+    pub async fn require_admission(&self, address: ClientAddress) -> Result<(), Error> {
+        match ask(self.lockouts(address)?, IsLockedOut(address)).await? {
+            Some(wait) => Err(Error::TooManyFailures { wait }),
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody at an address has failed to show who they are.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn note_failure(&self, address: ClientAddress) -> Result<(), Error> {
+        self.lockouts(address)?.do_send(HasFailed(address));
+        Ok(())
+    }
+
+    fn lockouts(&self, address: ClientAddress) -> Result<&Addr<Lockouts>, Error> {
+        Ok(&self.shard(self.number(hash(&address)))?.lockouts)
     }
 
     /// The upstream refused a token: it must be shown there again before it counts.

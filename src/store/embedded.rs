@@ -344,6 +344,14 @@ impl SessionStore for EmbeddedStore {
         self.ask("expire", move |connection| connection.execute("DELETE FROM sessions WHERE used <= ?", [horizon]))
     }
 
+    fn count(&self) -> StoreFuture<Option<usize>> {
+        let horizon = self.horizon();
+        self.ask("count", move |connection| {
+            let mut count = connection.prepare_cached("SELECT count(*) FROM sessions WHERE used > ?")?;
+            count.query_row([horizon], |row| row.get::<_, i64>(0)).map(|count| count.try_into().ok())
+        })
+    }
+
     fn is_healthy(&self) -> bool {
         self.is_healthy.load(Ordering::Relaxed)
     }

@@ -54,6 +54,11 @@ pub trait SessionStore: Send + Sync {
     /// Ends the sessions whose retention is over, and tells how many there were.
     fn expire(&self) -> StoreFuture<usize>;
 
+    /// How many sessions are kept, where the store is this server's alone.
+    fn count(&self) -> StoreFuture<Option<usize>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Whether the last thing asked of the store was done.
     fn is_healthy(&self) -> bool;
 }

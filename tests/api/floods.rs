@@ -134,6 +134,32 @@ async fn an_address_whose_tokens_are_refused_has_to_wait() {
 }
 
 #[tokio::test]
+async fn an_address_whose_webhooks_are_refused_has_to_wait() {
+    let secret = "what only Membrane was told";
+    let server = Server::builder()
+        .env("MCP__AUTH__MAX_FAILURES_PER_MIN", "3")
+        .env("MCP__SERVER__PROXIES", "1")
+        .env("MCP__WEBHOOKS__SECRET", secret)
+        .start();
+    let webhook = async |token: &str, address: &str| {
+        let request = server.http.post(format!("{}/webhooks/membrane", server.url)).bearer_auth(token);
+        reply_to(request.header("x-forwarded-for", address).json(&json!({"event": "flow.run"}))).await
+    };
+    let mut refused = 0;
+    eventually("the address is locked out", async || {
+        let status = webhook("a guess", "192.0.2.1").await.status.as_u16();
+        refused += u64::from(status == 401);
+        status == 429
+    })
+    .await;
+    assert!(refused >= 3, "{refused}");
+    let reply = server.client("eve").header("x-forwarded-for", "192.0.2.1").initialize("2025-11-25").await;
+    assert_eq!(reply.status, 429, "tokens and webhooks are one to guess at");
+    assert_eq!(webhook(secret, "192.0.2.1").await.status, 204, "who knows the secret gets in");
+    assert_eq!(webhook("a guess", "192.0.2.2").await.status, 401, "another address");
+}
+
+#[tokio::test]
 async fn a_request_without_a_token_is_no_failure() {
     let server = Server::builder().env("MCP__AUTH__MAX_FAILURES_PER_MIN", "1").start();
     for _ in 0..5 {

@@ -97,6 +97,16 @@ async fn a_call_that_nobody_waits_for_counts_as_cancelled() {
 }
 
 #[tokio::test]
+async fn a_session_that_leaves_memory_is_passive() {
+    let server = Server::builder().env("MCP__SESSIONS__IDLE_S", "1").start();
+    let ann = server.client("ann").open().await;
+    let sessions = async |state| total(&scrape(&server).await, "mcp_sessions", &[("state", state)]);
+    eventually("it is passive", async || sessions("passive").await > 0.5 && sessions("live").await < 0.5).await;
+    let _listening = ann.stream().await;
+    eventually("it is back", async || sessions("passive").await < 0.5 && sessions("live").await > 0.5).await;
+}
+
+#[tokio::test]
 async fn no_label_names_a_person_a_tool_or_a_path() {
     let server = Server::start();
     let ann = server.client("ann-the-user").header("x-chat-id", "the-chat-of-ann").open().await;
@@ -164,6 +174,8 @@ fn every_alert_has_its_place_in_the_runbook() {
     let runbook = operations.split_once("\n## Runbook\n").unwrap().1;
     for rule in alerts.split("- alert: ").skip(1) {
         let alert = rule.lines().next().unwrap();
+        let name = format!("\nAlert `{alert}`");
+        assert_eq!(runbook.matches(&name).count(), 1, "{alert} has one section of the runbook");
         for metric in names(rule) {
             assert!(runbook.contains(&metric), "{alert} is about {metric}, of which the runbook says nothing");
         }

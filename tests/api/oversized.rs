@@ -101,6 +101,30 @@ async fn apps_have_a_number() {
     assert_eq!(now, asked, "the upstream is not asked");
 }
 
+/// The time that a head takes is bounded for the first of a connection alone.
+#[tokio::test]
+async fn only_who_is_let_in_keeps_a_connection() {
+    let server = Server::start();
+    let get = |path: &str, token: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n")
+    };
+    for (path, token) in [("/", String::new()), ("/mcp/sessions", "no-token".repeat(3)), ("/nowhere", token("ann"))] {
+        let mut connection = connect(&server);
+        connection.write_all(get(path, &token).as_bytes()).await.unwrap();
+        let answer = until_closed(&mut connection).await;
+        assert!(answer.starts_with("HTTP/1.1 ") && answer.contains("connection: close"), "{path}: {answer}");
+    }
+    let mut connection = connect(&server);
+    let asked = get("/mcp/sessions", &token("ann"));
+    for _ in 0..2 {
+        connection.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"{}") {
+            assert_ne!(connection.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_dribbles_is_cut() {
     let server = Server::builder().env("MCP__SERVER__REQUEST_S", "1").start();

@@ -12,7 +12,7 @@ import yaml
 import image
 
 FOLDER = image.ROOT / "deploy/kubernetes"
-FILES = sorted(FOLDER.glob("*.yaml"))
+FILES = sorted(FOLDER.rglob("*.yaml"))
 
 
 def objects() -> list[dict]:
@@ -72,6 +72,26 @@ class TestManifests(unittest.TestCase):
             (other,) = [each for each in of_kind(kind) if each["metadata"]["name"].endswith("server")]
             selector = other["spec"]["selector"]
             self.assertLessEqual(selector.get("matchLabels", selector).items(), labels.items())
+
+    def test_redis_is_a_choice_and_fits_the_server(self) -> None:
+        # What lies in the folder itself is what `kubectl apply` takes.
+        chosen = [each for file in FOLDER.glob("*.yaml") for each in yaml.safe_load_all(file.read_text())]
+        self.assertNotIn("StatefulSet", {each["kind"] for each in chosen})
+        (redis,) = of_kind("StatefulSet")
+        (service,) = [each for each in of_kind("Service") if each["metadata"]["name"] == redis["spec"]["serviceName"]]
+        (policy,) = of_kind("NetworkPolicy")
+        labels = redis["spec"]["template"]["metadata"]["labels"]
+        self.assertEqual(service["spec"]["selector"], labels)
+        self.assertEqual(policy["spec"]["podSelector"]["matchLabels"], labels)
+        (container,) = redis["spec"]["template"]["spec"]["containers"]
+        named = {port["name"]: port["containerPort"] for port in container["ports"]}
+        self.assertEqual(named[service["spec"]["ports"][0]["targetPort"]], service["spec"]["ports"][0]["port"])
+        self.assertIn(f"redis://{service['metadata']['name']}:{named['redis']}", (FOLDER / "redis/redis.yaml").read_text())
+        (server,) = of_kind("Deployment")
+        (allowed,) = policy["spec"]["ingress"][0]["from"]
+        self.assertLessEqual(
+            allowed["podSelector"]["matchLabels"].items(), server["spec"]["template"]["metadata"]["labels"].items()
+        )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ export async function startServer(binary, settings) {
     PORT: '0',
     MCP__ADMIN__PORT: '0',
     MCP__STORE__PATH: '',
+    MCP__LOG__FILTER: 'trace',
     MCP__SANDBOX__SECRET: secret,
     // The fixture that must tell of progress three times runs for 600 ms.
     MCP__STREAMS__PROGRESS_MS: '100',
@@ -40,9 +41,11 @@ export async function startServer(binary, settings) {
       resolve(address)
     })
   })
+  const token = mint(secret)
+  const signature = token.split('.')[2]
   return {
     url: await url,
-    token: mint(secret),
+    token,
     /** Stops it. Gives what went wrong in its life. */
     async stop() {
       const trouble = []
@@ -56,7 +59,10 @@ export async function startServer(binary, settings) {
         trouble.push('it ended before it was told to')
       }
       process.off('exit', kill)
-      return [...trouble, ...log.split('\n').filter((line) => /^\S+ ERROR |panicked/.test(line))]
+      const lines = log.split('\n')
+      const shown = lines.filter((line) => line.includes(signature) || line.includes(secret))
+      if (shown.length > 0) trouble.push(`a token shows in its log: ${shown[0]}`)
+      return [...trouble, ...lines.filter((line) => /^\S+ ERROR |panicked/.test(line))]
     },
   }
 }

@@ -24,6 +24,9 @@ SECRET = "the key of the tests' sandbox"
 # Seconds to wait for what must come. Generous: only a failing test ever waits so long.
 PATIENCE = 30.0
 
+# The signatures of all tokens: no log may show one.
+USED: set[str] = set()
+
 
 class Server:
     """A server on a free port; `settings` are environment variables such as `MCP__STREAMS__AFTER_MS`."""
@@ -33,6 +36,7 @@ class Server:
             "PORT": "0",
             "MCP__ADMIN__PORT": "0",
             "MCP__STORE__PATH": "",
+            "MCP__LOG__FILTER": "trace",
             "MCP__SANDBOX__SECRET": SECRET,
             **settings,
         }
@@ -47,7 +51,8 @@ class Server:
         atexit.register(self.kill)
         self._log: list[str] = []
         found: queue.Queue[re.Match[str] | None] = queue.Queue()
-        threading.Thread(target=self._follow, args=[found], daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=[found], daemon=True)
+        self._follower.start()
         try:
             address = found.get(timeout=PATIENCE)
         except queue.Empty:
@@ -79,6 +84,9 @@ class Server:
         self._process.kill()
         self._process.wait()
         atexit.unregister(self.kill)
+        self._follower.join(PATIENCE)
+        shown = [line for line in self._log if SECRET in line or any(signature in line for signature in USED)]
+        assert not shown, f"a token shows in the log: {shown[0]}"
 
 
 def token(user: str, connections: Sequence[str] | None = None) -> str:
@@ -90,4 +98,6 @@ def token(user: str, connections: Sequence[str] | None = None) -> str:
     fields = {} if connections is None else {"connections": list(connections)}
     claims = {"id": user, "name": user, "iss": "sandbox", "exp": int(time.time()) + 3600, "fields": fields}
     content = ".".join(encode(json.dumps(part).encode()) for part in [{"alg": "HS256", "typ": "JWT"}, claims])
-    return f"{content}.{encode(hmac.digest(SECRET.encode(), content.encode(), hashlib.sha256))}"
+    signature = encode(hmac.digest(SECRET.encode(), content.encode(), hashlib.sha256))
+    USED.add(signature)
+    return f"{content}.{signature}"

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -10,9 +11,11 @@ import httpx2
 import mcp_types as types
 import pytest
 from mcp import Client, ClientSession
+from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ToolsListChanged
+from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
 from every_client import (
     CREATE,
@@ -31,9 +34,11 @@ from every_client import (
     texts,
     wire,
 )
-from server import Server
+from server import USED, Server
 
 MODERN = "2026-07-28"
+# Nobody listens there: the test looks at where it is sent.
+CALLBACK = "http://localhost:9/callback"
 
 
 class Guest:
@@ -222,3 +227,55 @@ class TestSseAfterModern(TestSse):
     """Looks for 2026-07-28 first, and finds a session."""
 
     mode = "auto"
+
+
+class Tokens:
+    """What the client was given, kept for as long as the test."""
+
+    def __init__(self) -> None:
+        self.tokens: OAuthToken | None = None
+        self.client: OAuthClientInformationFull | None = None
+
+    async def get_tokens(self) -> OAuthToken | None:
+        return self.tokens
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        self.tokens = tokens
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        return self.client
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        self.client = client_info
+
+
+@pytest.mark.anyio
+async def test_it_finds_its_own_way_to_a_token() -> None:
+    server = Server(MCP__OAUTH__ENABLED="true")
+    back: dict[str, str] = {}
+
+    async def browse(url: str) -> None:
+        """What a browser does, whose user says yes: it follows redirects until one leads back to the client."""
+        async with httpx2.AsyncClient() as http:
+            while not url.startswith(CALLBACK):
+                url = (await http.get(url)).headers["location"]
+        back.update({name: values[0] for name, values in parse_qs(urlsplit(url).query).items()})
+
+    async def come_back() -> AuthorizationCodeResult:
+        return AuthorizationCodeResult(code=back["code"], state=back["state"], iss=back.get("iss"))
+
+    client = OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="test", token_endpoint_auth_method="none")
+    tokens, url = Tokens(), f"{server.url}/mcp"
+    oauth = OAuthClientProvider(url, client, tokens, redirect_handler=browse, callback_handler=come_back)
+    async with (
+        in_time(),
+        httpx2.AsyncClient(auth=oauth) as http,
+        Client(streamable_http_client(url, http_client=http)) as connected,
+    ):
+        assert len((await connected.list_tools()).tools) > 10
+        result = await connected.call_tool("slack_list-channels", {})
+        assert not result.is_error
+    assert tokens.tokens
+    # Neither may show in the log.
+    USED.update([tokens.tokens.access_token.rsplit(".", 1)[1], back["code"]])
+    server.kill()

@@ -13,6 +13,9 @@ const SECRET = "the key of the tests' sandbox";
 /** Milliseconds to wait for what must come. Generous: only a failing test ever waits so long. */
 export const PATIENCE = 30_000;
 
+/** The signatures of all tokens: no log may show one. */
+const used = new Set();
+
 // A process outlives its parent unless it is told. Only what runs in a handler is sure to run.
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
@@ -22,7 +25,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 /** Starts a server on a free port; `settings` are environment variables such as `MCP__STREAMS__AFTER_MS`. */
 export async function startServer(settings = {}) {
-  const env = { PORT: '0', MCP__ADMIN__PORT: '0', MCP__STORE__PATH: '', MCP__SANDBOX__SECRET: SECRET, ...settings };
+  const env = {
+    PORT: '0',
+    MCP__ADMIN__PORT: '0',
+    MCP__STORE__PATH: '',
+    MCP__LOG__FILTER: 'trace',
+    MCP__SANDBOX__SECRET: SECRET,
+    ...settings,
+  };
   const child = spawn(BINARY, ['--sandbox'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
   running.add(child);
   const ended = new Promise((resolve) => child.once('close', resolve));
@@ -69,6 +79,11 @@ export async function startServer(settings = {}) {
       child.kill('SIGKILL');
       await ended;
       running.delete(child);
+      const shows = (line) => line.includes(SECRET) || [...used].some((signature) => line.includes(signature));
+      const shown = log.split('\n').find(shows);
+      if (shown) {
+        throw new Error(`a token shows in the log: ${shown}`);
+      }
     },
   };
 }
@@ -79,5 +94,7 @@ export function token(user, connections) {
   const exp = Math.floor(Date.now() / 1000) + 3600;
   const claims = { id: user, name: user, iss: 'sandbox', exp, fields: connections ? { connections } : {} };
   const content = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
-  return `${content}.${createHmac('sha256', SECRET).update(content).digest('base64url')}`;
+  const signature = createHmac('sha256', SECRET).update(content).digest('base64url');
+  used.add(signature);
+  return `${content}.${signature}`;
 }
