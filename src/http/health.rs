@@ -38,6 +38,12 @@ pub(super) async fn ready(shards: &Shards) -> HttpResponse {
     check("shards", (pulse.silent > 0).then(|| format!("{} of {} don't answer", pulse.silent, pulse.shards)));
     check("store", shards.store_trouble());
     let ready = checks.values().all(|state| state == OK);
+    // Without it the tools that are known are listed all the same, and another instance has the same upstream.
+    let is_paused = shards.upstream().is_paused();
+    checks.insert(
+        "upstream",
+        if is_paused { "degraded: it keeps failing, and is left alone for a while" } else { OK }.to_owned(),
+    );
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     HttpResponse::build(status).json(Readiness { ready, checks })
 }

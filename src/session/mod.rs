@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod calls;
+pub mod changes;
 pub mod coherence;
 pub mod enable;
 pub mod event_log;
