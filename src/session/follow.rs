@@ -14,7 +14,10 @@ use super::{
 use crate::{
     error::Error,
     ids::SessionId,
-    protocol::{jsonrpc, revision::Era},
+    protocol::{
+        jsonrpc::{self, Body, Message},
+        revision::Era,
+    },
     store::redis::{Cursor, Peers, SentEvent},
 };
 
@@ -51,7 +54,7 @@ pub(super) async fn resume(
 ) -> Result<queue::Receiver<Logged>, Error> {
     let (mut sent, cursor) = peers.sent(session, Cursor::default()).await?;
     sent.retain(|event| event.stream == after.stream);
-    let is_over = sent.last().is_some_and(|event| event.is_end);
+    let is_over = sent.last().is_some_and(is_last);
     sent.retain(|event| !event.is_end);
     let (Some(first), Some(last)) = (sent.first(), sent.last().cloned()) else { return Err(Error::EventUnknown) };
     // Of a stream that has ended there must be something left to send.
@@ -72,6 +75,11 @@ pub(super) async fn resume(
     Ok(events)
 }
 
+/// Whether nothing follows: the stream has ended, or would have, had its server not gone before it could say so.
+fn is_last(event: &SentEvent) -> bool {
+    event.is_end || matches!(jsonrpc::parse(&event.message), Ok(Body::Single(Message::Response)))
+}
+
 fn logged(event: SentEvent) -> Logged {
     let id = EventId { stream: event.stream, place: event.place };
     Logged { id, message: if event.message.is_empty() { Vec::new() } else { vec![event.message] } }
@@ -89,7 +97,8 @@ impl Followed {
             self.cursor = cursor;
             sent.retain(|event| event.stream == self.last.stream);
             for event in sent {
-                if event.is_end || !self.offer(event) {
+                let is_last = is_last(&event);
+                if event.is_end || !self.offer(event) || is_last {
                     return;
                 }
             }
