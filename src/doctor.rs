@@ -3,12 +3,13 @@
 use std::{
     fmt,
     net::TcpListener,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
-    config::{Count, Settings},
-    membrane::{MembraneClient, MembraneError},
+    config::{Count, Settings, unsupported_proxy},
+    membrane::{MembraneClient, MembraneError, Upstream},
     secret::Secret,
     store::EmbeddedStore,
     token::{AccessToken, Claim, TokenProblem},
@@ -58,8 +59,16 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
         listener("admin", &settings.admin.host, settings.admin.port),
     ];
     findings.push(store(settings));
-    let client = MembraneClient::new(&settings.membrane);
-    let upstream = upstream(&client, &settings.membrane.base_url).await;
+    let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
+    let url = &settings.membrane.base_url;
+    let upstream = match unsupported_proxy(settings) {
+        Some(name) => Finding::bad(
+            "upstream",
+            format!("{name} names a proxy, but {url} is asked directly"),
+            "Take the variable away, or except the upstream's host by NO_PROXY.",
+        ),
+        None => upstream(&client, url).await,
+    };
     let is_reachable = upstream.is_good();
     findings.push(upstream);
     if let Some(token) = token {

@@ -29,6 +29,14 @@ pub enum Error {
     /// No tool of that name.
     #[error("Unknown tool: {0}")]
     UnknownTool(ToolName),
+    /// The tool was there, and is no more.
+    #[error("Tool {name} is gone: {why}")]
+    ToolGone {
+        /// The tool.
+        name: ToolName,
+        /// What became of it.
+        why: String,
+    },
     /// In dynamic mode: the tool has not been enabled.
     #[error("Tool {0} is not enabled: enable it with enable-tools first")]
     ToolNotEnabled(ToolName),
@@ -179,7 +187,9 @@ impl Error {
             Self::Parse(_) => ErrorKind::Parse,
             Self::InvalidRequest(_) | Self::AlreadyInitialized => ErrorKind::InvalidRequest,
             Self::MethodNotFound(_) => ErrorKind::MethodNotFound,
-            Self::InvalidParams(_) | Self::UnknownTool(_) | Self::ToolNotEnabled(_) => ErrorKind::InvalidParams,
+            Self::InvalidParams(_) | Self::UnknownTool(_) | Self::ToolGone { .. } | Self::ToolNotEnabled(_) => {
+                ErrorKind::InvalidParams
+            }
             Self::Cancelled => ErrorKind::Cancelled,
             Self::SessionIdMissing => ErrorKind::SessionIdMissing,
             Self::SessionNotFound => ErrorKind::SessionNotFound,

@@ -36,6 +36,14 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_messages_total", C, "JSON-RPC messages of clients, by method"),
     ("mcp_tool_calls_total", C, "Actions run for calls of tools, by integration and outcome"),
     ("mcp_tool_call_duration_seconds", H, "Time that an action took, by integration"),
+    ("mcp_upstream_requests_total", C, "Requests sent to the upstream, by endpoint and outcome"),
+    ("mcp_upstream_request_duration_seconds", H, "Time until the upstream's answer was whole, by endpoint"),
+    ("mcp_upstream_retries_total", C, "Reads that were sent to the upstream once more"),
+    ("mcp_upstream_breaker_open", G, "1 while the upstream keeps failing and is left alone, else 0"),
+    ("mcp_catalog_lookups_total", C, "Lookups of a user's tools, by result: fresh, stale, coalesced, loaded, failed"),
+    ("mcp_catalog_bytes", G, "Memory that the tools of all users take, each set of equal ones counted once for each worker"),
+    ("mcp_catalog_changes_total", C, "Loads that found a user's tools changed"),
+    ("mcp_integrations_failed_total", C, "Integrations whose actions could not be loaded, by what became of their tools: kept, missing"),
     ("mcp_limited_total", C, "Requests refused because a limit was reached, by limit"),
     ("mcp_sessions", G, "Sessions, by state"),
     ("mcp_sessions_passivated_total", C, "Sessions that left memory because they were idle"),
@@ -90,8 +98,13 @@ impl Exporter {
             "mcp_stream_events_dropped_total",
             "mcp_streams_closed_slow_total",
             "mcp_panics_total",
+            "mcp_upstream_retries_total",
+            "mcp_catalog_changes_total",
         ] {
             counter!(name).absolute(0);
+        }
+        for tools in ["kept", "missing"] {
+            counter!("mcp_integrations_failed_total", "tools" => tools).absolute(0);
         }
         for limit in ["calls", "streams", "sessions", "all_sessions", "failed_authentications"] {
             counter!("mcp_limited_total", "limit" => limit).absolute(0);
@@ -183,6 +196,51 @@ pub fn count_message(method: &str) {
     let method = known_method(method);
     let make = |method: &&'static str| counter!("mcp_messages_total", "method" => *method);
     HANDLES.with(|handles| with(handles, method, make, |messages| messages.increment(1)));
+}
+
+/// A request to the upstream. Dropped before its end is known, it counts as given up.
+#[derive(Debug)]
+pub struct UpstreamRequest {
+    endpoint: &'static str,
+    begun: Instant,
+    outcome: &'static str,
+}
+
+impl UpstreamRequest {
+    /// A request that begins.
+    #[must_use]
+    pub fn begin(endpoint: &'static str) -> Self {
+        Self { endpoint, begun: Instant::now(), outcome: "cancelled" }
+    }
+
+    /// What came of it.
+    pub fn end(mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for UpstreamRequest {
+    fn drop(&mut self) {
+        thread_local! { static HANDLES: Handles<(&'static str, &'static str), (Counter, Histogram)> = RefCell::default(); }
+        let make = |&(endpoint, outcome): &(&'static str, &'static str)| {
+            (
+                counter!("mcp_upstream_requests_total", "endpoint" => endpoint, "outcome" => outcome),
+                histogram!("mcp_upstream_request_duration_seconds", "endpoint" => endpoint),
+            )
+        };
+        let count = |(requests, durations): &(Counter, Histogram)| {
+            requests.increment(1);
+            durations.record(self.begun.elapsed());
+        };
+        HANDLES.with(|handles| with(handles, (self.endpoint, self.outcome), make, count));
+    }
+}
+
+/// Counts a lookup of a user's tools.
+pub fn count_lookup(result: &'static str) {
+    thread_local! { static HANDLES: Handles<&'static str, Counter> = RefCell::default(); }
+    let make = |result: &&'static str| counter!("mcp_catalog_lookups_total", "result" => *result);
+    HANDLES.with(|handles| with(handles, result, make, |lookups| lookups.increment(1)));
 }
 
 /// What became of a call of a tool.

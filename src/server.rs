@@ -13,7 +13,7 @@ use actix_web::{App, HttpServer, dev::ServerHandle, web::Data};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    config::Settings,
+    config::{Settings, unsupported_proxy},
     http::{self, Admin, Worker},
     metrics::Exporter,
     session::Shards,
@@ -39,6 +39,12 @@ pub enum ServerError {
     /// Sessions can't be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The upstream would have to be asked through a proxy.
+    #[error(
+        "{0} names a proxy, but this server asks the upstream directly: take the variable away, or except the upstream's \
+         host by NO_PROXY"
+    )]
+    Proxy(&'static str),
     /// Its metrics can't be counted.
     #[error("metrics can't be counted: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -62,9 +68,12 @@ impl Server {
     /// Starts to listen.
     ///
     /// # Errors
-    /// [`ServerError::Listen`], [`ServerError::Store`].
+    /// [`ServerError::Listen`], [`ServerError::Store`], [`ServerError::Proxy`].
     pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
         install_tls();
+        if let Some(name) = unsupported_proxy(settings) {
+            return Err(ServerError::Proxy(name));
+        }
         let told_to_stop = Box::pin(told_to_stop()?);
         let exporter = Exporter::install()?;
         let workers = match settings.server.workers.get() {

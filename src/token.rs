@@ -89,6 +89,12 @@ impl AccessToken {
         &self.secret
     }
 
+    /// Whether its time is over; an opaque token does not tell.
+    #[must_use]
+    pub fn has_expired(&self, now: SystemTime) -> bool {
+        matches!(self.claim, Claim::User { expires_at: Some(at), .. } if at <= now)
+    }
+
     /// Whom it claims to speak for.
     #[must_use]
     pub fn claim(&self) -> &Claim {

@@ -1,4 +1,4 @@
-//! README.md and docs/SECURITY.md say what is true.
+//! README.md, docs/SECURITY.md and docs/upstream.md say what is true.
 
 #![expect(clippy::expect_used, reason = "a test that can't read its subject has failed")]
 
@@ -109,23 +109,31 @@ fn the_needed_rust_is_the_declared_one() {
     assert!(asked, "README.md asks for another Rust than {version}");
 }
 
-#[test]
-fn every_threat_is_shown_by_tests_that_exist() {
-    let text = read("docs/SECURITY.md");
-    let (_, threats) = text.split_once("\n## Threats\n").expect("a heading of SECURITY.md");
-    let rows = rows(threats);
-    assert!(rows.len() > 15, "the threats are found: {rows:?}");
+/// Fails unless the tests of a table's last column are there.
+fn assert_shown(file: &str, heading: &str, columns: usize) {
+    let text = read(file);
+    let (_, table) = text.split_once(&format!("\n## {heading}\n")).expect("a heading");
+    let rows = rows(table);
+    assert!(rows.len() > 15, "the rows of {file} are found: {rows:?}");
     for row in rows {
-        let [threat, _, _, tests] = row.as_slice() else {
-            panic!("a threat, who it comes from, the answer and its tests: {row:?}");
-        };
-        for test in tests.split(", ").map(|test| test.trim_matches('`')) {
+        assert_eq!(row.len(), columns, "{file}: {row:?}");
+        for test in row.last().into_iter().flat_map(|tests| tests.split(", ")).map(|test| test.trim_matches('`')) {
             let (module, name) = test.rsplit_once("::").expect("a module and a test");
-            let file = format!("{}.rs", module.replace("::", "/"));
-            let places = ["tests/api", "src"].map(|folder| root().join(folder).join(&file));
+            let path = format!("{}.rs", module.replace("::", "/"));
+            let places = ["tests/api", "src"].map(|folder| root().join(folder).join(&path));
             let source = places.iter().find_map(|place| fs::read_to_string(place).ok());
             let is_there = source.is_some_and(|source| source.contains(&format!("fn {name}()")));
-            assert!(is_there, "SECURITY.md, {threat:?}: there is no test {test}");
+            assert!(is_there, "{file}, {:?}: there is no test {test}", row.first());
         }
     }
+}
+
+#[test]
+fn every_threat_is_shown_by_tests_that_exist() {
+    assert_shown("docs/SECURITY.md", "Threats", 4);
+}
+
+#[test]
+fn every_situation_of_the_upstream_is_shown_by_tests_that_exist() {
+    assert_shown("docs/upstream.md", "Situations", 5);
 }

@@ -4,6 +4,7 @@
 //! exist.
 
 mod load;
+mod proxy;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -11,6 +12,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use load::{SettingsError, Sources, load};
+pub use proxy::unsupported_proxy;
 pub use values::Count;
 use values::{list, millis, seconds};
 
@@ -104,10 +106,17 @@ pub struct Membrane {
     #[serde(rename = "run_timeout_ms", with = "millis")]
     pub run_timeout: Duration,
     pub page_size: Count,
+    pub concurrency: Count,
     pub per_user_concurrency: Count,
     pub per_user_calls_per_s: Count,
     pub max_connections: Count,
     pub max_response_bytes: Count,
+    pub retries: Count,
+    #[serde(rename = "max_retry_wait_ms", with = "millis")]
+    pub max_retry_wait: Duration,
+    pub breaker_failures: Count,
+    #[serde(rename = "breaker_pause_s", with = "seconds")]
+    pub breaker_pause: Duration,
 }
 
 /// The version of the Membrane API to speak.
@@ -125,7 +134,11 @@ pub enum ApiVersion {
 pub struct Catalog {
     #[serde(rename = "fresh_s", with = "seconds")]
     pub fresh: Duration,
-    pub max_entries: Count,
+    #[serde(rename = "stale_s", with = "seconds")]
+    pub stale: Duration,
+    #[serde(rename = "negative_s", with = "seconds")]
+    pub negative: Duration,
+    pub max_bytes: Count,
     pub max_apps: Count,
 }
 
@@ -260,11 +273,14 @@ impl Settings {
             ("membrane.read_timeout_ms", time(m.read_timeout), "a number from 1"),
             ("membrane.run_timeout_ms", time(m.run_timeout), "a number from 1"),
             ("membrane.page_size", page(m.page_size), "a number from 1 to 1000"),
+            ("membrane.concurrency", some(m.concurrency), "a number from 1"),
+            ("membrane.breaker_failures", some(m.breaker_failures), "a number from 1"),
+            ("membrane.breaker_pause_s", time(m.breaker_pause), "a number from 1"),
             ("membrane.per_user_concurrency", some(m.per_user_concurrency), "a number from 1"),
             ("membrane.per_user_calls_per_s", some(m.per_user_calls_per_s), "a number from 1"),
             ("membrane.max_connections", some(m.max_connections), "a number from 1"),
             ("membrane.max_response_bytes", some(m.max_response_bytes), "a number from 1"),
-            ("catalog.max_entries", some(self.catalog.max_entries), "a number from 1"),
+            ("catalog.max_bytes", some(self.catalog.max_bytes), "a number from 1"),
             ("catalog.max_apps", some(self.catalog.max_apps), "a number from 1"),
             ("auth.max_failures_per_min", some(self.auth.max_failures_per_min), "a number from 1"),
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),

@@ -39,6 +39,12 @@ pub(super) async fn ready(shards: &Shards) -> HttpResponse {
     let fails = || "sessions can't be kept: the log says why".to_owned();
     check("store", (!shards.keeps_sessions()).then(fails));
     let ready = checks.values().all(|state| state == OK);
+    // Without it the tools that are known are listed all the same, and another instance has the same upstream.
+    let is_paused = shards.upstream().is_paused();
+    checks.insert(
+        "upstream",
+        if is_paused { "degraded: it keeps failing, and is left alone for a while" } else { OK }.to_owned(),
+    );
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     HttpResponse::build(status).json(Readiness { ready, checks })
 }

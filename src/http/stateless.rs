@@ -36,8 +36,9 @@ use crate::{
     },
     session::{
         enable,
-        messages::{EnableTools, Event, FindTool, ListTools, Profile, Subscribe},
+        messages::{EnableTools, Event, FindTool, ListTools, Listen, Profile, Subscribe},
         queue,
+        toolbox::no_such_tool,
     },
 };
 
@@ -146,7 +147,7 @@ async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList
     match scope.mode {
         ToolMode::Static => {
             let catalog = shards.catalog(caller, scope.apps).await?;
-            Ok((ToolList::of(catalog.listing(Era::Modern).clone()), ttl_ms))
+            Ok((catalog.list(Era::Modern), ttl_ms))
         }
         // Without state nothing can be enabled, so this list never changes.
         ToolMode::Dynamic => Ok((ToolList::of(enable_tools_definition()), LASTING_TTL_MS)),
@@ -215,19 +216,21 @@ async fn find_tool(post: &Post, name: ToolName) -> Result<Arc<Tool>, Error> {
         return Ok(Arc::clone(tool));
     }
     if scope.mode == ToolMode::Static {
-        return Err(Error::UnknownTool(name));
+        return Err(no_such_tool(&catalog, name, None));
     }
-    let find = FindTools { caller: caller.clone(), apps: scope.apps.clone(), catalog, names: vec![name.clone()] };
+    let (apps, names) = (scope.apps.clone(), vec![name.clone()]);
+    let find = FindTools { caller: caller.clone(), apps, catalog: Arc::clone(&catalog), names };
     let mut found = shards.find_tools(find).await?;
-    found.remove(&name).ok_or(Error::UnknownTool(name))
+    found.remove(&name).ok_or_else(|| no_such_tool(&catalog, name, None))
 }
 
 /// Opens the stream behind `subscriptions/listen`: that of the chat, or one that tells what concerns everybody.
 async fn listen(post: &Post) -> Result<queue::Receiver<Event>, Error> {
     let worker = &post.worker;
+    let (user, scope) = (post.caller.user().clone(), post.scope.clone());
     match chat_session(post).await? {
-        Some(session) => worker.shards.deliver(session, post.caller.user().clone(), None, Subscribe).await,
-        None => worker.shards.listen(worker.local.number).await,
+        Some(session) => worker.shards.deliver(session, user, None, Subscribe).await,
+        None => worker.shards.listen(worker.local.number, Listen { user, scope }).await,
     }
 }
 

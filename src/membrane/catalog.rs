@@ -1,58 +1,67 @@
-//! All tools of a user: one shared, immutable value whose list was written once.
+//! All tools of a user: an immutable value made of the tools of each app, which it shares with other users.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    app_tools::{AppTools, spelling},
+    tool::Tool,
 };
-
-use bytes::{BufMut, Bytes, BytesMut};
-
-use super::tool::Tool;
 use crate::{
     ids::{IntegrationKey, ToolName},
-    protocol::revision::Era,
+    protocol::{answer::ToolList, revision::Era},
 };
 
 /// The tools of a user, in the order of integration key and action key.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    tools: Vec<Arc<Tool>>,
-    by_name: HashMap<ToolName, usize>,
-    /// By name with `-` for each `_`; nothing where two tools are alike in that.
-    by_spelling: HashMap<String, Option<usize>>,
-    integrations: BTreeSet<IntegrationKey>,
-    listing: Bytes,
-    /// The listing for the modern era; mostly the same bytes.
-    modern_listing: Bytes,
+    parts: Vec<Part>,
+    /// Tools that were there before, of apps that have changed since.
+    gone: Vec<Arc<AppTools>>,
+    /// Integrations that could not be asked, whether or not earlier tools of theirs stand in.
+    failed: usize,
+}
+
+/// The tools of an app, as they were at a time.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The tools.
+    pub tools: Arc<AppTools>,
+    /// When they were loaded.
+    pub since: Instant,
+}
+
+/// Why a tool that was there is there no more. With the app's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// Its app is not among the user's any more.
+    #[error("{0} was disconnected; the user has to connect it again")]
+    App(String),
+    /// Its app has no such action any more.
+    #[error("{0} no longer has this action")]
+    Action(String),
 }
 
 impl Catalog {
-    /// Puts tools in order. Of two with one name the first stays.
+    /// A catalog of these parts, each of another app, in place of the one `before`. `failed` integrations could not be asked.
     #[must_use]
-    pub fn new(mut tools: Vec<Tool>) -> Self {
-        tools.sort_by(|a, b| (a.integration(), a.action()).cmp(&(b.integration(), b.action())));
-        let mut catalog = Self::default();
-        for tool in &tools {
-            catalog.integrations.insert(tool.integration().clone());
-        }
-        let mut names = BTreeSet::new();
-        tools.retain(|tool| {
-            let is_new = names.insert(tool.name().clone());
-            if !is_new {
-                log::warn!(tool = tool.name().as_str(); "skipped a tool: another has its name");
+    pub fn new(mut parts: Vec<Part>, before: Option<&Self>, failed: usize) -> Self {
+        parts.sort_by(|a, b| a.tools.integration().cmp(b.tools.integration()));
+        let mut catalog = Self { parts: Vec::new(), gone: Vec::new(), failed };
+        for mut part in parts {
+            // Two apps can have tools of one name: `a` with `b_c`, and `a_b` with `c`.
+            let is_taken = |name: &ToolName| catalog.parts().any(|other| other.find(name).is_some());
+            if let Some(others) = part.tools.without(is_taken) {
+                part.tools = Arc::new(others);
             }
-            is_new
-        });
-        catalog.listing = write_listing(&tools, Era::Legacy);
-        catalog.modern_listing =
-            match tools.iter().any(|tool| tool.definition(Era::Modern) != tool.definition(Era::Legacy)) {
-                true => write_listing(&tools, Era::Modern),
-                false => catalog.listing.clone(),
-            };
-        catalog.tools = share_listing(tools, &catalog.listing);
-        for (i, tool) in catalog.tools.iter().enumerate() {
-            catalog.by_name.insert(tool.name().clone(), i);
-            catalog.by_spelling.entry(spelling(tool.name())).and_modify(|one| *one = None).or_insert(Some(i));
+            catalog.parts.push(part);
+        }
+        for old in before.into_iter().flat_map(Self::held) {
+            let is_there = |tool: &Arc<Tool>| catalog.find(tool.name()).is_some();
+            let is_noted = catalog.gone.iter().any(|gone| gone.integration() == old.integration());
+            let is_the_same = catalog.parts().any(|part| Arc::ptr_eq(part, old));
+            if !is_noted && !is_the_same && !old.tools().iter().all(is_there) {
+                catalog.gone.push(Arc::clone(old));
+            }
         }
         catalog
     }
@@ -60,90 +69,98 @@ impl Catalog {
     /// Finds a tool by its name, or by a spelling that mixes `_` and `-` where exactly one tool matches.
     #[must_use]
     pub fn find(&self, name: &ToolName) -> Option<&Arc<Tool>> {
-        let i = self.by_name.get(name).or_else(|| self.by_spelling.get(&spelling(name))?.as_ref())?;
-        self.tools.get(*i)
-    }
-
-    #[cfg(test)]
-    fn tools(&self) -> impl Iterator<Item = &Arc<Tool>> {
-        self.tools.iter()
-    }
-
-    /// The integrations that the user's tools belong to.
-    #[must_use]
-    pub fn integrations(&self) -> &BTreeSet<IntegrationKey> {
-        &self.integrations
-    }
-
-    /// The definitions of all tools for clients of an era as JSON, joined by commas.
-    #[must_use]
-    pub fn listing(&self, era: Era) -> &Bytes {
-        match era {
-            Era::Legacy => &self.listing,
-            Era::Modern => &self.modern_listing,
+        if let Some(tool) = self.parts().find_map(|part| part.find(name)) {
+            return Some(tool);
         }
+        let spelling = spelling(name);
+        let mut spelled = self.parts().flat_map(|part| part.find_spelled(&spelling));
+        spelled.next().filter(|_| spelled.next().is_none())
     }
-}
 
-fn spelling(name: &ToolName) -> String {
-    name.as_str().replace('_', "-")
-}
+    /// Why a tool is not there that was there before.
+    #[must_use]
+    pub fn why_gone(&self, name: &ToolName) -> Option<Gone> {
+        let app = self.gone.iter().find(|app| app.find(name).is_some())?;
+        let is_connected = self.parts().any(|part| part.integration() == app.integration());
+        Some(if is_connected { Gone::Action(app.name().to_owned()) } else { Gone::App(app.name().to_owned()) })
+    }
 
-fn write_listing(tools: &[Tool], era: Era) -> Bytes {
-    let mut listing = BytesMut::new();
-    for (i, tool) in tools.iter().enumerate() {
-        if i > 0 {
-            listing.put_u8(b',');
+    /// The tools of each app.
+    pub fn parts(&self) -> impl Iterator<Item = &Arc<AppTools>> {
+        self.parts.iter().map(|part| &part.tools)
+    }
+
+    /// Everything that it keeps in memory.
+    pub fn held(&self) -> impl Iterator<Item = &Arc<AppTools>> {
+        self.parts().chain(&self.gone)
+    }
+
+    /// The tools of an app, and since when they are known.
+    #[must_use]
+    pub fn part(&self, integration: &IntegrationKey) -> Option<&Part> {
+        self.parts.iter().find(|part| part.tools.integration() == integration)
+    }
+
+    /// When the oldest of it was loaded; nothing for a user without apps.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        self.parts.iter().map(|part| part.since).min()
+    }
+
+    /// Whether integrations could not be asked.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.failed > 0
+    }
+
+    /// Whether both have the same tools.
+    #[must_use]
+    pub fn lists_the_same(&self, other: &Self) -> bool {
+        self.parts().map(|part| part.content()).eq(other.parts().map(|part| part.content()))
+    }
+
+    /// All tools for clients of an era.
+    #[must_use]
+    pub fn list(&self, era: Era) -> ToolList {
+        let mut list = ToolList::default();
+        for part in self.parts() {
+            list.push(part.listing(era).clone());
         }
-        listing.put_slice(tool.definition(era));
+        list
     }
-    listing.freeze()
-}
-
-/// Lets each tool's definition be a slice of the listing, so that there is one copy of it.
-fn share_listing(tools: Vec<Tool>, listing: &Bytes) -> Vec<Arc<Tool>> {
-    let mut start = 0;
-    let shared = tools.into_iter().map(|tool| {
-        let end = start + tool.definition(Era::Legacy).len();
-        let definition = listing.slice(start..end);
-        start = end + 1;
-        Arc::new(tool.with_definition(definition))
-    });
-    shared.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::membrane::{model::Action, tool::App};
+    use crate::{membrane::app_tools::tests::app, protocol::answer::Answer};
 
-    fn catalog(tools: &[(&str, &str)]) -> Catalog {
-        let tools = tools.iter().map(|(integration, key)| {
-            let app = App {
-                key: IntegrationKey::new(integration),
-                name: (*integration).to_owned(),
-                logo: None,
-                disconnected: false,
-            };
-            let action: Action =
-                serde_json::from_str(&format!(r#"{{"key":"{key}","integrationKey":"{integration}"}}"#)).unwrap();
-            Tool::of(&app, &action).unwrap()
-        });
-        Catalog::new(tools.collect())
+    fn catalog(apps: &[(&str, &[&str])], before: Option<&Catalog>) -> Catalog {
+        let part = |(integration, actions): &(&str, &[&str])| Part {
+            tools: Arc::new(app(integration, actions)),
+            since: Instant::now(),
+        };
+        Catalog::new(apps.iter().map(part).collect(), before, 0)
+    }
+
+    fn names(catalog: &Catalog) -> Vec<&str> {
+        catalog.parts().flat_map(|part| part.tools()).map(|tool| tool.name().as_str()).collect()
     }
 
     #[test]
-    fn tools_stand_in_order_and_share_one_buffer() {
-        let catalog = catalog(&[("slack", "b"), ("gmail", "z"), ("slack", "a"), ("slack", "a")]);
-        let names: Vec<_> = catalog.tools().map(|tool| tool.name().as_str()).collect();
-        assert_eq!(names, ["gmail_z", "slack_a", "slack_b"]);
-        let joined: Vec<_> = catalog.tools().map(|tool| &tool.definition(Era::Legacy)[..]).collect();
-        assert_eq!(joined.join(&b","[..]), catalog.listing(Era::Legacy)[..]);
+    fn apps_stand_in_order_and_a_name_counts_once() {
+        let catalog = catalog(&[("slack", &["b", "a"]), ("acme_crm", &["get", "put"]), ("acme", &["crm_get"])], None);
+        assert_eq!(names(&catalog), ["acme_crm_get", "acme_crm_put", "slack_a", "slack_b"]);
+        assert_eq!(catalog.find(&ToolName::new("acme_crm_get")).unwrap().integration().as_str(), "acme");
+        let json = Answer::Tools(catalog.list(Era::Legacy)).into_pieces().concat();
+        let list: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(list["tools"].as_array().unwrap().len(), 4);
     }
 
     #[test]
     fn a_name_is_found_in_any_spelling_that_means_one_tool() {
-        let catalog = catalog(&[("gmail", "send-email"), ("acme_crm", "get_it"), ("acme", "crm_get-it")]);
+        let catalog =
+            catalog(&[("gmail", &["send-email"]), ("acme_crm", &["get_it"]), ("acme", &["crm_get-it"])], None);
         let find = |name: &str| catalog.find(&ToolName::new(name)).map(|tool| tool.name().as_str());
         assert_eq!(find("gmail_send-email"), Some("gmail_send-email"));
         assert_eq!(find("gmail-send-email"), Some("gmail_send-email"));
@@ -151,5 +168,23 @@ mod tests {
         assert_eq!(find("acme_crm_get_it"), Some("acme_crm_get_it"));
         assert_eq!(find("acme-crm-get-it"), None, "two tools are spelled so");
         assert_eq!(find("__proto__"), None);
+    }
+
+    #[test]
+    fn it_knows_why_a_tool_is_gone() {
+        let first = catalog(&[("gmail", &["send"]), ("slack", &["post", "read"])], None);
+        let second = catalog(&[("slack", &["read"])], Some(&first));
+        assert!(!second.lists_the_same(&first));
+        let third = catalog(&[("slack", &["read"])], Some(&second));
+        assert!(third.lists_the_same(&second));
+        for later in [second, third] {
+            let why_gone = |name: &str| later.why_gone(&ToolName::new(name));
+            assert_eq!(why_gone("gmail_send"), Some(Gone::App("GMAIL".to_owned())));
+            assert_eq!(why_gone("slack_post"), Some(Gone::Action("SLACK".to_owned())));
+            assert_eq!(why_gone("slack_other"), None);
+            let back = catalog(&[("gmail", &["send"]), ("slack", &["read"])], Some(&later));
+            assert_eq!(back.why_gone(&ToolName::new("gmail_send")), None);
+            assert!(back.why_gone(&ToolName::new("slack_post")).is_some());
+        }
     }
 }

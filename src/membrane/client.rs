@@ -1,6 +1,12 @@
-//! Membrane's HTTP API: one method a call. No cache, no retry; those are the [`MembraneActor`](super::MembraneActor)'s.
+//! Membrane's HTTP API: one method a call. Reads are sent again where that may help, runs never; nothing is sent to an
+//! upstream that keeps failing. No cache: that is the [`MembraneActor`](super::MembraneActor)'s.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    error::Error as StdError,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use awc::{
     ClientRequest, Connector,
@@ -17,10 +23,13 @@ use serde_json::value::RawValue;
 use super::{
     error::{MembraneError, Refusal},
     model::{Action, Connection, Customer, Page},
+    retry::{Retries, read_retry_after},
+    upstream::Upstream,
 };
 use crate::{
     config::{ApiVersion, Membrane as Settings},
     ids::{ActionKey, IntegrationKey},
+    metrics::UpstreamRequest,
     token::AccessToken,
     trace::{Context, Kind, Span},
 };
@@ -29,6 +38,7 @@ use crate::{
 pub struct MembraneClient {
     http: awc::Client,
     settings: Settings,
+    upstream: Arc<Upstream>,
 }
 
 /// Which actions a list is asked for.
@@ -43,9 +53,9 @@ pub enum ActionsOf {
 type Query<'a> = [(&'static str, &'a str)];
 
 impl MembraneClient {
-    /// A client for the API at `settings.base_url`.
+    /// A client for the API at `settings.base_url`, of which others may know something already.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, upstream: Arc<Upstream>) -> Self {
         let connector = Connector::new()
             .timeout(settings.connect_timeout)
             .limit(settings.max_connections.get())
@@ -61,7 +71,13 @@ impl MembraneClient {
         if settings.api_version == ApiVersion::V2025_10_21 {
             builder = builder.add_default_header(("membrane-api-version", "2025-10-21"));
         }
-        Self { http: builder.finish(), settings: settings.clone() }
+        Self { http: builder.finish(), settings: settings.clone(), upstream }
+    }
+
+    /// What is known of the upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
     }
 
     /// `GET /self`: the customer that the token speaks for.
@@ -152,18 +168,22 @@ impl MembraneClient {
             }
         };
         let request = self.request(Method::POST, token, &path).content_type("application/json");
-        let bytes = self.exchange(request, token, body.into(), self.settings.run_timeout).await?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        read::<Run>(&bytes).map(|run| run.output)
+        let read_output = |bytes: &Bytes| match bytes.is_empty() {
+            true => Ok(None),
+            false => read::<Run>(bytes).map(|run| run.output),
+        };
+        let exchange = self.exchange(request, token, body.into(), self.settings.run_timeout);
+        let outcome = self.observe("run", async { read_output(&exchange.await?) }).await;
+        // How long an action takes is its own affair.
+        self.note(&outcome, !matches!(&outcome, Err(MembraneError::Timeout { .. })));
+        outcome
     }
 
     /// Walks a list to its end.
     async fn pages<T: DeserializeOwned>(
         &self,
         token: &AccessToken,
-        path: &str,
+        path: &'static str,
         filter: &Query<'_>,
         on_page: impl Fn(),
     ) -> Result<Vec<T>, MembraneError> {
@@ -196,12 +216,49 @@ impl MembraneClient {
     async fn get<T: DeserializeOwned>(
         &self,
         token: &AccessToken,
-        path: &str,
+        path: &'static str,
         query: &Query<'_>,
     ) -> Result<T, MembraneError> {
-        let request = self.request(Method::GET, token, &with_query(path, query));
-        let bytes = self.exchange(request, token, Bytes::new(), self.settings.read_timeout).await?;
-        read(&bytes)
+        let url = with_query(path, query);
+        let mut retries =
+            Retries::new(&self.upstream.budget, self.settings.retries.get(), self.settings.max_retry_wait);
+        loop {
+            // Closed never: whoever waits gets its turn.
+            let turn = self.upstream.reads.acquire().await;
+            let request = self.request(Method::GET, token, &url);
+            let exchange = self.exchange(request, token, Bytes::new(), self.settings.read_timeout);
+            let outcome = self.observe(path.trim_start_matches('/'), async { read(&exchange.await?) }).await;
+            self.note(&outcome, true);
+            let wait = outcome.as_ref().err().and_then(|error| retries.wait_after(error));
+            let Some(wait) = wait else { return outcome };
+            metrics::counter!("mcp_upstream_retries_total").increment(1);
+            log::debug!(path; "a read is sent again in {} ms", wait.as_millis());
+            drop(turn);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Sends a request, if the breaker lets it, and counts what comes of it.
+    async fn observe<T>(
+        &self,
+        endpoint: &'static str,
+        exchange: impl Future<Output = Result<T, MembraneError>>,
+    ) -> Result<T, MembraneError> {
+        self.upstream.breaker.admit(Instant::now()).map_err(|wait| MembraneError::Paused { wait })?;
+        let request = UpstreamRequest::begin(endpoint);
+        let outcome = exchange.await;
+        request.end(outcome.as_ref().err().map_or("success", MembraneError::label));
+        outcome
+    }
+
+    /// Tells the breaker how the upstream is, as far as an outcome shows it.
+    fn note<T>(&self, outcome: &Result<T, MembraneError>, shows_it: bool) {
+        match outcome {
+            Err(MembraneError::Paused { .. }) => {}
+            Err(error) if error.is_trouble() && shows_it => self.upstream.breaker.fail(Instant::now()),
+            Err(error) if error.is_trouble() => {}
+            _ => self.upstream.breaker.succeed(),
+        }
     }
 
     fn request(&self, method: Method, token: &AccessToken, path: &str) -> ClientRequest {
@@ -251,13 +308,15 @@ impl MembraneClient {
         let exchange = async {
             let mut response = request.send_body(body).await.map_err(|error| not_sent(&error))?;
             let status = response.status();
+            let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let retry_after = retry_after.and_then(|value| read_retry_after(value, SystemTime::now()));
             let bytes = response.body().limit(limit).await.map_err(|error| match error {
                 PayloadError::Overflow => MembraneError::TooLarge { limit },
                 other => MembraneError::Broken(other.to_string()),
             })?;
-            Ok((status, bytes))
+            Ok((status, retry_after, bytes))
         };
-        let (status, bytes) = tokio::time::timeout(deadline, exchange)
+        let (status, retry_after, bytes) = tokio::time::timeout(deadline, exchange)
             .await
             .map_err(|_elapsed| MembraneError::Timeout { after_ms: deadline.as_millis() })??;
         span.count("http.response.status_code", status.as_u16().into());
@@ -269,7 +328,8 @@ impl MembraneClient {
             // What it says of a token is told on and logged; the token is not.
             let text = String::from_utf8_lossy(&bytes);
             let text = token.secret().hide_in(&text);
-            Err(MembraneError::Refused(Refusal::read(status.as_u16(), text.as_bytes()).into()))
+            let refusal = Refusal { retry_after, ..Refusal::read(status.as_u16(), text.as_bytes()) };
+            Err(MembraneError::Refused(refusal.into()))
         }
     }
 }
@@ -284,6 +344,10 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MembraneError> {
     serde_json::from_slice(bytes).map_err(|error| MembraneError::Malformed(error.to_string()))
 }
 
+fn is_of_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
+}
+
 fn not_sent(error: &SendRequestError) -> MembraneError {
     match error {
         SendRequestError::Connect(ConnectError::Timeout) => {
@@ -291,6 +355,12 @@ fn not_sent(error: &SendRequestError) -> MembraneError {
         }
         SendRequestError::Connect(ConnectError::Resolver(error)) => {
             MembraneError::Unreachable(format!("its name can't be resolved: {error}"))
+        }
+        SendRequestError::Connect(ConnectError::NoRecords) => {
+            MembraneError::Unreachable("its name can't be resolved: it has no address".to_owned())
+        }
+        SendRequestError::Connect(ConnectError::Io(error)) if is_of_tls(error) => {
+            MembraneError::Unreachable(format!("no secure connection (TLS): {error}"))
         }
         SendRequestError::Connect(error) => MembraneError::Unreachable(error.to_string()),
         SendRequestError::Url(error) => MembraneError::Unreachable(error.to_string()),
@@ -309,7 +379,8 @@ mod tests {
     async fn a_request_that_is_logged_does_not_show_its_token() {
         let settings = load(&Sources::default()).unwrap();
         let token = AccessToken::parse("pat-of-a-user", SystemTime::now()).unwrap();
-        let request = MembraneClient::new(&settings.membrane).request(Method::GET, &token, "/self");
+        let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
+        let request = client.request(Method::GET, &token, "/self");
         assert_eq!(request.headers().get(header::AUTHORIZATION).unwrap(), "Bearer pat-of-a-user");
         assert!(!format!("{:?}", request.headers()).contains("pat-"), "{:?}", request.headers());
     }

@@ -1,5 +1,7 @@
 //! What goes wrong with the upstream.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -35,6 +37,12 @@ pub enum MembraneError {
     /// A list sends the same cursor again.
     #[error("the upstream's list has no end: it repeats a cursor")]
     EndlessList,
+    /// It has failed so often that it is not asked at all.
+    #[error("the upstream keeps failing and is not asked: try again in {} s", .wait.as_secs() + 1)]
+    Paused {
+        /// How long none is asked.
+        wait: Duration,
+    },
 }
 
 /// An error that the upstream itself reports: `{type, key, message, data, causedByError}`.
@@ -53,6 +61,8 @@ pub struct Refusal {
     pub cause: Option<String>,
     /// Details, as JSON.
     pub data: Option<String>,
+    /// How long it asks to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
@@ -85,6 +95,7 @@ impl Refusal {
                 .unwrap_or_else(|| format!("the upstream answered with HTTP status {status}")),
             cause,
             data: body.data.or(cause_data).map(|data| json::compact(&data)),
+            retry_after: None,
         }
     }
 
@@ -112,6 +123,52 @@ impl MembraneError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.status == 404)
+    }
+
+    /// Whether the upstream itself is in trouble, whatever was asked of it.
+    #[must_use]
+    pub fn is_trouble(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => matches!(refusal.status, 502..=504),
+            Self::Timeout { .. } | Self::Unreachable(_) | Self::Broken(_) | Self::Paused { .. } => true,
+            Self::TooLarge { .. } | Self::Malformed(_) | Self::EndlessList => false,
+        }
+    }
+
+    /// Whether the same request may well be answered in a moment.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => matches!(refusal.status, 429 | 502..=504),
+            Self::Unreachable(_) | Self::Broken(_) => true,
+            _ => false,
+        }
+    }
+
+    /// How long the upstream asks to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            Self::Paused { wait } => Some(*wait),
+            _ => None,
+        }
+    }
+
+    /// What metrics call it.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) if refusal.status == 429 => "limited",
+            Self::Refused(refusal) if refusal.status >= 500 => "failed",
+            Self::Refused(_) => "refused",
+            Self::Timeout { .. } => "timeout",
+            Self::Unreachable(_) => "unreachable",
+            Self::Broken(_) => "broken",
+            Self::TooLarge { .. } => "too_large",
+            Self::Malformed(_) | Self::EndlessList => "malformed",
+            Self::Paused { .. } => "paused",
+        }
     }
 
     /// All of it that is for clients. How the network between here and the upstream fails is for the log alone.

@@ -1,11 +1,18 @@
 //! Loading a user's catalog: connections, then the actions of all their integrations side by side.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use metrics::counter;
 
 use super::{
     Apps, Catalog, MembraneClient, MembraneError,
+    app_tools::AppTools,
+    catalog::Part,
     client::ActionsOf,
     model::Connection,
     tool::{App, Tool},
@@ -18,17 +25,38 @@ struct Source {
     app: App,
 }
 
+/// How catalogs are loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Requests in flight at most for one load.
+    pub concurrency: usize,
+    /// How long tools are taken as loaded.
+    pub fresh: Duration,
+    /// How long they stand in for those that can't be had.
+    pub stale: Duration,
+}
+
+/// The catalog as it was before.
+#[derive(Debug, Clone)]
+pub struct Before {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// Whether parts that are still fresh need not be loaded again.
+    pub is_reusable: bool,
+}
+
 /// Loads the tools of the user that `token` speaks for. `on_accepted` is called as soon as the upstream has accepted the
 /// token, which is long before the last action has come.
 ///
 /// # Errors
-/// [`MembraneError`], where the connections can't be had. An integration whose actions can't be had costs its own tools
-/// and a warning.
+/// [`MembraneError`], where the connections can't be had. An integration whose actions can't be had costs its own tools at
+/// most, and a warning: the last good ones stand in for a while.
 pub async fn load_catalog(
     client: &MembraneClient,
     token: &AccessToken,
     apps: &Apps,
-    concurrency: usize,
+    manner: Manner,
+    before: Option<Before>,
     on_accepted: impl Fn(),
 ) -> Result<Catalog, MembraneError> {
     let filters: Vec<_> = match apps.keys() {
@@ -37,17 +65,39 @@ pub async fn load_catalog(
     };
     let connections: Vec<Vec<Connection>> = stream::iter(filters)
         .map(|filter| client.connections(token, filter, &on_accepted))
-        .buffered(concurrency)
+        .buffered(manner.concurrency)
         .try_collect()
         .await?;
     let sources = sources(connections.iter().flatten(), apps);
 
-    let tools: Vec<Vec<Tool>> = stream::iter(&sources)
-        .map(|source| tools_of(client, token, source))
-        .buffered(concurrency)
+    let (client, before) = (&client, before.as_ref());
+    let parts: Vec<Loaded> = stream::iter(&sources)
+        .map(|source| async move {
+            let earlier = before.and_then(|before| before.catalog.part(&source.app.key));
+            let is_reusable = before.is_some_and(|before| before.is_reusable && before.catalog.is_partial());
+            match earlier.filter(|part| is_reusable && part.since.elapsed() < manner.fresh) {
+                Some(part) => Ok(Loaded::Part(part.clone())),
+                None => {
+                    load_part(client, token, source, earlier.filter(|part| part.since.elapsed() < manner.stale)).await
+                }
+            }
+        })
+        .buffered(manner.concurrency)
         .try_collect()
         .await?;
-    Ok(Catalog::new(tools.into_iter().flatten().collect()))
+    let failed = parts.iter().filter(|part| matches!(part, Loaded::Failed(_))).count();
+    let parts = parts.into_iter().filter_map(|part| match part {
+        Loaded::Part(part) => Some(part),
+        Loaded::Failed(stand_in) => stand_in,
+    });
+    Ok(Catalog::new(parts.collect(), before.map(|before| &*before.catalog), failed))
+}
+
+/// What became of an integration.
+enum Loaded {
+    Part(Part),
+    /// It can't be asked, and these stand in.
+    Failed(Option<Part>),
 }
 
 /// The integrations of the connections, each once: two connections of one integration give one set of tools, which counts
@@ -74,14 +124,28 @@ fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -
     sources.into_values().collect()
 }
 
-async fn tools_of(client: &MembraneClient, token: &AccessToken, source: &Source) -> Result<Vec<Tool>, MembraneError> {
-    match client.actions(token, &source.actions).await {
-        Ok(actions) => Ok(actions.iter().filter_map(|action| Tool::of(&source.app, action)).collect()),
+async fn load_part(
+    client: &MembraneClient,
+    token: &AccessToken,
+    source: &Source,
+    earlier: Option<&Part>,
+) -> Result<Loaded, MembraneError> {
+    let Source { actions, app } = source;
+    match client.actions(token, actions).await {
+        Ok(actions) => {
+            let tools = AppTools::new(app, actions.iter().filter_map(|action| Tool::of(app, action)).collect());
+            Ok(Loaded::Part(Part { tools: client.upstream().tools.share(tools), since: Instant::now() }))
+        }
         // The token ended on the way; a list without half the tools would look as if they were gone.
         Err(error) if error.is_unauthenticated() => Err(error),
         Err(error) => {
-            log::warn!(integration = source.app.key.as_str(); "its actions can't be loaded, its tools are missing: {error}");
-            Ok(Vec::new())
+            let (tools, what) = match earlier {
+                Some(_) => ("kept", "its tools stay as they were"),
+                None => ("missing", "its tools are missing"),
+            };
+            counter!("mcp_integrations_failed_total", "tools" => tools).increment(1);
+            log::warn!(integration = app.key.as_str(); "its actions can't be loaded, {what}: {error}");
+            Ok(Loaded::Failed(earlier.cloned()))
         }
     }
 }

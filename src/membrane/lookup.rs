@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Apps, MembraneClient, MembraneError,
+    Apps, Catalog, MembraneClient, MembraneError,
     client::ActionsOf,
     model::Action,
     tool::{App, Tool},
@@ -19,13 +19,13 @@ use crate::{
 /// Places at which an unknown name is cut into integration key and action key, at most.
 const MAX_CUTS: usize = 8;
 
-/// Integrations asked without knowing that there are such, at most: names that somebody made up must not flood the upstream.
+/// Integrations asked for one asker without knowing that there are such, at most: names that somebody made up must not flood the upstream.
 const MAX_GUESSES: usize = 64;
 
-/// Looks names up, asking each integration once whatever the number of names. Gives the tools by the names asked for;
-/// a name without an entry is unknown.
+/// Looks names up for `askers`, asking each integration once whatever the number of names. Gives the tools by the names
+/// asked for; a name without an entry is unknown.
 ///
-/// `known` are the integrations of the user's own connections. A name that begins with one of them belongs to it; any
+/// The integrations of the user's own connections are those of their catalog. A name that begins with one of them belongs to it; any
 /// other is tried at each of its underscores, since keys may hold underscores themselves.
 ///
 /// # Errors
@@ -35,13 +35,15 @@ pub async fn find_tools(
     client: &MembraneClient,
     token: &AccessToken,
     apps: &Apps,
-    known: &BTreeSet<IntegrationKey>,
-    names: &[ToolName],
+    catalog: &Catalog,
+    names: &BTreeSet<ToolName>,
+    askers: usize,
     concurrency: usize,
 ) -> Result<BTreeMap<ToolName, Arc<Tool>>, MembraneError> {
+    let known: BTreeSet<_> = catalog.parts().map(|part| part.integration().clone()).collect();
     let mut wanted: BTreeMap<IntegrationKey, BTreeMap<ActionKey, ToolName>> = BTreeMap::new();
     for name in names {
-        for (integration, action) in cuts(name, known) {
+        for (integration, action) in cuts(name, &known) {
             if apps.include(&integration) {
                 wanted.entry(integration).or_default().insert(action, name.clone());
             }
@@ -50,7 +52,7 @@ pub async fn find_tools(
     let mut guesses = 0_usize;
     wanted.retain(|integration, _| {
         guesses += usize::from(!known.contains(integration));
-        known.contains(integration) || guesses <= MAX_GUESSES
+        known.contains(integration) || guesses <= MAX_GUESSES * askers
     });
     let found: Vec<Vec<(ToolName, Tool)>> = stream::iter(&wanted)
         .map(|(integration, actions)| ask(client, token, integration, actions))

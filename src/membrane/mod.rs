@@ -1,23 +1,37 @@
 //! The upstream: Membrane's connections, integrations and actions, and the tools made of them.
 
 pub mod actor;
+pub mod app_tools;
 pub mod apps;
+mod batching;
+mod breaker;
+mod cache;
 pub mod call;
 pub mod catalog;
 pub mod client;
 pub mod error;
+mod interner;
 pub mod load;
+pub mod loading;
 pub mod lookup;
+pub mod messages;
 pub mod model;
+mod retry;
 pub mod signature;
 pub mod tool;
 pub mod trust;
+pub mod upstream;
 pub mod webhook;
 
-pub use actor::{Authenticate, Distrust, FindTools, LoadCatalog, MembraneActor, Proof, Recognise, Refresh};
+pub use actor::MembraneActor;
 pub use apps::Apps;
 pub use catalog::Catalog;
 pub use client::MembraneClient;
 pub use error::MembraneError;
+pub use loading::Watchers;
+pub use messages::{
+    Authenticate, CatalogChanged, Distrust, FindTools, LoadCatalog, Proof, Recognise, Refresh, TokenRefused,
+};
 pub use tool::Tool;
 pub use trust::Caller;
+pub use upstream::Upstream;

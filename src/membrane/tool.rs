@@ -166,6 +166,13 @@ impl Tool {
         self.wrapped
     }
 
+    /// Everything that makes it what it is beside its keys, its app and its definition.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        let schemas = [Some(&self.input), self.output.as_ref()];
+        let schemas = schemas.into_iter().flatten().map(|check| check.schema.get().as_bytes());
+        schemas.chain(self.modern.as_deref())
+    }
+
     /// Checks arguments against the action's schema.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config.service(
         web::scope("")
             .wrap(from_fn(observe))
-            .app_data(web::JsonConfig::default().limit(10 * 1024 * 1024))
+            .app_data(web::JsonConfig::default().limit(32 * 1024 * 1024))
             .route("/self", web::get().to(customer))
             .route("/connections", web::get().to(connections))
             .route("/connections", web::post().to(connect))

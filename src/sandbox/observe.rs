@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use actix_web::{
@@ -13,6 +14,8 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
+use bytes::Bytes;
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -44,21 +47,57 @@ pub struct Stats {
 
 /// What to do wrong.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
-    /// On requests for this path.
-    path: String,
+    /// On requests for this path; for all where this is missing.
+    #[serde(default)]
+    path: Option<String>,
     /// Whose query holds this text.
     #[serde(default)]
     query: String,
-    /// Answer with this status.
-    status: u16,
+    /// Answer with this status; as ever where this is missing.
+    #[serde(default)]
+    status: Option<u16>,
     /// And this body.
     #[serde(default)]
     body: Value,
+    /// Or this one, as it is.
+    #[serde(default)]
+    text: Option<String>,
+    /// And these headers.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// But hang up before the end of the body.
+    #[serde(default)]
+    cut: bool,
+    /// And take your time, in milliseconds.
+    #[serde(default)]
+    delay_ms: u64,
     /// So many times; always where this is missing.
     #[serde(default)]
     times: Option<u64>,
+}
+
+impl Fault {
+    fn concerns(&self, path: &str, query: &str) -> bool {
+        self.path.as_ref().is_none_or(|own| own == path) && query.contains(&self.query) && self.times != Some(0)
+    }
+
+    fn answer(self, status: u16) -> HttpResponse {
+        let mut response =
+            HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+        for header in &self.headers {
+            response.insert_header((header.0.as_str(), header.1.as_str()));
+        }
+        response.content_type("application/json");
+        let body = self.text.unwrap_or_else(|| self.body.to_string());
+        if !self.cut {
+            return response.body(body);
+        }
+        response.no_chunking(body.len() as u64 + 1);
+        let broken = std::io::Error::other("hung up, as it was told to");
+        response.streaming(stream::iter([Ok(Bytes::from(body)), Err(broken)]))
+    }
 }
 
 impl Observer {
@@ -79,10 +118,7 @@ impl Observer {
     /// What to do wrong with a request.
     fn fault(&self, path: &str, query: &str) -> Option<Fault> {
         let mut observed = self.observed();
-        let fault = observed
-            .faults
-            .iter_mut()
-            .find(|fault| fault.path == path && query.contains(&fault.query) && fault.times != Some(0))?;
+        let fault = observed.faults.iter_mut().find(|fault| fault.concerns(path, query))?;
         fault.times = fault.times.map(|times| times - 1);
         Some(fault.clone())
     }
@@ -121,13 +157,13 @@ pub async fn observe<B: MessageBody>(
     };
     let mut in_flight = shared.observer.begin(format!("{} {}", request.method(), request.path()));
     tokio::time::sleep(shared.settings.latency).await;
-    let response = match shared.observer.fault(request.path(), request.query_string()) {
+    let fault = shared.observer.fault(request.path(), request.query_string());
+    if let Some(fault) = &fault {
+        tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+    }
+    let response = match fault.and_then(|fault| Some((fault.status?, fault))) {
         None => next.call(request).await.map(ServiceResponse::map_into_left_body),
-        Some(fault) => {
-            let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let response = HttpResponse::build(status).json(fault.body);
-            Ok(request.into_response(response).map_into_right_body())
-        }
+        Some((status, fault)) => Ok(request.into_response(fault.answer(status)).map_into_right_body()),
     };
     in_flight.answered = true;
     response

@@ -19,7 +19,7 @@ use super::{
         Resolved, Scope, WindDown,
     },
     streams::Streams,
-    toolbox::Toolbox,
+    toolbox::{self, Toolbox},
 };
 use crate::{
     error::Error,
@@ -180,7 +180,7 @@ impl SessionActor {
             match (tool, known) {
                 (Some(tool), _) => Ok(Arc::clone(tool)),
                 (None, Some(_)) => Err(Error::ToolNotEnabled(name)),
-                (None, None) => Err(Error::UnknownTool(name)),
+                (None, None) => Err(toolbox::no_such_tool(&catalog, name, toolbox.as_ref())),
             }
         })
     }
@@ -229,7 +229,7 @@ impl Handler<ListTools> for SessionActor {
                     };
                     Ok(toolbox.list(&catalog, &apps, era))
                 }
-                None => Ok(ToolList::of(shards.catalog(caller, apps).await?.listing(era).clone())),
+                None => Ok(shards.catalog(caller, apps).await?.list(era)),
             }
         })
     }

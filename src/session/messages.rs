@@ -10,7 +10,7 @@ use crate::{
     allowance::Allowance,
     error::Error,
     ids::{ChatId, SessionId, ToolName, UserKey},
-    membrane::{Apps, Caller, Tool},
+    membrane::{Apps, Caller, CatalogChanged, Tool},
     protocol::{
         answer::ToolList,
         jsonrpc::RequestId,
@@ -128,9 +128,20 @@ pub struct Revive {
 }
 
 /// To a registry: opens a stream of notifications for a client that has no session.
-#[derive(Debug, Clone, Copy, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "queue::Receiver<Event>")]
-pub struct Listen;
+pub struct Listen {
+    /// Whose tools it is about.
+    pub user: UserKey,
+    /// Which of them.
+    pub scope: Scope,
+}
+
+/// To registries and sessions: what a user's tools were and are. Sessions to which that makes a difference tell their
+/// clients.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct ToolsChanged(pub Arc<CatalogChanged>);
 
 /// To a registry: the server stops. Streams on which nothing is awaited end at once; answered when nothing is in flight.
 #[derive(Debug, Clone, Copy, Message)]

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod calls;
+pub mod changes;
 pub mod enable;
 pub mod event_log;
 pub mod kept;

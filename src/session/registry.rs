@@ -7,21 +7,18 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, dev::ToEnvelope};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, dev::ToEnvelope};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use super::{
     SessionActor, Shards,
     actor::SessionLimits,
+    changes::Listeners,
     event_log::Limits,
     kept::Kept,
-    messages::{
-        CloseSession, Deliver, Drain, End, Event, Inherit, LeaveChat, Listen, OpenSession, Profile, Revive, WindDown,
-    },
+    messages::{CloseSession, Deliver, Drain, End, Inherit, LeaveChat, OpenSession, Profile, Revive, WindDown},
     pulse::Load,
-    queue,
-    streams::CHANGES,
     toolbox::Toolbox,
 };
 use crate::{
@@ -45,13 +42,12 @@ pub struct SessionRegistry {
     pub(super) sessions: HashMap<SessionId, Entry>,
     /// Who waits for sessions that are on their way from the store.
     reviving: HashMap<SessionId, Vec<Waiting>>,
-    /// Clients without a session that want to be told of changes.
-    listeners: Vec<queue::Sender<Event>>,
+    pub(super) listeners: Listeners,
     pub(super) retention: Duration,
     pub(super) idle: Duration,
     limits: SessionLimits,
     /// The server stops: no stream may begin that would keep it from that.
-    is_draining: bool,
+    pub(super) is_draining: bool,
     pub(super) shard: usize,
     pub(super) shards: Shards,
     pub(super) store: Arc<dyn SessionStore>,
@@ -102,7 +98,7 @@ impl SessionRegistry {
         Self {
             sessions: HashMap::new(),
             reviving: HashMap::new(),
-            listeners: Vec::new(),
+            listeners: Listeners::default(),
             retention: settings.sessions.retention,
             idle: settings.sessions.idle,
             limits,
@@ -267,19 +263,6 @@ impl Handler<Loaded> for SessionRegistry {
     }
 }
 
-impl Handler<Listen> for SessionRegistry {
-    type Result = MessageResult<Listen>;
-
-    fn handle(&mut self, _: Listen, _: &mut Context<Self>) -> Self::Result {
-        let (listener, events) = queue::queue(CHANGES);
-        self.listeners.retain(|listener| !listener.is_gone());
-        if !self.is_draining {
-            self.listeners.push(listener);
-        }
-        MessageResult(events)
-    }
-}
-
 impl<M, T> Handler<Deliver<M>> for SessionRegistry
 where
     M: Message<Result = Result<T, Error>> + Send + 'static,
@@ -358,7 +341,7 @@ impl Handler<Drain> for SessionRegistry {
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
         self.is_draining = true;
-        self.listeners.clear();
+        self.listeners.close();
         let sessions: Vec<_> = self.sessions.values().map(|entry| entry.session.send(WindDown)).collect();
         Box::pin(async move {
             join_all(sessions).await;

@@ -31,7 +31,7 @@ use crate::{
     ids::{ChatId, ClientAddress, SessionId, ToolName, UserKey},
     membrane::{
         Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
-        MembraneError, Proof, Recognise, Refresh, Tool, call, webhook::Changed,
+        MembraneError, Proof, Recognise, Refresh, Tool, Upstream, Watchers, call, webhook::Changed,
     },
     metrics::{Outcome, Run},
     protocol::{revision::Era, tools::CallToolResult},
@@ -48,6 +48,7 @@ struct Inner {
     shards: Vec<OnceLock<Shard>>,
     started: AtomicUsize,
     allowances: Allowances,
+    upstream: Arc<Upstream>,
     store: Arc<dyn SessionStore>,
     /// How many sessions have ended, so that others know when a chat may have lost its own.
     ended: AtomicU64,
@@ -80,16 +81,18 @@ impl Shards {
         });
         let shards = (0..count).map(|_| OnceLock::new()).collect();
         let (started, is_draining, ended) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicU64::new(0));
-        Self(Arc::new(Inner { shards, started, allowances, store, ended, is_draining }))
+        let upstream = Arc::new(Upstream::new(&settings.membrane));
+        Self(Arc::new(Inner { shards, started, allowances, upstream, store, ended, is_draining }))
     }
 
     /// Starts the next shard, on this thread.
     #[must_use]
     pub fn start_here(&self, settings: &Settings) -> LocalShard {
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
-        let client = Rc::new(MembraneClient::new(&settings.membrane));
-        let membrane = MembraneActor::new(Rc::clone(&client), self.0.allowances.clone(), settings).start();
+        let client = Rc::new(MembraneClient::new(&settings.membrane, Arc::clone(&self.0.upstream)));
         let registry = SessionRegistry::new(number, self.clone(), Rc::clone(&client), settings).start();
+        let watchers = Watchers { changes: registry.clone().recipient(), refusals: registry.clone().recipient() };
+        let membrane = MembraneActor::new(Rc::clone(&client), self.0.allowances.clone(), watchers, settings).start();
         if let Some(slot) = self.0.shards.get(number) {
             // The number is this thread's alone, so the slot is empty.
             let lockouts = Lockouts::new(settings.auth.max_failures_per_min.at_least_one()).start();
@@ -172,6 +175,12 @@ impl Shards {
         ask(registry, CloseSession { session, user }).await?
     }
 
+    /// What is known of the upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        &self.0.upstream
+    }
+
     /// What a user may have.
     pub(super) fn allowance(&self, user: &UserKey) -> Arc<Allowance> {
         self.0.allowances.of(user)
@@ -196,8 +205,8 @@ impl Shards {
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub async fn listen(&self, shard: usize) -> Result<queue::Receiver<Event>, Error> {
-        ask(&self.shard(shard)?.registry, Listen).await
+    pub async fn listen(&self, shard: usize, listen: Listen) -> Result<queue::Receiver<Event>, Error> {
+        ask(&self.shard(shard)?.registry, listen).await
     }
 
     /// Where to say that a session's stream has closed.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    error::Error,
     ids::ToolName,
     membrane::{Apps, Catalog, Tool},
     protocol::{answer::ToolList, revision::Era, tools::enable_tools_definition},
@@ -88,6 +89,20 @@ impl Toolbox {
         self.0.keys().eq(other.0.keys())
     }
 
+    /// Whether the enabled tools are other ones in one catalog than in another.
+    #[must_use]
+    pub fn lists_otherwise(&self, before: &Catalog, now: &Catalog) -> bool {
+        let definition = |catalog: &Catalog, name| catalog.find(name).map(|tool| tool.definition(Era::Modern).clone());
+        let mut by_name = self.0.iter().filter(|(_, held)| matches!(held, Held::ByName));
+        by_name.any(|(name, _)| definition(before, name) != definition(now, name))
+    }
+
+    /// Whether a tool is enabled that was in the catalog then.
+    #[must_use]
+    pub fn has_by_name(&self, name: &ToolName) -> bool {
+        matches!(self.0.get(name), Some(Held::ByName))
+    }
+
     /// Finds an enabled tool of the given apps, whose catalog is at hand.
     #[must_use]
     pub fn find<'a>(&'a self, name: &ToolName, catalog: &'a Catalog, apps: &Apps) -> Option<&'a Arc<Tool>> {
@@ -116,5 +131,18 @@ impl Toolbox {
             list.push(tool.definition(era).clone());
         }
         list
+    }
+}
+
+/// Why there is no such tool: it never was, or it was there, by the catalog or what is enabled, and is no more.
+#[must_use]
+pub fn no_such_tool(catalog: &Catalog, name: ToolName, enabled: Option<&Toolbox>) -> Error {
+    match catalog.why_gone(&name) {
+        Some(gone) => Error::ToolGone { name, why: gone.to_string() },
+        None if enabled.is_some_and(|toolbox| toolbox.has_by_name(&name)) => {
+            let why = "its app was disconnected, or no longer has this action".to_owned();
+            Error::ToolGone { name, why }
+        }
+        None => Error::UnknownTool(name),
     }
 }

@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// How many actions each app of the sandbox has.
-fn actions_per_app() -> Vec<usize> {
+pub fn actions_per_app() -> Vec<usize> {
     catalog().iter().map(|app| app["actions"].as_array().unwrap().len()).collect()
 }
 
 /// The names of all tools, in the order of integration key and action key.
-fn all_names() -> Vec<String> {
+pub fn all_names() -> Vec<String> {
     let mut names = Vec::new();
     for app in catalog() {
         let mut keys: Vec<_> = app["actions"].as_array().unwrap().iter().map(|a| a["key"].as_str().unwrap()).collect();
@@ -27,7 +27,7 @@ fn all_names() -> Vec<String> {
 }
 
 /// A token of a user who has connected these apps only.
-fn token_with(user: &str, connections: &[&str]) -> String {
+pub fn token_with(user: &str, connections: &[&str]) -> String {
     let mut claims = claims(user);
     claims["fields"] = json!({"connections": connections});
     sign(&claims, SECRET)
@@ -210,7 +210,7 @@ fn sorted(object: Value) -> Value {
 
 #[tokio::test]
 async fn a_list_without_an_end_is_given_up() {
-    let server = Server::start();
+    let server = Server::builder().env("MCP__CATALOG__NEGATIVE_S", "0").start();
     let endless = json!({"path": "/connections", "status": 200, "body": {"items": [], "cursor": "again"}});
     server.sandbox(Method::PUT, "/sandbox/faults", "tester", json!([endless])).await;
     let client = server.client("ann").open().await;

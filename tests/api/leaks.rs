@@ -9,7 +9,7 @@ use std::{
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{SECRET, Server, claims, eventually, sign, token};
+use crate::support::{SECRET, Server, eventually, token};
 
 /// The parts of tokens that are theirs alone: their signatures, or all of one that has none.
 static USED: Mutex<Option<HashSet<Vec<u8>>>> = Mutex::new(None);
@@ -69,18 +69,22 @@ async fn what_is_searched_is_there() {
 async fn an_upstream_that_repeats_a_token_does_not_make_it_show() {
     let server = Server::start();
     let ann = token("ann");
-    let body = json!({"type": "access_denied", "message": format!("Access token {ann} is revoked."),
-        "causedByError": {"message": format!("for {ann}"), "data": {"token": ann}}});
-    let client = server.client_with(&ann).open().await;
-    for status in [400, 401, 500] {
+    let repeat = async |status: u16, token: &str| {
+        let body = json!({"type": "access_denied", "message": format!("Access token {token} is revoked."),
+            "causedByError": {"message": format!("for {token}"), "data": {"token": token}}});
         let fault = |path: &str| json!({"path": path, "status": status, "body": body});
         let faults = json!(["/self", "/connections", "/action-instance/run"].map(fault));
         server.sandbox(Method::PUT, "/sandbox/faults", "tester", faults).await;
+    };
+    let client = server.client_with(&ann).open().await;
+    for status in [400, 401, 500] {
+        repeat(status, &ann).await;
         let called = client.call("gmail_list-emails", json!({})).await;
         assert_none(called.text.as_bytes(), "the answer to a call");
-        let other = sign(&claims("ann"), SECRET);
         // An error is searched as it comes, and the log when the server ends.
-        server.client_with(&other).chats().await;
-        server.client_with(&ann).initialize("2025-11-25").await;
+        client.initialize("2025-11-25").await;
+        let new = token(&format!("user-{status}"));
+        repeat(status, &new).await;
+        server.client_with(&new).chats().await;
     }
 }

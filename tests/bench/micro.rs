@@ -6,15 +6,18 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "what goes wrong ends the run")]
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher};
 use integration_app_mcp_server::{
     ids::{IntegrationKey, ToolName},
-    membrane::{Catalog, Tool, model::Action, tool::App},
+    membrane::{Catalog, Tool, app_tools::AppTools, catalog::Part, model::Action, tool::App},
     protocol::{
-        answer::{Answer, ToolList},
+        answer::Answer,
         jsonrpc::{self, Body, Message, RequestId},
         modern::{self, Envelope, ModernRequest},
         request::ClientRequest,
@@ -86,37 +89,48 @@ fn schema() -> Value {
     })
 }
 
-fn tools(count: usize) -> Vec<Tool> {
-    let tool = |i: usize| {
-        let app = format!("app_{:03}", i / 50);
-        let action = json!({"key": format!("do_{i}"), "name": "Do it", "integrationKey": app, "inputSchema": schema()});
-        let action: Action = serde_json::from_value(action).unwrap();
-        let app = App { key: IntegrationKey::new(&app), name: "App".to_owned(), logo: None, disconnected: false };
-        Tool::of(&app, &action).unwrap()
+/// Apps of 50 tools each, with all their tools.
+fn apps(count: usize) -> Vec<(App, Vec<Tool>)> {
+    let app = |first: usize| {
+        let key = format!("app_{:03}", first / 50);
+        let app = App { key: IntegrationKey::new(&key), name: "App".to_owned(), logo: None, disconnected: false };
+        let tools = (first..count.min(first + 50)).map(|i| {
+            let action =
+                json!({"key": format!("do_{i}"), "name": "Do it", "integrationKey": key, "inputSchema": schema()});
+            let action: Action = serde_json::from_value(action).unwrap();
+            Tool::of(&app, &action).unwrap()
+        });
+        let tools = tools.collect();
+        (app, tools)
     };
-    (0..count).map(tool).collect()
+    (0..count).step_by(50).map(app).collect()
+}
+
+fn make_catalog(apps: Vec<(App, Vec<Tool>)>) -> Catalog {
+    let since = Instant::now();
+    let part = |(app, tools): (App, Vec<Tool>)| Part { tools: AppTools::new(&app, tools).into(), since };
+    Catalog::new(apps.into_iter().map(part).collect(), None, 0)
 }
 
 /// What the upstream sent made into tools and a list, once for a user.
 #[divan::bench(args = SIZES)]
 fn catalog(bencher: Bencher, count: usize) {
-    bencher.with_inputs(|| tools(count)).bench_values(Catalog::new);
+    bencher.with_inputs(|| apps(count)).bench_values(make_catalog);
 }
 
 /// The pieces of an answer to `tools/list`.
 #[divan::bench(args = SIZES)]
 fn tools_list(bencher: Bencher, count: usize) {
-    let catalog = Catalog::new(tools(count));
+    let catalog = make_catalog(apps(count));
     bencher.bench(|| {
-        let list = ToolList::of(catalog.listing(Era::Legacy).clone());
-        jsonrpc::result_response(&RequestId::Signed(1), Answer::Tools(list).into_pieces())
+        jsonrpc::result_response(&RequestId::Signed(1), Answer::Tools(catalog.list(Era::Legacy)).into_pieces())
     });
 }
 
 /// A name as it is listed.
 #[divan::bench(args = SIZES)]
 fn name_as_listed(bencher: Bencher, count: usize) {
-    let catalog = Catalog::new(tools(count));
+    let catalog = make_catalog(apps(count));
     let name = ToolName::new(&format!("app_{:03}_do_{}", (count - 1) / 50, count - 1));
     assert!(catalog.find(&name).is_some());
     bencher.bench(|| catalog.find(black_box(&name)).is_some());
@@ -125,7 +139,7 @@ fn name_as_listed(bencher: Bencher, count: usize) {
 /// A name in another spelling.
 #[divan::bench(args = SIZES)]
 fn name_in_another_spelling(bencher: Bencher, count: usize) {
-    let catalog = Catalog::new(tools(count));
+    let catalog = make_catalog(apps(count));
     let name = ToolName::new(&format!("app-{:03}-do-{}", (count - 1) / 50, count - 1));
     assert!(catalog.find(&name).is_some());
     bencher.bench(|| catalog.find(black_box(&name)).is_some());

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("allowance", &["error", "ids"]),
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
-    ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret", "trace"]),
+    ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics", "trace"]),
     ("store", &["protocol", "error", "ids"]),
     (
         "session",

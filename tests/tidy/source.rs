@@ -77,7 +77,8 @@ impl Source {
 
     /// The part of a form of this file that stands before its tests.
     pub fn product(form: &str) -> &str {
-        form.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
+        let tests = ["#[cfg(test)]\nmod tests", "#[cfg(test)]\npub(super) mod tests"];
+        tests.into_iter().fold(form, |form, tests| form.split(tests).next().unwrap_or_default())
     }
 
     /// Each text literal with its line.

@@ -1,0 +1,249 @@
+//! The tools of one app: immutable, written once, and shared by all users for whom they are the same.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+
+use super::tool::{App, Tool};
+use crate::{
+    ids::{IntegrationKey, ToolName},
+    protocol::revision::Era,
+};
+
+/// What two sets of tools have in common if they are the same.
+pub type Content = [u8; 32];
+
+/// About what a tool takes beside its texts: its entries in maps, its allocations.
+const BYTES_PER_TOOL: usize = 512;
+
+/// The tools of an app, in the order of their actions' keys.
+#[derive(Debug)]
+pub struct AppTools {
+    integration: IntegrationKey,
+    /// The app's name, for people.
+    name: String,
+    tools: Vec<Arc<Tool>>,
+    by_name: HashMap<ToolName, usize>,
+    /// By name with `-` for each `_`, in that order; some may be alike in that.
+    by_spelling: Vec<(String, usize)>,
+    listing: Bytes,
+    /// The listing for the modern era; mostly the same bytes.
+    modern_listing: Bytes,
+    content: Content,
+    bytes: usize,
+}
+
+impl AppTools {
+    /// Puts tools in order. Of two with one name the first stays.
+    #[must_use]
+    pub fn new(app: &App, mut tools: Vec<Tool>) -> Self {
+        tools.sort_by(|a, b| a.action().cmp(b.action()));
+        let mut names = HashSet::new();
+        tools.retain(|tool| {
+            let is_new = names.insert(tool.name().clone());
+            if !is_new {
+                warn_of_namesake(tool);
+            }
+            is_new
+        });
+        let content = content(app, &tools);
+        let listing = join(tools.iter().map(|tool| tool.definition(Era::Legacy)));
+        Self::assemble(app.key.clone(), app.name.clone(), share_listing(tools, &listing), listing, content)
+    }
+
+    /// The same without the tools whose names others have; nothing where there are none.
+    #[must_use]
+    pub fn without(&self, is_taken: impl Fn(&ToolName) -> bool) -> Option<Self> {
+        let (taken, left): (Vec<_>, Vec<_>) = self.tools.iter().cloned().partition(|tool| is_taken(tool.name()));
+        if taken.is_empty() {
+            return None;
+        }
+        let mut content = Sha256::new_with_prefix(self.content);
+        for tool in taken {
+            warn_of_namesake(&tool);
+            content.update(tool.name().as_str());
+        }
+        let listing = join(left.iter().map(|tool| tool.definition(Era::Legacy)));
+        Some(Self::assemble(self.integration.clone(), self.name.clone(), left, listing, content.finalize().into()))
+    }
+
+    fn assemble(
+        integration: IntegrationKey,
+        name: String,
+        tools: Vec<Arc<Tool>>,
+        listing: Bytes,
+        content: Content,
+    ) -> Self {
+        let mut by_spelling: Vec<_> = tools.iter().enumerate().map(|(i, tool)| (spelling(tool.name()), i)).collect();
+        by_spelling.sort_unstable();
+        let is_the_same = |tool: &Arc<Tool>| tool.definition(Era::Modern) == tool.definition(Era::Legacy);
+        let modern_listing = match tools.iter().all(is_the_same) {
+            true => listing.clone(),
+            false => join(tools.iter().map(|tool| tool.definition(Era::Modern))),
+        };
+        let texts: usize = tools.iter().flat_map(|tool| tool.texts()).map(<[u8]>::len).sum();
+        Self {
+            integration,
+            name,
+            bytes: listing.len() + texts + tools.len() * BYTES_PER_TOOL,
+            by_name: tools.iter().enumerate().map(|(i, tool)| (tool.name().clone(), i)).collect(),
+            by_spelling,
+            tools,
+            listing,
+            modern_listing,
+            content,
+        }
+    }
+
+    /// The app's key.
+    #[must_use]
+    pub fn integration(&self) -> &IntegrationKey {
+        &self.integration
+    }
+
+    /// The app's name, for people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The tools.
+    #[must_use]
+    pub fn tools(&self) -> &[Arc<Tool>] {
+        &self.tools
+    }
+
+    /// The tool of that name.
+    #[must_use]
+    pub fn find(&self, name: &ToolName) -> Option<&Arc<Tool>> {
+        self.tools.get(*self.by_name.get(name)?)
+    }
+
+    /// The tools whose names are spelled like that.
+    pub(super) fn find_spelled(&self, spelling: &str) -> impl Iterator<Item = &Arc<Tool>> {
+        let start = self.by_spelling.partition_point(|(other, _)| other.as_str() < spelling);
+        let found = self.by_spelling.iter().skip(start).take_while(move |(other, _)| other == spelling);
+        found.filter_map(|(_, i)| self.tools.get(*i))
+    }
+
+    /// The definitions of all tools for clients of an era as JSON, joined by commas.
+    #[must_use]
+    pub fn listing(&self, era: Era) -> &Bytes {
+        match era {
+            Era::Legacy => &self.listing,
+            Era::Modern => &self.modern_listing,
+        }
+    }
+
+    /// The same for equal tools, and no others.
+    #[must_use]
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// About how much memory they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// The spelling that names have in common which differ in `_` and `-` alone.
+pub(super) fn spelling(name: &ToolName) -> String {
+    name.as_str().replace('_', "-")
+}
+
+fn join<'a>(definitions: impl Iterator<Item = &'a Bytes>) -> Bytes {
+    let mut listing = BytesMut::new();
+    for (i, definition) in definitions.enumerate() {
+        if i > 0 {
+            listing.put_u8(b',');
+        }
+        listing.put_slice(definition);
+    }
+    listing.freeze()
+}
+
+fn warn_of_namesake(tool: &Tool) {
+    log::warn!(tool = tool.name().as_str(); "skipped a tool: another has its name");
+}
+
+/// Lets each tool's definition be a slice of the listing, so that there is one copy of it.
+fn share_listing(tools: Vec<Tool>, listing: &Bytes) -> Vec<Arc<Tool>> {
+    let mut start = 0;
+    let shared = tools.into_iter().map(|tool| {
+        let end = start + tool.definition(Era::Legacy).len();
+        let definition = listing.slice(start..end);
+        start = end + 1;
+        Arc::new(tool.with_definition(definition))
+    });
+    shared.collect()
+}
+
+fn content(app: &App, tools: &[Tool]) -> Content {
+    let mut hash = Sha256::new();
+    let mut add = |text: &[u8]| {
+        // With its length, so that no two lists of texts read the same.
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    };
+    add(app.key.as_str().as_bytes());
+    add(app.name.as_bytes());
+    add(&[u8::from(app.disconnected)]);
+    for tool in tools {
+        add(tool.name().as_str().as_bytes());
+        add(tool.action().as_str().as_bytes());
+        add(tool.definition(Era::Legacy));
+        tool.texts().for_each(&mut add);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::membrane::model::Action;
+
+    fn named(integration: &str) -> App {
+        App { key: IntegrationKey::new(integration), name: integration.to_uppercase(), logo: None, disconnected: false }
+    }
+
+    /// An app with actions of these keys.
+    pub(in crate::membrane) fn app(integration: &str, actions: &[&str]) -> AppTools {
+        let app = named(integration);
+        let tools = actions.iter().map(|key| {
+            let action: Action =
+                serde_json::from_str(&format!(r#"{{"key":"{key}","integrationKey":"{integration}"}}"#)).unwrap();
+            Tool::of(&app, &action).unwrap()
+        });
+        AppTools::new(&app, tools.collect())
+    }
+
+    #[test]
+    fn tools_stand_in_order_and_share_one_buffer() {
+        let slack = app("slack", &["b", "a", "b"]);
+        let names: Vec<_> = slack.tools().iter().map(|tool| tool.name().as_str()).collect();
+        assert_eq!(names, ["slack_a", "slack_b"]);
+        let definitions: Vec<_> = slack.tools().iter().map(|tool| tool.definition(Era::Legacy)).collect();
+        let joined = definitions.iter().map(|bytes| &bytes[..]).collect::<Vec<_>>().join(&b","[..]);
+        assert_eq!(joined, slack.listing(Era::Legacy)[..]);
+        for definition in definitions {
+            assert!(slack.listing(Era::Legacy).as_ptr_range().contains(&definition.as_ptr()), "it is a copy");
+        }
+    }
+
+    #[test]
+    fn equal_tools_have_the_same_content_and_others_do_not() {
+        let content = |integration: &str, actions: &[&str]| *app(integration, actions).content();
+        assert_eq!(content("slack", &["a", "b"]), content("slack", &["b", "a"]));
+        assert_ne!(content("slack", &["a", "b"]), content("slack", &["a"]));
+        assert_ne!(content("slack", &["a"]), content("gmail", &["a"]));
+        let disconnected = App { disconnected: true, ..named("slack") };
+        let content = |app: &App| *AppTools::new(app, Vec::new()).content();
+        assert_ne!(content(&disconnected), content(&named("slack")));
+    }
+}

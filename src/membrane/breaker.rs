@@ -1,0 +1,136 @@
+//! A circuit breaker: an upstream that keeps failing is left alone for a while, then tried with one request.
+
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use metrics::gauge;
+
+/// See the [module](self). One for the whole process, and without a lock: it is asked before each request.
+#[derive(Debug)]
+pub struct Breaker {
+    /// So many failures with no success between them open it.
+    limit: u32,
+    pause: Duration,
+    start: Instant,
+    failures: AtomicU32,
+    /// Until when it is open, in milliseconds since the start; 0 while it is closed.
+    open_until: AtomicU64,
+}
+
+impl Breaker {
+    /// A closed one that opens for `pause` after `limit` failures in a row.
+    #[must_use]
+    pub fn new(limit: u32, pause: Duration) -> Self {
+        gauge!("mcp_upstream_breaker_open").set(0);
+        Self { limit, pause, start: Instant::now(), failures: AtomicU32::new(0), open_until: AtomicU64::new(0) }
+    }
+
+    /// Whether a request may be sent. Once the pause is over one may, as a probe; the others wait for what it shows, or for
+    /// one more pause should nothing come of it.
+    ///
+    /// # Errors
+    /// How long none may.
+    pub fn admit(&self, now: Instant) -> Result<(), Duration> {
+        let open_until = self.open_until.load(Relaxed);
+        if open_until == 0 {
+            return Ok(());
+        }
+        let now = self.millis(now);
+        let wait = || Duration::from_millis(self.open_until.load(Relaxed).saturating_sub(now));
+        if now < open_until {
+            return Err(wait());
+        }
+        self.open_until
+            .compare_exchange(open_until, now + self.pause_ms(), Relaxed, Relaxed)
+            .map(|_probe| ())
+            .map_err(|_another_probes| wait())
+    }
+
+    /// Whether it is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open_until.load(Relaxed) != 0
+    }
+
+    /// The upstream has answered.
+    pub fn succeed(&self) {
+        // Reads alone, as long as all is well.
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
+        }
+        if self.is_open() && self.open_until.swap(0, Relaxed) != 0 {
+            gauge!("mcp_upstream_breaker_open").set(0);
+            log::info!("the upstream answers again");
+        }
+    }
+
+    /// The upstream has failed.
+    pub fn fail(&self, now: Instant) {
+        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
+        if failures < self.limit {
+            return;
+        }
+        let was = self.open_until.swap(self.millis(now) + self.pause_ms(), Relaxed);
+        if was == 0 {
+            gauge!("mcp_upstream_breaker_open").set(1);
+            log::error!(
+                "the upstream has failed {failures} times in a row: it is left alone, and tried every {} s",
+                self.pause.as_secs()
+            );
+        }
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX / 2)
+    }
+
+    fn pause_ms(&self) -> u64 {
+        u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn failures_in_a_row_open_it_and_a_probe_that_goes_well_closes_it() {
+        let breaker = Breaker::new(3, PAUSE);
+        let now = Instant::now();
+        for _ in 0..2 {
+            breaker.fail(now);
+            breaker.fail(now);
+            assert_eq!(breaker.admit(now), Ok(()), "not three in a row");
+            breaker.succeed();
+        }
+        for _ in 0..3 {
+            breaker.fail(now);
+        }
+        assert!(breaker.admit(now).is_err_and(|wait| wait <= PAUSE && wait > PAUSE / 2));
+
+        let later = now + PAUSE;
+        assert_eq!(breaker.admit(later), Ok(()), "the probe");
+        assert!(breaker.admit(later).is_err(), "the others wait for it");
+        breaker.fail(later);
+        assert!(breaker.admit(later + PAUSE / 2).is_err(), "it failed");
+
+        let again = later + PAUSE;
+        assert_eq!(breaker.admit(again), Ok(()), "the next probe");
+        breaker.succeed();
+        assert_eq!((breaker.admit(again), breaker.is_open()), (Ok(()), false));
+    }
+
+    #[test]
+    fn a_probe_of_which_nothing_is_heard_is_followed_by_another() {
+        let breaker = Breaker::new(1, PAUSE);
+        let now = Instant::now();
+        breaker.fail(now);
+        assert_eq!(breaker.admit(now + PAUSE), Ok(()));
+        assert!(breaker.admit(now + PAUSE + PAUSE / 2).is_err());
+        assert_eq!(breaker.admit(now + PAUSE * 2), Ok(()));
+    }
+}

@@ -1,0 +1,330 @@
+//! Catalogs that were loaded, and loads that failed, for as long as they count.
+//!
+//! It belongs to one actor, so it needs no lock, and it must tell fresh from stale and give the old value to the load that
+//! replaces it; that is why it is a plain map in order of use rather than a concurrent cache such as `moka`.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lru::LruCache;
+use metrics::gauge;
+
+use super::{
+    Apps, Catalog, MembraneError,
+    app_tools::{AppTools, Content},
+};
+use crate::{config, ids::UserKey, token::AccessToken};
+
+/// Whose catalog, of which apps.
+pub type CatalogKey = (UserKey, Apps);
+
+/// About what an entry takes beside the tools.
+const BYTES_PER_ENTRY: usize = 1024;
+
+/// See the [module](self).
+pub struct CatalogCache {
+    entries: LruCache<CatalogKey, Entry>,
+    /// How many entries hold which tools.
+    holders: HashMap<Content, usize>,
+    bytes: usize,
+    max_bytes: usize,
+    fresh: Duration,
+    stale: Duration,
+    negative: Duration,
+}
+
+#[derive(Default)]
+struct Entry {
+    loaded: Option<Loaded>,
+    failed: Option<(MembraneError, Instant)>,
+    /// The token with which it was last asked for.
+    token: Option<AccessToken>,
+}
+
+struct Loaded {
+    catalog: Arc<Catalog>,
+    at: Instant,
+    /// Something is known to have changed since.
+    is_outdated: bool,
+}
+
+/// What there is of a catalog.
+#[derive(Debug)]
+pub enum Found {
+    /// The catalog.
+    Fresh(Arc<Catalog>),
+    /// The catalog as it was; time to load it anew.
+    Stale(Arc<Catalog>),
+    /// The catalog as it was; loading it anew has failed just now.
+    StaleAfterFailure(Arc<Catalog>),
+    /// Nothing, and loading it has failed just now.
+    Failed(MembraneError),
+    /// Nothing that counts.
+    Missing,
+}
+
+impl CatalogCache {
+    /// An empty one.
+    #[must_use]
+    pub fn new(settings: &config::Catalog) -> Self {
+        Self {
+            entries: LruCache::unbounded(),
+            holders: HashMap::new(),
+            bytes: 0,
+            max_bytes: settings.max_bytes.get(),
+            fresh: settings.fresh,
+            stale: settings.stale,
+            negative: settings.negative,
+        }
+    }
+
+    /// Looks a catalog up for a use of it.
+    pub fn find(&mut self, key: &CatalogKey, now: Instant) -> Found {
+        self.entries.promote(key);
+        let Some(entry) = self.entries.peek(key) else { return Found::Missing };
+        let loaded = entry.loaded.as_ref().filter(|loaded| now.duration_since(loaded.at) < self.stale);
+        let failed = entry.failed.as_ref().filter(|(_, at)| now.duration_since(*at) < self.negative);
+        match (loaded, failed) {
+            (Some(loaded), _) if self.is_fresh(loaded, now) => Found::Fresh(Arc::clone(&loaded.catalog)),
+            (Some(loaded), Some(_)) => Found::StaleAfterFailure(Arc::clone(&loaded.catalog)),
+            (None, Some((error, _))) => Found::Failed(error.clone()),
+            (Some(loaded), None) if !loaded.is_outdated => Found::Stale(Arc::clone(&loaded.catalog)),
+            _ => Found::Missing,
+        }
+    }
+
+    fn is_fresh(&self, loaded: &Loaded, now: Instant) -> bool {
+        let Loaded { catalog, at, is_outdated } = loaded;
+        if catalog.is_partial() {
+            return !is_outdated && now.duration_since(*at) < self.negative;
+        }
+        !is_outdated && now.duration_since(catalog.since().unwrap_or(*at)) < self.fresh
+    }
+
+    /// The catalog as it was when it was last loaded, however long ago, unless it has left; and whether its parts may still
+    /// be as they were.
+    pub fn before(&self, key: &CatalogKey) -> Option<(Arc<Catalog>, bool)> {
+        let loaded = self.entries.peek(key)?.loaded.as_ref()?;
+        Some((Arc::clone(&loaded.catalog), !loaded.is_outdated))
+    }
+
+    /// Notes the token with which a catalog was asked for.
+    pub fn note_token(&mut self, key: &CatalogKey, token: &AccessToken) {
+        let entry = self.entries.get_mut(key);
+        let is_new = |known: &AccessToken| known.secret().fingerprint() != token.secret().fingerprint();
+        if let Some(entry) = entry.filter(|entry| entry.token.as_ref().is_none_or(is_new)) {
+            entry.token = Some(token.clone());
+        }
+    }
+
+    /// Takes in a catalog that was loaded.
+    pub fn put(&mut self, key: CatalogKey, catalog: Arc<Catalog>, now: Instant) {
+        for tools in catalog.held() {
+            self.hold(tools);
+        }
+        let entry = self.entry(key);
+        entry.failed = None;
+        let loaded = Loaded { catalog, at: now, is_outdated: false };
+        if let Some(before) = entry.loaded.replace(loaded) {
+            self.release(&before.catalog);
+        }
+        self.make_room();
+    }
+
+    /// Takes in that a load has failed.
+    pub fn put_failure(&mut self, key: CatalogKey, error: MembraneError, now: Instant) {
+        self.entry(key).failed = Some((error, now));
+        self.make_room();
+    }
+
+    /// The token with which a catalog was last asked for, if it is to be loaded again because it has changed.
+    pub fn token_to_reload(&self, key: &CatalogKey) -> Option<AccessToken> {
+        let entry = self.entries.peek(key)?;
+        entry.token.clone().filter(|_| entry.loaded.as_ref().is_none_or(|loaded| loaded.is_outdated))
+    }
+
+    /// Notes that catalogs have changed; gives them.
+    pub fn outdate(&mut self, is_about: impl Fn(&UserKey) -> bool) -> Vec<CatalogKey> {
+        let mut outdated = Vec::new();
+        for (key, entry) in self.entries.iter_mut().filter(|(key, _)| is_about(&key.0)) {
+            entry.failed = None;
+            if let Some(loaded) = &mut entry.loaded {
+                loaded.is_outdated = true;
+            }
+            outdated.push(key.clone());
+        }
+        outdated
+    }
+
+    fn entry(&mut self, key: CatalogKey) -> &mut Entry {
+        if !self.entries.contains(&key) {
+            self.grow(BYTES_PER_ENTRY);
+        }
+        self.entries.get_or_insert_mut(key, Entry::default)
+    }
+
+    fn hold(&mut self, tools: &AppTools) {
+        let holders = self.holders.entry(*tools.content()).or_default();
+        *holders += 1;
+        if *holders == 1 {
+            self.grow(tools.bytes());
+        }
+    }
+
+    fn release(&mut self, catalog: &Catalog) {
+        for tools in catalog.held() {
+            let holders = self.holders.entry(*tools.content()).or_default();
+            *holders = holders.saturating_sub(1);
+            if *holders == 0 {
+                self.holders.remove(tools.content());
+                self.shrink(tools.bytes());
+            }
+        }
+    }
+
+    /// Lets the least recently used leave, but for the last.
+    fn make_room(&mut self) {
+        while self.bytes > self.max_bytes && self.entries.len() > 1 {
+            let Some((_, entry)) = self.entries.pop_lru() else { return };
+            self.shrink(BYTES_PER_ENTRY);
+            if let Some(loaded) = entry.loaded {
+                self.release(&loaded.catalog);
+            }
+        }
+    }
+
+    fn grow(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        gauge!("mcp_catalog_bytes").increment(as_gauge(bytes));
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        gauge!("mcp_catalog_bytes").decrement(as_gauge(bytes));
+    }
+}
+
+fn as_gauge(bytes: usize) -> f64 {
+    f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{
+        config::{Settings as AllSettings, Sources, load},
+        membrane::{app_tools::tests::app, catalog::Part, interner::Interner},
+    };
+
+    fn settings() -> AllSettings {
+        load(&Sources::default()).unwrap()
+    }
+
+    fn key(user: &str) -> CatalogKey {
+        (UserKey::new("w", user), Apps::default())
+    }
+
+    fn catalog(tools: &Arc<AppTools>, since: Instant, failed: usize) -> Arc<Catalog> {
+        Arc::new(Catalog::new(vec![Part { tools: Arc::clone(tools), since }], None, failed))
+    }
+
+    fn seconds(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    #[test]
+    fn a_catalog_is_fresh_then_stale_then_gone() {
+        let mut cache = CatalogCache::new(&settings().catalog);
+        let (ann, start) = (key("ann"), Instant::now());
+        let tools = Interner::default().share(app("slack", &["a"]));
+        assert!(matches!(cache.find(&ann, start), Found::Missing));
+        cache.put(ann.clone(), catalog(&tools, start, 0), start);
+        assert!(matches!(cache.find(&ann, start + seconds(59)), Found::Fresh(_)));
+        assert!(matches!(cache.find(&ann, start + seconds(60)), Found::Stale(_)));
+        assert!(matches!(cache.find(&ann, start + seconds(599)), Found::Stale(_)));
+        assert!(matches!(cache.find(&ann, start + seconds(600)), Found::Missing));
+        assert!(cache.before(&ann).is_some(), "to compare the next with");
+    }
+
+    #[test]
+    fn a_failure_counts_for_a_moment_and_leaves_what_was_there() {
+        let mut cache = CatalogCache::new(&settings().catalog);
+        let (ann, start) = (key("ann"), Instant::now());
+        let failure = MembraneError::EndlessList;
+        cache.put_failure(ann.clone(), failure.clone(), start);
+        assert!(matches!(cache.find(&ann, start + seconds(4)), Found::Failed(_)));
+        assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Missing));
+
+        let tools = Interner::default().share(app("slack", &["a"]));
+        cache.put(ann.clone(), catalog(&tools, start, 0), start);
+        cache.put_failure(ann.clone(), failure, start + seconds(70));
+        assert!(matches!(cache.find(&ann, start + seconds(71)), Found::StaleAfterFailure(_)));
+        assert!(matches!(cache.find(&ann, start + seconds(75)), Found::Stale(_)));
+        assert!(matches!(cache.find(&ann, start + seconds(601)), Found::Missing));
+    }
+
+    #[test]
+    fn a_catalog_that_lacks_an_app_is_fresh_for_a_moment_only() {
+        let mut cache = CatalogCache::new(&settings().catalog);
+        let (ann, start) = (key("ann"), Instant::now());
+        let tools = Interner::default().share(app("slack", &["a"]));
+        cache.put(ann.clone(), catalog(&tools, start, 1), start);
+        assert!(matches!(cache.find(&ann, start + seconds(4)), Found::Fresh(_)));
+        assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Stale(_)));
+    }
+
+    #[test]
+    fn what_has_changed_is_not_given_out_again() {
+        let mut cache = CatalogCache::new(&settings().catalog);
+        let (ann, bob, now) = (key("ann"), key("bob"), Instant::now());
+        let tools = Interner::default().share(app("slack", &["a"]));
+        let token = AccessToken::parse("pat-of-ann", SystemTime::now()).unwrap();
+        for user in [&ann, &bob] {
+            cache.put(user.clone(), catalog(&tools, now, 0), now);
+        }
+        cache.note_token(&ann, &token);
+        assert!(cache.token_to_reload(&ann).is_none(), "nothing has changed");
+        assert_eq!(cache.outdate(|user| *user == ann.0).as_slice(), std::slice::from_ref(&ann));
+        let to_reload = cache.token_to_reload(&ann).map(|token| token.secret().fingerprint());
+        assert_eq!(to_reload, Some(token.secret().fingerprint()));
+        assert!(matches!(cache.find(&ann, now), Found::Missing));
+        assert!(matches!(cache.find(&bob, now), Found::Fresh(_)));
+        cache.put_failure(ann.clone(), MembraneError::EndlessList, now);
+        assert!(matches!(cache.find(&ann, now), Found::StaleAfterFailure(_)), "better than nothing");
+    }
+
+    #[test]
+    fn equal_tools_are_counted_once_and_the_least_used_leave() {
+        let interner = Interner::default();
+        let now = Instant::now();
+        let shared = interner.share(app("slack", &["a", "b"]));
+        let mut settings = settings().catalog;
+        settings.max_bytes = serde_json::from_str(&(shared.bytes() * 2 + BYTES_PER_ENTRY * 50).to_string()).unwrap();
+        let mut cache = CatalogCache::new(&settings);
+        for i in 0..40 {
+            cache.put(key(&format!("user-{i}")), catalog(&shared, now, 0), now);
+            cache.put(key("user-0"), catalog(&shared, now, 0), now);
+        }
+        assert_eq!(cache.bytes, shared.bytes() + BYTES_PER_ENTRY * 40);
+        assert!(matches!(cache.find(&key("user-0"), now), Found::Fresh(_)), "used last");
+
+        let own = interner.share(app("gmail", &["a", "b"]));
+        for i in 0..20 {
+            cache.put(key(&format!("other-{i}")), catalog(&own, now, 0), now);
+        }
+        assert!(cache.bytes <= cache.max_bytes);
+        assert!(matches!(cache.find(&key("user-1"), now), Found::Missing), "used least");
+        assert!(matches!(cache.find(&key("user-0"), now), Found::Fresh(_)));
+
+        let other = interner.share(app("asana", &["a"]));
+        cache.max_bytes = 0;
+        cache.put(key("last"), catalog(&other, now, 0), now);
+        assert_eq!((cache.entries.len(), cache.holders.len()), (1, 1), "the last one stays");
+        assert_eq!(cache.bytes, other.bytes() + BYTES_PER_ENTRY);
+    }
+}

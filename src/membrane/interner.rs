@@ -1,0 +1,64 @@
+//! Equal tools, once in memory, however many users have them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use super::app_tools::{AppTools, Content};
+
+/// Dead entries that are left before the first time that they are looked for.
+const FIRST_SWEEP: usize = 64;
+
+/// All sets of tools that somebody holds. Asked when tools have been loaded, never to serve a request: a lock will do.
+#[derive(Debug, Default)]
+pub struct Interner(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    by_content: HashMap<Content, Weak<AppTools>>,
+    /// With so many entries those of tools that nobody holds any more are dropped.
+    sweep_at: usize,
+}
+
+impl Interner {
+    /// These tools, or equal ones that are there already.
+    #[must_use]
+    pub fn share(&self, tools: AppTools) -> Arc<AppTools> {
+        // Nothing panics while the lock is held.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = known.by_content.get(tools.content()).and_then(Weak::upgrade) {
+            return same;
+        }
+        if known.by_content.len() >= known.sweep_at.max(FIRST_SWEEP) {
+            known.by_content.retain(|_, tools| tools.strong_count() > 0);
+            known.sweep_at = known.by_content.len() * 2;
+        }
+        let tools = Arc::new(tools);
+        known.by_content.insert(*tools.content(), Arc::downgrade(&tools));
+        tools
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::membrane::app_tools::tests::app;
+
+    #[test]
+    fn equal_tools_are_one() {
+        let interner = Interner::default();
+        let first = interner.share(app("slack", &["a", "b"]));
+        assert!(Arc::ptr_eq(&first, &interner.share(app("slack", &["b", "a"]))));
+        assert!(!Arc::ptr_eq(&first, &interner.share(app("slack", &["a"]))));
+    }
+
+    #[test]
+    fn tools_that_nobody_holds_are_forgotten() {
+        let interner = Interner::default();
+        for i in 0..10 * FIRST_SWEEP {
+            drop(interner.share(app(&format!("app-{i}"), &["a"])));
+        }
+        assert!(interner.0.lock().unwrap().by_content.len() <= FIRST_SWEEP);
+    }
+}

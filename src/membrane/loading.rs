@@ -1,0 +1,295 @@
+//! Loading catalogs: once for all who ask, again in the background when they are no longer fresh, and at once when they
+//! are known to have changed.
+
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use actix::{Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use metrics::counter;
+use tokio::sync::oneshot;
+
+use super::{
+    Catalog, CatalogChanged, LoadCatalog, MembraneActor, MembraneError, Refresh, TokenRefused,
+    actor::{Asked, TokenChecked},
+    cache::{CatalogCache, CatalogKey, Found},
+    load::{Before, Manner, load_catalog},
+};
+use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Fingerprint, token::AccessToken, trace};
+
+/// After a change was told, the next ones of the same catalog are looked at together when this is over.
+const REST: Duration = Duration::from_secs(1);
+
+/// Whom to tell what loads bring to light.
+pub struct Watchers {
+    /// Of changes.
+    pub changes: Recipient<CatalogChanged>,
+    /// Of tokens that the upstream has refused while nobody waited.
+    pub refusals: Recipient<TokenRefused>,
+}
+
+/// Catalogs that are there, and those on their way.
+pub(super) struct Loading {
+    cache: CatalogCache,
+    loads: HashMap<CatalogKey, Load>,
+    /// Those that were reloaded just now because they had changed, and whether they have changed again.
+    resting: HashMap<CatalogKey, bool>,
+    manner: Manner,
+    watchers: Watchers,
+}
+
+/// A load in flight.
+struct Load {
+    /// The token it is made with.
+    token: AccessToken,
+    /// Whether the upstream has accepted that token.
+    is_proven: bool,
+    /// Whether what it loads has changed since it began.
+    is_outdated: bool,
+    waiting: Vec<Asked<Arc<Catalog>, MembraneError>>,
+}
+
+/// To self: a load has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CatalogLoaded {
+    key: CatalogKey,
+    outcome: Result<Arc<Catalog>, MembraneError>,
+}
+
+/// Sees to it that the end of a load is told, however it ends.
+struct Report {
+    addr: Addr<MembraneActor>,
+    loaded: Option<CatalogLoaded>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if let Some(loaded) = self.loaded.take() {
+            self.addr.do_send(loaded);
+        }
+    }
+}
+
+impl Loading {
+    pub(super) fn new(watchers: Watchers, settings: &Settings) -> Self {
+        let manner = Manner {
+            concurrency: settings.membrane.per_user_concurrency.get(),
+            fresh: settings.catalog.fresh,
+            stale: settings.catalog.stale,
+        };
+        let cache = CatalogCache::new(&settings.catalog);
+        Self { cache, loads: HashMap::new(), resting: HashMap::new(), manner, watchers }
+    }
+
+    /// The upstream has accepted a token.
+    pub(super) fn note_proof(&mut self, token: Fingerprint) {
+        for load in self.loads.values_mut().filter(|load| load.token.secret().fingerprint() == token) {
+            load.is_proven = true;
+        }
+    }
+}
+
+impl MembraneActor {
+    /// How the upstream is asked.
+    pub(super) fn manner(&self) -> Manner {
+        self.loading.manner
+    }
+
+    /// Whether a load with the very token is on its way, or is now; its first answer is the verdict on the token.
+    pub(super) fn load_as_proof(
+        &mut self,
+        key: &CatalogKey,
+        token: &AccessToken,
+        trace: &trace::Context,
+        ctx: &Context<Self>,
+    ) -> bool {
+        let is_fresh = matches!(self.loading.cache.find(key, Instant::now()), Found::Fresh(_));
+        if !is_fresh && !self.loading.loads.contains_key(key) {
+            self.load(key.clone(), token.clone(), Vec::new(), trace.clone(), ctx);
+        }
+        let fingerprint = token.secret().fingerprint();
+        self.loading.loads.get(key).is_some_and(|load| load.token.secret().fingerprint() == fingerprint)
+    }
+
+    /// Starts a load for those who wait for it.
+    fn load(
+        &mut self,
+        key: CatalogKey,
+        token: AccessToken,
+        waiting: Vec<Asked<Arc<Catalog>, MembraneError>>,
+        trace: trace::Context,
+        ctx: &Context<Self>,
+    ) {
+        let is_proven = self.recognise(&token).is_some();
+        let load = Load { token: token.clone(), is_proven, is_outdated: false, waiting };
+        self.loading.loads.insert(key.clone(), load);
+
+        let before = self.loading.cache.before(&key).map(|(catalog, is_reusable)| Before { catalog, is_reusable });
+        let (client, manner, addr) = (Rc::clone(&self.client), self.loading.manner, ctx.address());
+        let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
+        actix::spawn(trace.around(async move {
+            let (user, apps) = key.clone();
+            let mut report = Report { addr: addr.clone(), loaded: Some(CatalogLoaded { key, outcome: given_up }) };
+            let told = Cell::new(false);
+            let on_accepted = || {
+                if !told.replace(true) {
+                    let token = token.secret().fingerprint();
+                    addr.do_send(TokenChecked { token, verdict: Ok(user.clone()) });
+                }
+            };
+            let outcome = load_catalog(&client, &token, &apps, manner, before, on_accepted).await;
+            if let Some(loaded) = &mut report.loaded {
+                loaded.outcome = outcome.map(Arc::new);
+            }
+        }));
+    }
+
+    /// Loads a catalog that has changed, as soon as there is a token to do it with and the last time was some time ago.
+    fn reload(&mut self, key: CatalogKey, ctx: &mut Context<Self>) {
+        if let Some(has_changed) = self.loading.resting.get_mut(&key) {
+            *has_changed = true;
+            return;
+        }
+        // Without a token that is good, the next request brings one.
+        let token = self.loading.cache.token_to_reload(&key).filter(|token| !token.has_expired(SystemTime::now()));
+        let Some(token) = token.filter(|token| self.recognise(token).is_some()) else { return };
+        if !self.loading.loads.contains_key(&key) {
+            self.load(key.clone(), token, Vec::new(), trace::Context::default(), ctx);
+        }
+        self.loading.resting.insert(key.clone(), false);
+        ctx.run_later(REST, |actor, ctx| {
+            if actor.loading.resting.remove(&key) == Some(true) {
+                actor.reload(key, ctx);
+            }
+        });
+    }
+
+    /// Takes a catalog in, and tells those who want to know if it is not what it was.
+    fn take_in(&mut self, key: &CatalogKey, catalog: &Arc<Catalog>, token: &AccessToken) {
+        let before = self.loading.cache.before(key);
+        self.loading.cache.put(key.clone(), Arc::clone(catalog), Instant::now());
+        self.loading.cache.note_token(key, token);
+        let Some((before, _)) = before.filter(|(before, _)| !before.lists_the_same(catalog)) else { return };
+        log::info!(user:% = key.0; "a user's tools have changed");
+        counter!("mcp_catalog_changes_total").increment(1);
+        let (user, apps) = key.clone();
+        self.loading.watchers.changes.do_send(CatalogChanged { user, apps, before, now: Arc::clone(catalog) });
+    }
+}
+
+impl Handler<LoadCatalog> for MembraneActor {
+    type Result = ResponseFuture<Result<Arc<Catalog>, MembraneError>>;
+
+    fn handle(&mut self, LoadCatalog { caller, apps }: LoadCatalog, ctx: &mut Context<Self>) -> Self::Result {
+        let key = (caller.user().clone(), apps);
+        let found = self.loading.cache.find(&key, Instant::now());
+        self.loading.cache.note_token(&key, caller.token());
+        let is_loading = self.loading.loads.contains_key(&key);
+        let ready = match found {
+            Found::Fresh(catalog) => {
+                count_lookup("fresh");
+                Ok(catalog)
+            }
+            Found::Stale(catalog) => {
+                count_lookup("stale");
+                if !is_loading {
+                    self.load(key, caller.token().clone(), Vec::new(), caller.trace(), ctx);
+                }
+                Ok(catalog)
+            }
+            Found::StaleAfterFailure(catalog) => {
+                count_lookup("stale");
+                Ok(catalog)
+            }
+            Found::Failed(error) => {
+                count_lookup("failed");
+                Err(error)
+            }
+            Found::Missing => {
+                count_lookup(if is_loading { "coalesced" } else { "loaded" });
+                if !is_loading {
+                    self.load(key.clone(), caller.token().clone(), Vec::new(), caller.trace(), ctx);
+                }
+                let (reply, outcome) = oneshot::channel();
+                if let Some(load) = self.loading.loads.get_mut(&key) {
+                    load.waiting.push((caller.token().clone(), reply));
+                }
+                return Box::pin(async move {
+                    let gone = || MembraneError::Broken("the load was given up".to_owned());
+                    outcome.await.unwrap_or_else(|_gone| Err(gone()))
+                });
+            }
+        };
+        Box::pin(async move { ready })
+    }
+}
+
+impl Handler<CatalogLoaded> for MembraneActor {
+    type Result = ();
+
+    fn handle(&mut self, CatalogLoaded { key, outcome }: CatalogLoaded, ctx: &mut Context<Self>) {
+        let Some(Load { token, is_proven, is_outdated, waiting }) = self.loading.loads.remove(&key) else { return };
+        let fingerprint = token.secret().fingerprint();
+        // One caller's bad token says nothing about the others': they try with their own. One that was never accepted may
+        // have failed the load in any way.
+        let is_about_token = matches!(&outcome, Err(error) if error.is_unauthenticated() || !is_proven);
+        match &outcome {
+            Ok(catalog) => {
+                if !is_outdated {
+                    self.take_in(&key, catalog, &token);
+                }
+                // Who asked after the first page, the trust having ended meanwhile, still waits.
+                self.accept_if_awaited(fingerprint, &key.0);
+                self.give_verdict(fingerprint, &Ok(key.0.clone()));
+            }
+            Err(error) => {
+                log::warn!("a user's tools can't be loaded: {error}");
+                if error.is_unauthenticated() {
+                    self.loading.watchers.refusals.do_send(TokenRefused(token.clone()));
+                }
+                if !is_about_token && !is_outdated {
+                    self.loading.cache.put_failure(key.clone(), error.clone(), Instant::now());
+                }
+                self.give_verdict(fingerprint, &Err(error.clone().into()));
+            }
+        }
+        let mut others = Vec::new();
+        for (theirs, reply) in waiting {
+            // What changed while it was loaded is loaded again.
+            let again = match &outcome {
+                Ok(_) => is_outdated,
+                Err(_) => is_about_token && theirs.secret().fingerprint() != fingerprint,
+            };
+            if again {
+                others.push((theirs, reply));
+            } else {
+                // Who no longer waits has no use for it.
+                let _ = reply.send(outcome.clone());
+            }
+        }
+        if let Some((next, _)) = others.first() {
+            self.load(key, next.clone(), others, trace::Context::default(), ctx);
+        } else if is_outdated {
+            self.reload(key, ctx);
+        }
+    }
+}
+
+impl Handler<Refresh> for MembraneActor {
+    type Result = ();
+
+    fn handle(&mut self, Refresh(changed): Refresh, ctx: &mut Context<Self>) {
+        let is_about = |user: &UserKey| changed.is_about(user);
+        for (_, load) in self.loading.loads.iter_mut().filter(|(key, _)| is_about(&key.0)) {
+            load.is_outdated = true;
+        }
+        for key in self.loading.cache.outdate(is_about) {
+            self.reload(key, ctx);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The messages that the Membrane actor takes, and the one that it sends.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use actix::Message;
+
+use super::{Apps, Caller, Catalog, MembraneError, Tool, webhook::Changed};
+use crate::{
+    error::Error,
+    ids::{ToolName, UserKey},
+    secret::Fingerprint,
+    token::AccessToken,
+    trace,
+};
+
+/// Asks whether a token is good. The answer is the upstream's: that of a request made with the very token, or what it said
+/// before, for a while.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Caller, Error>")]
+pub struct Authenticate {
+    /// The token.
+    pub token: AccessToken,
+    /// How to find out.
+    pub proof: Proof,
+    /// In which trace.
+    pub trace: trace::Context,
+}
+
+/// Asks whether a token is known to be good, without asking anybody else.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Caller>")]
+pub struct Recognise(pub AccessToken);
+
+/// The request by which the upstream is asked about a token.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// The cheapest there is.
+    Customer,
+    /// The load of the catalog, which will be wanted next: that saves a round trip.
+    Catalog(Apps),
+}
+
+/// Asks for a user's tools.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<Catalog>, MembraneError>")]
+pub struct LoadCatalog {
+    /// Whose.
+    pub caller: Caller,
+    /// Of which apps.
+    pub apps: Apps,
+}
+
+/// Asks for tools that are not in the user's catalog; those found come by the names asked for.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<BTreeMap<ToolName, Arc<Tool>>, MembraneError>")]
+pub struct FindTools {
+    /// For whom.
+    pub caller: Caller,
+    /// Nothing outside these.
+    pub apps: Apps,
+    /// The catalog that does not have them.
+    pub catalog: Arc<Catalog>,
+    /// Their names.
+    pub names: Vec<ToolName>,
+}
+
+/// A user's connections have changed: what was loaded of them before is no longer fresh.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Refresh(pub Arc<Changed>);
+
+/// The upstream refused a token: it must be asked again before the token counts.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Distrust(pub Fingerprint);
+
+/// From the actor: a load has found other tools than the one before.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct CatalogChanged {
+    /// Whose tools.
+    pub user: UserKey,
+    /// Of which apps.
+    pub apps: Apps,
+    /// As they were.
+    pub before: Arc<Catalog>,
+    /// As they are.
+    pub now: Arc<Catalog>,
+}
+
+/// From the actor: the upstream has refused a token, while nobody waited for its answer.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct TokenRefused(pub AccessToken);

@@ -1,0 +1,104 @@
+//! Telling clients that their tools are not what they were.
+
+use std::sync::Arc;
+
+use actix::{Context, Handler, MessageResult};
+
+use super::{
+    SessionActor, SessionRegistry,
+    messages::{Event, Listen, Scope, ToolsChanged},
+    queue,
+    streams::CHANGES,
+};
+use crate::{
+    ids::UserKey,
+    membrane::{CatalogChanged, TokenRefused},
+    protocol::tools::ToolMode,
+};
+
+/// Clients without a session that want to be told of changes.
+#[derive(Default)]
+pub(super) struct Listeners(Vec<Listener>);
+
+struct Listener {
+    user: UserKey,
+    scope: Scope,
+    events: queue::Sender<Event>,
+}
+
+impl Listeners {
+    /// Ends the streams of all.
+    pub(super) fn close(&mut self) {
+        self.0.clear();
+    }
+
+    fn tell(&mut self, changed: &CatalogChanged) {
+        for Listener { user, scope, events } in &self.0 {
+            // Without a session nothing is enabled, so that in dynamic mode the list is always the same.
+            if scope.mode == ToolMode::Static && *user == changed.user && scope.apps == changed.apps {
+                // What is full tells of a change already.
+                let _ = events.offer(Event::ToolsChanged);
+            }
+        }
+    }
+}
+
+impl Handler<Listen> for SessionRegistry {
+    type Result = MessageResult<Listen>;
+
+    fn handle(&mut self, Listen { user, scope }: Listen, _: &mut Context<Self>) -> Self::Result {
+        let (events, receiver) = queue::queue(CHANGES);
+        self.listeners.0.retain(|listener| !listener.events.is_gone());
+        if !self.is_draining {
+            self.listeners.0.push(Listener { user, scope, events });
+        }
+        MessageResult(receiver)
+    }
+}
+
+impl Handler<CatalogChanged> for SessionRegistry {
+    type Result = ();
+
+    /// From the Membrane actor of the user's shard: sessions of theirs may be on any.
+    fn handle(&mut self, changed: CatalogChanged, _: &mut Context<Self>) {
+        let changed = Arc::new(changed);
+        for registry in self.shards.registries().flatten() {
+            registry.do_send(ToolsChanged(Arc::clone(&changed)));
+        }
+    }
+}
+
+impl Handler<TokenRefused> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, TokenRefused(token): TokenRefused, _: &mut Context<Self>) {
+        self.shards.distrust(&token);
+    }
+}
+
+impl Handler<ToolsChanged> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, ToolsChanged(changed): ToolsChanged, _: &mut Context<Self>) {
+        self.listeners.tell(&changed);
+        for entry in self.sessions.values().filter(|entry| entry.owner == changed.user) {
+            entry.session.do_send(ToolsChanged(Arc::clone(&changed)));
+        }
+    }
+}
+
+impl Handler<ToolsChanged> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, ToolsChanged(changed): ToolsChanged, _: &mut Context<Self>) {
+        let Scope { mode, apps } = &self.profile.scope;
+        let concerns_it = *apps == changed.apps
+            && match mode {
+                ToolMode::Static => true,
+                ToolMode::Dynamic => self.toolbox.lists_otherwise(&changed.before, &changed.now),
+            };
+        if concerns_it {
+            self.streams.tell_change();
+        }
+    }
+}
