@@ -79,7 +79,7 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
 
 /// What is wrong with the upstream, if something is: for whoever has just started a server at a terminal.
 pub async fn upstream_trouble(settings: &Settings) -> Option<Finding> {
-    let client = MembraneClient::new(&settings.membrane);
+    let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
     Some(upstream(&client, &settings.membrane.base_url).await).filter(|finding| !finding.is_good())
 }
 
