@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    io::{self, IsTerminal as _},
     net::{Ipv4Addr, SocketAddr},
 };
 
@@ -44,11 +43,8 @@ impl fmt::Display for Addresses {
     }
 }
 
-/// Prints where the server is and what it works with, if there is somebody to read it.
+/// Prints where the server is and what it works with.
 pub fn print(addresses: Addresses, settings: &Settings) {
-    if !io::stdout().is_terminal() {
-        return;
-    }
     println!(
         "\
 Integration App MCP Server {version}

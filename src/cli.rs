@@ -1,6 +1,11 @@
 //! The command line.
 
-use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -143,7 +148,16 @@ fn serve(mut settings: Settings) -> Result<(), Failure> {
         let addresses = Addresses { clients: address, operators: server.admin_address() };
         match &sandbox {
             Some(sandbox) => banner::print_sandbox(addresses, sandbox)?,
-            None => banner::print(addresses, &settings),
+            None if io::stdout().is_terminal() => {
+                banner::print(addresses, &settings);
+                let settings = settings.clone();
+                actix_web::rt::spawn(async move {
+                    if let Some(trouble) = doctor::upstream_trouble(&settings).await {
+                        println!("{trouble}\n");
+                    }
+                });
+            }
+            None => {}
         }
         log::info!(upstream = settings.membrane.base_url; "listening on http://{address}");
         log::info!("metrics and health on http://{}", server.admin_address());

@@ -77,6 +77,12 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
     findings
 }
 
+/// What is wrong with the upstream, if something is: for whoever has just started a server at a terminal.
+pub async fn upstream_trouble(settings: &Settings) -> Option<Finding> {
+    let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
+    Some(upstream(&client, &settings.membrane.base_url).await).filter(|finding| !finding.is_good())
+}
+
 fn listener(part: &'static str, host: &str, port: Count) -> Finding {
     let address = format!("{host}:{}", port.port());
     match TcpListener::bind((host, port.port())) {

@@ -137,20 +137,25 @@ fn a_healthcheck_asks_the_running_server() {
 
 #[test]
 fn a_banner_greets_whoever_sits_at_a_terminal() {
+    // Nobody listens where somebody just left.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("http://{closed}");
     let mut command = Command::new("script");
-    command.args(["--quiet", "--flush", "--command", env!("CARGO_BIN_EXE_integration-app-mcp-server"), "/dev/null"]);
+    let server = format!("timeout --foreground 30 {}", env!("CARGO_BIN_EXE_integration-app-mcp-server"));
+    command.args(["--quiet", "--flush", "--command", &server, "/dev/null"]);
     command.env_clear().envs([
         ("PORT", "0"),
         ("MCP__ADMIN__PORT", "0"),
         ("MCP__STORE__PATH", ""),
         ("PATH", "/usr/bin:/bin"),
+        ("MCP__MEMBRANE__BASE_URL", &nobody),
     ]);
     let mut terminal = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(terminal.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut shown = String::new();
     for line in lines {
         shown += &(line + "\n");
-        if shown.contains("metrics and health") {
+        if shown.contains("metrics and health") && shown.contains("whether this machine may connect there") {
             break;
         }
     }
@@ -160,7 +165,9 @@ fn a_banner_greets_whoever_sits_at_a_terminal() {
     for part in [
         "MCP endpoint   http://127.0.0.1:",
         "Operators",
-        "Upstream       https://api.integration.app",
+        &format!("Upstream       {nobody}"),
+        &format!("upstream   WRONG  {nobody}"),
+        "See membrane.base_url",
         "Sessions",
         "Mode",
     ] {
