@@ -6,13 +6,15 @@ ENV RUSTFLAGS="-C target-feature=+crt-static"
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 # The packages change seldom: built around an empty program, they are a layer that a change of ours leaves as it is.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src tests/bench && touch src/lib.rs tests/bench/soak.rs && echo 'fn main() {}' > src/main.rs \
+RUN mkdir -p src tests/bench/load && touch src/lib.rs tests/bench/micro.rs tests/bench/soak.rs tests/bench/load/main.rs \
+    && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --features otel --target "$(uname -m)-unknown-linux-gnu" \
     && rm -r src tests
 COPY config config
 COPY src src
 # Cargo goes by the files' times, and ours may be older than the empty program.
-RUN mkdir -p tests/bench data && touch tests/bench/soak.rs src/lib.rs src/main.rs \
+RUN mkdir -p tests/bench/load data \
+    && touch tests/bench/micro.rs tests/bench/soak.rs tests/bench/load/main.rs src/lib.rs src/main.rs \
     && cargo build --release --locked --features otel --target "$(uname -m)-unknown-linux-gnu" \
     && cp "target/$(uname -m)-unknown-linux-gnu/release/integration-app-mcp-server" .
 
