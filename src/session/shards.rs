@@ -12,6 +12,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use actix::{Actor, Addr, Handler, Message, Recipient, dev::ToEnvelope};
@@ -23,6 +24,7 @@ use super::{
     lockouts::{HasFailed, IsLockedOut, Lockouts},
     messages::{CloseSession, Deliver, Drain, Event, Listen, OpenSession},
     queue,
+    recognised::Recognised,
 };
 use crate::{
     allowance::{Allowance, Allowances, Allowed},
@@ -52,6 +54,8 @@ struct Inner {
     store: Arc<dyn SessionStore>,
     /// How many sessions have ended, so that others know when a chat may have lost its own.
     ended: AtomicU64,
+    /// How often the trust in a token has ended.
+    distrusted: AtomicU64,
     is_draining: AtomicBool,
 }
 
@@ -61,6 +65,7 @@ pub struct LocalShard {
     pub number: usize,
     /// The client of its thread.
     pub client: Rc<MembraneClient>,
+    recognised: Recognised,
 }
 
 struct Shard {
@@ -80,9 +85,17 @@ impl Shards {
             all_sessions: settings.sessions.max.get(),
         });
         let shards = (0..count).map(|_| OnceLock::new()).collect();
-        let (started, is_draining, ended) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicU64::new(0));
         let upstream = Arc::new(Upstream::new(&settings.membrane));
-        Self(Arc::new(Inner { shards, started, allowances, upstream, store, ended, is_draining }))
+        Self(Arc::new(Inner {
+            shards,
+            started: AtomicUsize::new(0),
+            allowances,
+            upstream,
+            store,
+            ended: AtomicU64::new(0),
+            distrusted: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+        }))
     }
 
     /// Starts the next shard, on this thread.
@@ -98,7 +111,7 @@ impl Shards {
             let lockouts = Lockouts::new(settings.auth.max_failures_per_min.at_least_one()).start();
             let _ = slot.set(Shard { registry, membrane, lockouts });
         }
-        LocalShard { number, client }
+        LocalShard { number, client, recognised: Recognised::default() }
     }
 
     /// Draws a session id that belongs to a shard.
@@ -217,17 +230,30 @@ impl Shards {
         Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
     }
 
-    /// Finds out whose token this is.
+    /// Finds out whose token this is, for a request on the thread of `local`.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] where the upstream refuses it, [`Error::UpstreamUnavailable`] where it can't say,
     /// [`Error::TooManyFailures`] where it is not asked for this address, because it refused too much from there.
     pub async fn authenticate(
         &self,
+        local: &LocalShard,
         token: AccessToken,
         proof: Proof,
         address: ClientAddress,
     ) -> Result<Caller, Error> {
+        let (fingerprint, distrusted) = (token.secret().fingerprint(), self.0.distrusted.load(Ordering::Acquire));
+        if let Some(caller) = local.recognised.caller(fingerprint, distrusted, Instant::now()) {
+            return Ok(caller);
+        }
+        let outcome = self.ask_about(token, proof, address).await;
+        if let Ok(caller) = &outcome {
+            local.recognised.remember(fingerprint, caller, distrusted);
+        }
+        outcome
+    }
+
+    async fn ask_about(&self, token: AccessToken, proof: Proof, address: ClientAddress) -> Result<Caller, Error> {
         let membrane = &self.of_token(&token)?.membrane;
         if let Some(caller) = ask(membrane, Recognise(token.clone())).await? {
             return Ok(caller);
@@ -268,6 +294,8 @@ impl Shards {
     pub fn distrust(&self, token: &AccessToken) {
         if let Ok(shard) = self.of_token(token) {
             shard.membrane.do_send(Distrust(token.secret().fingerprint()));
+            // After the message: who sees this number asks later than that.
+            self.0.distrusted.fetch_add(1, Ordering::Release);
         }
     }
 
