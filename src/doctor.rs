@@ -11,7 +11,7 @@ use crate::{
     config::{Count, Settings, unsupported_proxy},
     membrane::{MembraneClient, MembraneError, Upstream},
     secret::Secret,
-    store::EmbeddedStore,
+    store::{self, StoreError},
     token::{AccessToken, Claim, TokenProblem},
 };
 
@@ -58,7 +58,7 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
         listener("server", &settings.server.host, settings.server.port),
         listener("admin", &settings.admin.host, settings.admin.port),
     ];
-    findings.push(store(settings));
+    findings.push(examine_store(settings));
     let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
     let url = &settings.membrane.base_url;
     let upstream = match unsupported_proxy(settings) {
@@ -96,10 +96,21 @@ fn listener(part: &'static str, host: &str, port: Count) -> Finding {
 }
 
 /// Whether sessions can be kept. What says why not says what to do, too.
-fn store(settings: &Settings) -> Finding {
+fn examine_store(settings: &Settings) -> Finding {
     const PART: &str = "store";
     let folder = &settings.store.path;
-    match EmbeddedStore::open(folder, settings.sessions.retention) {
+    let is_shared = !settings.store.url.is_empty();
+    let opened =
+        store::open(settings).and_then(|store| store.trouble().map_or(Ok(()), |why| Err(StoreError::Failed(why))));
+    match opened {
+        Ok(_closed_again) if is_shared => {
+            Finding::good(PART, "sessions are kept where store.url says, which other servers may share".to_owned())
+        }
+        Err(error) if is_shared => Finding::bad(
+            PART,
+            error.to_string(),
+            "See store.url, and whether Redis runs there and this machine may connect to it.",
+        ),
         Ok(_closed_again) if folder.as_os_str().is_empty() => {
             Finding::good(PART, "sessions are kept in memory, and end with the server".to_owned())
         }

@@ -140,6 +140,9 @@ pub enum Error {
     /// What is kept of sessions can't be read or written.
     #[error("Service Unavailable: sessions can't be kept at the moment; try again later")]
     StoreUnavailable,
+    /// Another server had begun to answer, and has stopped.
+    #[error("the server that ran this call has stopped: whether the call was done is not known")]
+    ServerLost,
     /// Something here is broken; details are in the log alone.
     #[error("Internal server error")]
     Internal,
@@ -213,7 +216,7 @@ impl Error {
             Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
             Self::UpstreamUnavailable(_) => ErrorKind::UpstreamUnavailable,
             Self::StoreUnavailable => ErrorKind::StoreUnavailable,
-            Self::Internal => ErrorKind::Internal,
+            Self::ServerLost | Self::Internal => ErrorKind::Internal,
         }
     }
 }

@@ -53,7 +53,7 @@ text_id! {
 }
 
 /// Who a session, chat or catalog belongs to: a user within a workspace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UserKey {
     workspace: Arc<str>,
     user: Arc<str>,
@@ -86,7 +86,7 @@ impl fmt::Display for UserKey {
 }
 
 /// The id of an MCP session: a random UUID v4 (MCP 2025-11-25, basic/transports § Session Management).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(Uuid);
 

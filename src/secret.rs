@@ -69,7 +69,7 @@ impl Serialize for Secret {
 }
 
 /// The SHA-256 of a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint([u8; 32]);
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::{
     http::{self, Admin, Worker},
     metrics::Exporter,
     session::Shards,
-    store::{EmbeddedStore, StoreError},
+    store::{self, StoreError},
 };
 
 /// How often the shards are looked after.
@@ -80,8 +80,7 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
         };
-        let store = EmbeddedStore::open(&settings.store.path, settings.sessions.retention)?;
-        let shards = Shards::new(workers, Arc::new(store), settings);
+        let shards = Shards::new(workers, store::open(settings)?, settings);
         let factory = {
             let (shards, settings) = (shards.clone(), Arc::clone(settings));
             // Runs once on each worker's thread, which thereby gets its shard.
@@ -149,6 +148,7 @@ impl Server {
     pub async fn run(self) -> Result<(), ServerError> {
         let (handle, admin_handle) = (self.server.handle(), self.admin_server.handle());
         actix::spawn(stop_when_told(self.told_to_stop, handle, self.admin.shards.clone(), self.patience));
+        actix::spawn(self.admin.shards.clone().follow_news());
         actix::spawn(watch(self.admin));
         actix::spawn(self.admin_server);
         self.server.await?;

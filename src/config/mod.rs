@@ -173,7 +173,10 @@ pub struct Webhooks {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Store {
-    pub url: String,
+    /// It may hold a password.
+    pub url: Secret,
+    #[serde(rename = "timeout_ms", with = "millis")]
+    pub timeout: Duration,
     pub path: PathBuf,
 }
 
@@ -249,6 +252,7 @@ impl Settings {
         let some = |n: Count| n.0 > 0;
         let time = |d: Duration| !d.is_zero();
         let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+        let store = |url: &str| url.is_empty() || url.starts_with("redis://") || url.starts_with("rediss://");
         let secret = |secret: &Secret| secret.is_empty() || secret.reveal().len() >= 16;
         let m = &self.membrane;
         let address = |host: &str| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost";
@@ -290,7 +294,8 @@ impl Settings {
                 self.oauth.public_url.is_empty() || web(&self.oauth.public_url),
                 "empty, or an http:// or https:// URL",
             ),
-            ("store.url", self.store.url.is_empty(), "empty"),
+            ("store.url", store(self.store.url.reveal()), "empty, or a redis:// or rediss:// URL"),
+            ("store.timeout_ms", time(self.store.timeout), "a number from 1"),
             ("sessions.idle_s", time(self.sessions.idle), "a number from 1"),
             ("webhooks.secret", secret(&self.webhooks.secret), "empty, or at least 16 characters long"),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),

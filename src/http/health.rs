@@ -36,8 +36,7 @@ pub(super) async fn ready(shards: &Shards) -> HttpResponse {
     check("server", shards.is_draining().then(|| "it is stopping".to_owned()));
     let pulse = shards.feel_pulse(PATIENCE).await;
     check("shards", (pulse.silent > 0).then(|| format!("{} of {} don't answer", pulse.silent, pulse.shards)));
-    let fails = || "sessions can't be kept: the log says why".to_owned();
-    check("store", (!shards.keeps_sessions()).then(fails));
+    check("store", shards.store_trouble());
     let ready = checks.values().all(|state| state == OK);
     // Without it the tools that are known are listed all the same, and another instance has the same upstream.
     let is_paused = shards.upstream().is_paused();

@@ -57,6 +57,12 @@ impl InSession {
         Ok(Self { worker: worker.clone(), caller, session, chat, request: RequestTag::given(request) })
     }
 
+    /// The session as it is now, wherever it was last changed.
+    pub(super) async fn up_to_date(self) -> Result<Self, Error> {
+        self.worker.shards.catch_up(self.session, self.caller.user()).await?;
+        Ok(self)
+    }
+
     /// Passes a message to the session.
     pub(super) async fn deliver<M, T>(&self, message: M) -> Result<T, Error>
     where
@@ -141,14 +147,15 @@ impl InSession {
     /// Lets what comes of a request go on a stream of the session, where it can be resumed. A connection that is lost does not
     /// end the request (MCP 2025-11-25, basic/transports § Sending Messages to the Server).
     pub(super) async fn relay(self, mut running: Running) -> Result<HttpResponse, Error> {
-        let (stream, events) = self.deliver(OpenReply).await?;
+        let request = running.id().clone();
+        let (stream, events) = self.deliver(OpenReply { request: request.clone() }).await?;
         let response = reply::resumable(events, &self.worker.settings.streams);
         actix_web::rt::spawn(async move {
             loop {
                 let message = running.next().await;
                 let has_ended = message.is_none();
                 // A session that is gone has nobody to tell.
-                let told = self.deliver(Record { stream, message }).await;
+                let told = self.deliver(Record { stream, request: request.clone(), message }).await;
                 if has_ended || told.is_err() {
                     break;
                 }
@@ -160,7 +167,7 @@ impl InSession {
     /// Takes a notification.
     pub(super) async fn notify(&self, notification: &Notification) -> Result<(), Error> {
         match ClientNotification::read(notification) {
-            ClientNotification::Cancelled(id) => self.deliver(Cancel { id }).await,
+            ClientNotification::Cancelled(id) => self.deliver(Cancel { id, is_here: false }).await,
             ClientNotification::Other => self.describe().await.map(|_| ()),
         }
     }

@@ -135,6 +135,11 @@ impl Running {
         }
     }
 
+    /// The request's id.
+    pub(super) fn id(&self) -> &RequestId {
+        &self.id
+    }
+
     /// The next message: word of progress, and at last the response; that is missing where the client has cancelled the
     /// request.
     pub(super) async fn next(&mut self) -> Option<Vec<Bytes>> {

@@ -137,6 +137,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     access_log::note(http, |line| line.session = Some(session));
     let in_session =
         InSession { worker: worker.clone(), caller, session, chat: None, request: RequestTag::given(http) };
+    let in_session = in_session.up_to_date().await.map_err(refused)?;
     let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;
     let body = read_body(payload, worker).await.map_err(refused)?;

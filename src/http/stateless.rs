@@ -121,9 +121,18 @@ async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     let Some(chat) = post.chat.clone() else { return Ok(None) };
     // Should a client of the legacy era go on with the chat, it does so in the newest revision of that.
     let profile = Profile { revision: Some(Revision::LATEST), client: None, scope: post.scope.clone() };
-    let session = post.worker.shards.enter_chat(&post.caller, chat, profile).await?;
-    access_log::note(&post.http, |line| line.session = Some(session));
-    Ok(Some(session))
+    let entered = async {
+        let session = post.worker.shards.enter_chat(&post.caller, chat, profile).await?;
+        post.worker.shards.catch_up(session, post.caller.user()).await?;
+        Ok(session)
+    };
+    let session = match entered.await {
+        // Without anything to enable there is nothing to know of the chat.
+        Err(Error::StoreUnavailable) if post.scope.mode == ToolMode::Static => None,
+        entered => Some(entered?),
+    };
+    access_log::note(&post.http, |line| line.session = session);
+    Ok(session)
 }
 
 fn origin(post: &Post, session: Option<SessionId>) -> Origin {

@@ -37,12 +37,12 @@ pub(super) async fn answer(post: Post, body: Body) -> Result<HttpResponse, Error
     match body {
         Body::Single(Message::Request(message)) => answer_request(post, session, message).await,
         Body::Single(Message::Notification(notification)) => {
-            in_session(&post, session)?.notify(&notification).await?;
+            in_session(&post, session).await?.notify(&notification).await?;
             Ok(HttpResponse::Accepted().finish())
         }
         // We ask clients nothing, so a response answers nothing of ours; it is taken all the same, as the transport wants.
         Body::Single(Message::Response) => {
-            in_session(&post, session)?.describe().await?;
+            in_session(&post, session).await?.describe().await?;
             Ok(HttpResponse::Accepted().finish())
         }
         Body::Batch(messages) => answer_batch(post, session, messages).await,
@@ -50,14 +50,15 @@ pub(super) async fn answer(post: Post, body: Body) -> Result<HttpResponse, Error
 }
 
 /// The request in its session, which it must name (MCP 2025-11-25, basic/transports § Session Management).
-fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession, Error> {
-    Ok(InSession {
+async fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession, Error> {
+    let named = InSession {
         worker: post.worker.clone(),
         caller: post.caller.clone(),
         session: session.ok_or(Error::SessionIdMissing)?,
         chat: post.chat.clone(),
         request: RequestTag::given(&post.http),
-    })
+    };
+    named.up_to_date().await
 }
 
 async fn answer_request(post: Post, session: Option<SessionId>, message: Request) -> Result<HttpResponse, Error> {
@@ -67,7 +68,7 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
         (Err(error), None) if message.method == "initialize" => return Err(error),
         (request, _) => request,
     };
-    let (in_session, span) = in_session(&post, session)?.traced(&message);
+    let (in_session, span) = in_session(&post, session).await?.traced(&message);
     let manner = Manner::of(&post, Era::Legacy, progress_token(&request));
     if manner.streams_at_once() {
         // What refuses the request must be said before the stream begins.
@@ -114,7 +115,7 @@ async fn answer_batch(
     session: Option<SessionId>,
     messages: Vec<Result<Message, Unusable>>,
 ) -> Result<HttpResponse, Error> {
-    let in_session = in_session(&post, session)?;
+    let in_session = in_session(&post, session).await?;
     require_batches(&in_session.describe().await?)?;
     let answers = join_all(messages.into_iter().map(|message| in_session.answer_item(message))).await;
     let answers: Vec<_> = answers.into_iter().flatten().collect();
@@ -139,7 +140,7 @@ async fn answer_batch(
 /// `GET /mcp`: the session's stream of notifications, or any of its streams after the event that `Last-Event-ID` names.
 pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
     let stream = async {
-        let in_session = InSession::of(&request, &worker).await?;
+        let in_session = InSession::of(&request, &worker).await?.up_to_date().await?;
         if !Accepts::of(&request).events {
             return Err(Error::NotAcceptable("text/event-stream"));
         }

@@ -31,6 +31,7 @@ use crate::{
         revision::{Era, Revision},
         tools::{CallToolResult, ToolMode},
     },
+    store::News,
 };
 
 /// See the [module](self).
@@ -46,9 +47,11 @@ pub struct SessionActor {
     ending: Option<Vec<oneshot::Sender<()>>>,
     /// How long an answered stream can be resumed.
     pub(super) lasting: Duration,
+    /// Bytes that may wait for the reader of a stream.
+    pub(super) queue_bytes: usize,
     /// Where the session is kept; nowhere, if it lives only as long as its stream.
     pub(super) kept: Option<Kept>,
-    shards: Shards,
+    pub(super) shards: Shards,
     client: Rc<MembraneClient>,
 }
 
@@ -89,6 +92,7 @@ impl SessionActor {
             owed: 0,
             ending: None,
             lasting: limits.log.lasting,
+            queue_bytes: limits.queue_bytes,
             calls: Calls::default(),
             streams: Streams::new(limits.log, limits.queue_bytes),
             shards,
@@ -128,7 +132,8 @@ impl SessionActor {
             };
             let selection = enable::select(&shards, &caller, &apps, names).await?;
             let result = selection.result();
-            addr.send(Enable(selection.into_toolbox())).await.map_err(|_gone| Error::SessionNotFound)??;
+            let enable = Enable { toolbox: selection.into_toolbox(), over: None };
+            addr.send(enable).await.map_err(|_gone| Error::SessionNotFound)??;
             Ok(result)
         })
     }
@@ -199,15 +204,23 @@ impl Handler<Describe> for SessionActor {
 }
 
 impl Handler<Introduce> for SessionActor {
-    type Result = Result<Profile, Error>;
+    type Result = ResponseFuture<Result<Profile, Error>>;
 
     fn handle(&mut self, Introduce { revision, client }: Introduce, _: &mut Context<Self>) -> Self::Result {
         if self.profile.revision.is_some() {
-            return Err(Error::AlreadyInitialized);
+            return Box::pin(async { Err(Error::AlreadyInitialized) });
         }
         self.profile.revision = Some(revision);
         self.profile.client = client;
-        Ok(self.profile.clone())
+        let profile = self.profile.clone();
+        let saved = self.kept.as_ref().map(|kept| kept.save(&profile, self.toolbox.names(), None));
+        Box::pin(async {
+            if let Some(saved) = saved {
+                // The version is found out with the next request.
+                saved.await?;
+            }
+            Ok(profile)
+        })
     }
 }
 
@@ -291,8 +304,14 @@ impl Handler<CallFinished> for SessionActor {
 impl Handler<Cancel> for SessionActor {
     type Result = Result<(), Error>;
 
-    fn handle(&mut self, Cancel { id }: Cancel, _: &mut Context<Self>) -> Self::Result {
-        self.calls.cancel(&id);
+    fn handle(&mut self, Cancel { id, is_here }: Cancel, _: &mut Context<Self>) -> Self::Result {
+        let was_here = self.calls.cancel(&id);
+        if !was_here
+            && !is_here
+            && let Some((peers, session)) = self.shared()
+        {
+            drop(peers.tell(&News::Cancelled { session, request: id }));
+        }
         Ok(())
     }
 }

@@ -49,12 +49,15 @@ impl Calls {
         self.in_flight.retain(|(other, ..)| *other != ticket);
     }
 
-    /// Stops the calls under an id; there may be none.
-    pub fn cancel(&mut self, id: &RequestId) {
+    /// Stops the calls under an id, and tells whether there was any.
+    pub fn cancel(&mut self, id: &RequestId) -> bool {
         let of_id = self.in_flight.extract_if(.., |(_, other, _)| other == id);
+        let mut was_there = false;
         for (.., stop) in of_id {
             // A call that ended by itself needs no word.
             let _ = stop.send(());
+            was_there = true;
         }
+        was_there
     }
 }

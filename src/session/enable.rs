@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use actix::{Context, Handler, ResponseFuture};
+use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 use serde_json::value::RawValue;
 
 use super::{
@@ -23,6 +23,15 @@ use crate::{
 
 /// Names in a call at most: each that is unknown is looked up.
 const MAX_NAMES: usize = 512;
+
+/// To self: tools were enabled when the session had the version `base`, and are kept.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Enabled {
+    toolbox: Toolbox,
+    version: u64,
+    base: u64,
+}
 
 /// What a call of `enable-tools` comes to.
 #[derive(Debug)]
@@ -134,10 +143,11 @@ impl Handler<Inherit> for SessionActor {
 
     fn handle(&mut self, Inherit(Estate { toolbox, subscribers }): Inherit, ctx: &mut Context<Self>) -> Self::Result {
         let enabled = match (toolbox, self.profile.scope.mode) {
-            // A session that was not so confined may have left it.
+            // A session that was not so confined may have left it. Whoever found the new session before it has inherited
+            // may have enabled something, which then counts.
             (Some(toolbox), ToolMode::Dynamic) => {
                 let toolbox = toolbox.within(&self.profile.scope.apps);
-                self.handle(Enable(toolbox), ctx)
+                self.handle(Enable { toolbox, over: Some(0) }, ctx)
             }
             _ => Box::pin(async { Ok(()) }),
         };
@@ -150,15 +160,43 @@ impl Handler<Inherit> for SessionActor {
 impl Handler<Enable> for SessionActor {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, Enable(toolbox): Enable, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Enable { toolbox, over }: Enable, ctx: &mut Context<Self>) -> Self::Result {
+        let Some(kept) = &self.kept else {
+            self.hold(toolbox);
+            return Box::pin(async { Ok(()) });
+        };
+        // Asked here and now, changes are written in the order in which they were made.
+        let (saved, base, addr) = (kept.save(&self.profile, toolbox.names(), over), kept.version, ctx.address());
+        Box::pin(async move {
+            match saved.await? {
+                Some(version) => {
+                    let enabled = Enabled { toolbox, version, base };
+                    addr.send(enabled).await.map_err(|_gone| Error::SessionNotFound)
+                }
+                None if over.is_some() => Ok(()),
+                None => Err(Error::SessionNotFound),
+            }
+        })
+    }
+}
+
+impl Handler<Enabled> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Enabled { toolbox, version, base }: Enabled, _: &mut Context<Self>) {
+        if self.takes(version, base) {
+            self.hold(toolbox);
+        }
+    }
+}
+
+impl SessionActor {
+    /// Holds these tools from now on, of which those hear who listen.
+    pub(super) fn hold(&mut self, toolbox: Toolbox) {
         if !toolbox.lists_the_same(&self.toolbox) {
             self.streams.tell_change();
         }
         self.toolbox = toolbox;
-        match &self.kept {
-            Some(kept) => Box::pin(kept.save(&self.profile, self.toolbox.names())),
-            None => Box::pin(async { Ok(()) }),
-        }
     }
 }
 

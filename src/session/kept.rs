@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::Caller,
-    store::{EnabledTool, SessionStore, StoreFuture},
+    store::{EnabledTool, Peers, SessionRecord, SessionStore, StoreFuture},
 };
 
 /// Where and as what a session is kept.
@@ -21,23 +21,37 @@ pub struct Kept {
     pub owner: UserKey,
     /// When it was opened.
     pub opened: SystemTime,
+    /// The server that has its stream, if it is a session of HTTP+SSE.
+    pub home: Option<String>,
+    /// The version that is in memory.
+    pub version: u64,
 }
 
 impl Kept {
     /// Keeps a session that is new; gives the session whose chat it takes over.
     #[must_use]
     pub fn open(&self, profile: &Profile, chat: Option<ChatId>) -> StoreFuture<Option<SessionId>> {
-        self.store.open(self.session, profile.record(self.owner.clone(), self.opened, Vec::new()), chat)
+        self.store.open(self.session, self.record(profile, Vec::new()), chat)
     }
 
-    /// Keeps what is enabled now.
-    ///
-    /// # Errors
-    /// [`Error::StoreUnavailable`].
-    pub fn save(&self, profile: &Profile, tools: Vec<EnabledTool>) -> impl Future<Output = Result<(), Error>> + use<> {
-        // Asked here and now, changes are written in the order in which they were made.
-        let saved = self.store.save(self.session, profile.record(self.owner.clone(), self.opened, tools));
-        async { Ok(saved.await?) }
+    /// Keeps what the session is now; gives the version that it has by this. Nothing is done where `over` asks for another
+    /// version than is kept.
+    #[must_use]
+    pub fn save(&self, profile: &Profile, tools: Vec<EnabledTool>, over: Option<u64>) -> StoreFuture<Option<u64>> {
+        self.store.save(self.session, self.record(profile, tools), over)
+    }
+
+    fn record(&self, profile: &Profile, tools: Vec<EnabledTool>) -> SessionRecord {
+        let mut record = profile.record(self.owner.clone(), self.opened, tools);
+        record.state.home.clone_from(&self.home);
+        record
+    }
+
+    /// The server that has the stream of this HTTP+SSE session, if that is another than this.
+    #[must_use]
+    pub fn home_elsewhere(&self) -> Option<(Peers, &str)> {
+        let (peers, home) = (self.store.peers()?, self.home.as_deref()?);
+        (home != peers.replica()).then_some((peers, home))
     }
 }
 
@@ -104,9 +118,9 @@ impl Shards {
         }
     }
 
-    /// Whether the store does what it is asked.
+    /// Why sessions can't be kept, if they can't.
     #[must_use]
-    pub fn keeps_sessions(&self) -> bool {
-        self.store().is_healthy()
+    pub fn store_trouble(&self) -> Option<String> {
+        self.store().trouble()
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         queue::{self, Weigh},
         toolbox::Toolbox,
     },
-    store::{EnabledTool, SessionRecord, record::SessionState},
+    store::{EnabledTool, News, SessionRecord, record::SessionState},
 };
 
 /// To a registry: opens a session on its shard.
@@ -53,24 +53,25 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// What to keep of a session like this; which has negotiated its revision.
+    /// What to keep of a session like this that is new.
     #[must_use]
     pub fn record(&self, owner: UserKey, opened: SystemTime, tools: Vec<EnabledTool>) -> SessionRecord {
         let state = SessionState {
-            revision: self.revision.unwrap_or(Revision::LATEST),
+            revision: self.revision,
             client: self.client.clone(),
             mode: self.scope.mode,
             apps: self.scope.apps.keys().cloned(),
             tools,
+            home: None,
         };
-        SessionRecord { owner, opened, state }
+        SessionRecord { owner, opened, version: 0, state }
     }
 
     /// What was settled when a session opened that was kept since.
     #[must_use]
     pub fn of(state: &SessionState) -> Self {
         Self {
-            revision: Some(state.revision),
+            revision: state.revision,
             client: state.client.clone(),
             scope: Scope { mode: state.mode, apps: Apps::of(state.apps.clone()) },
         }
@@ -217,7 +218,29 @@ pub struct EnableTools {
 pub struct Cancel {
     /// The request.
     pub id: RequestId,
+    /// It runs here or not at all: another server has asked.
+    pub is_here: bool,
 }
+
+/// To a session: it has to be what the store has, which another server may have changed.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct CatchUp;
+
+/// To a session: another server may have changed it, of which those who listen here have to hear.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct HasChanged;
+
+/// To a session: its client listens to its own stream at another server now.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct ListensElsewhere;
+
+/// To a registry: what another server tells of a session.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Hear(pub News);
 
 /// To a session: opens its stream of notifications. One that was open ends.
 #[derive(Debug, Clone, Copy, Message)]
@@ -228,9 +251,12 @@ pub struct OpenStream {
 }
 
 /// To a session: opens a stream for the answer to a POST.
-#[derive(Debug, Clone, Copy, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(StreamId, queue::Receiver<Logged>), Error>")]
-pub struct OpenReply;
+pub struct OpenReply {
+    /// The request that is answered.
+    pub request: RequestId,
+}
 
 /// To a session: sends a message on the stream of a POST.
 #[derive(Debug, Message)]
@@ -238,6 +264,8 @@ pub struct OpenReply;
 pub struct Record {
     /// The stream.
     pub stream: StreamId,
+    /// The request that is answered.
+    pub request: RequestId,
     /// The message; with none, the stream ends.
     pub message: Option<Vec<Bytes>>,
 }
@@ -307,7 +335,12 @@ pub struct Estate {
 /// To a session: these tools are enabled now, instead of those before. Answered once that is kept.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
-pub struct Enable(pub Toolbox);
+pub struct Enable {
+    /// The tools.
+    pub toolbox: Toolbox,
+    /// Nothing is to be done if the session has another version by now.
+    pub over: Option<u64>,
+}
 
 /// To a session: enabled tools that were looked up again.
 #[derive(Debug, Message)]

@@ -3,8 +3,10 @@
 pub mod actor;
 pub mod calls;
 pub mod changes;
+pub mod coherence;
 pub mod enable;
 pub mod event_log;
+pub mod follow;
 pub mod kept;
 pub mod lockouts;
 pub mod messages;

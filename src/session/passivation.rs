@@ -42,13 +42,18 @@ impl SessionRegistry {
         for (session, entry) in self.sessions.extract_if(|_, entry| entry.used.elapsed() >= retention) {
             log::info!(target: "session", session:%, user:% = entry.owner; "session expired");
             entry.session.do_send(End);
-            if entry.is_kept {
+            // Another server may have used it since; where there can be others, the store knows.
+            if entry.is_kept && self.store.peers().is_none() {
                 let (shards, owner) = (self.shards.clone(), entry.owner);
                 actix::spawn(async move { shards.end_kept(session, owner).await });
             }
         }
         if self.shard == 0 {
             let shards = self.shards.clone();
+            if self.store.peers().is_some() {
+                // What has expired there is not told of.
+                shards.note_end();
+            }
             actix::spawn(async move { shards.expire_kept().await });
         }
     }

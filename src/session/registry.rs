@@ -28,7 +28,7 @@ use crate::{
     ids::{ChatId, SessionId, UserKey},
     membrane::MembraneClient,
     protocol::revision::Revision,
-    store::{SessionRecord, SessionStore, StoreError},
+    store::{News, SessionRecord, SessionStore, StoreError},
 };
 
 /// How often sessions that are idle or past their retention are looked for, at least.
@@ -65,7 +65,7 @@ pub(super) struct Entry {
     pub(super) used: Instant,
     /// When the store was last told of its use.
     pub(super) noted: Instant,
-    /// It is in the store, too. A session of HTTP+SSE lives as long as its stream.
+    /// It is in the store, too. A session of HTTP+SSE need not be, which lives as long as its stream.
     pub(super) is_kept: bool,
     /// Counts it among its user's.
     _permit: Permit,
@@ -138,18 +138,22 @@ impl SessionRegistry {
         SessionActor::new(profile, toolbox, kept, self.shards.clone(), Rc::clone(&self.client), &self.limits)
     }
 
-    fn kept(&self, session: SessionId, owner: UserKey, opened: SystemTime) -> Kept {
-        Kept { store: Arc::clone(&self.store), session, owner, opened }
-    }
-
     fn revive(&mut self, id: SessionId, record: SessionRecord) -> Result<(), Error> {
-        let SessionRecord { owner, opened, state } = record;
+        let SessionRecord { owner, opened, version, state } = record;
         let permit = self.shards.allowance(&owner).session()?;
         log::info!(target: "session", session:% = id, user:% = owner; "session revived");
         metrics::counter!("mcp_sessions_revived_total").increment(1);
-        let kept = self.kept(id, owner.clone(), opened);
+        let kept = Kept {
+            store: Arc::clone(&self.store),
+            session: id,
+            owner: owner.clone(),
+            opened,
+            home: state.home.clone(),
+            version,
+        };
         let mut session = self.session_actor(Profile::of(&state), Toolbox::of(&state.tools), Some(kept));
-        session.streams.begin_anew(SystemTime::now());
+        session.streams.number_apart();
+        session.streams.owe_change();
         self.start_session(id, owner, session, permit);
         Ok(())
     }
@@ -182,21 +186,30 @@ impl Handler<OpenSession> for SessionRegistry {
         let revision = profile.revision.map(Revision::as_str);
         let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
         log::info!(target: "session", session:% = id, user:%, revision, client; "session opened");
-        // Over HTTP+SSE the revision is not known yet, and the session ends with its stream.
-        let record = profile.revision.map(|_| profile.record(user.clone(), opened, Vec::new()));
-        let kept =
-            record.as_ref().map(|_| Kept { store: Arc::clone(&self.store), session: id, owner: user.clone(), opened });
-        let session = self.session_actor(profile, Toolbox::default(), kept);
+        let peers = self.store.peers();
+        // Over HTTP+SSE the revision is not known yet, and the session ends with its stream: only other servers want to
+        // know of it, who take its messages.
+        let is_kept = profile.revision.is_some() || peers.is_some();
+        let home = peers.as_ref().filter(|_| profile.revision.is_none()).map(|peers| peers.replica().to_owned());
+        let store = Arc::clone(&self.store);
+        let kept = is_kept.then(|| Kept { store, session: id, owner: user.clone(), opened, home, version: 0 });
+        let kept_since = kept.as_ref().map(|kept| kept.open(&profile, chat));
+        let mut session = self.session_actor(profile, Toolbox::default(), kept);
+        if peers.is_some() {
+            session.streams.number_apart();
+        }
         let session = self.start_session(id, user.clone(), session, permit).session.clone();
-        let Some(record) = record else { return Box::pin(async move { Ok(id) }) };
+        let Some(opened) = kept_since else { return Box::pin(async move { Ok(id) }) };
 
         let (shards, addr) = (self.shards.clone(), ctx.address());
-        let opened = self.store.open(id, record, chat);
         Box::pin(async move {
             let inherit = async {
                 let Some(before) = opened.await? else { return Ok(()) };
                 // A session that ended meanwhile has nothing to leave.
                 let Ok(estate) = shards.deliver(before, user.clone(), None, LeaveChat).await else { return Ok(()) };
+                if let Some(peers) = peers {
+                    drop(peers.tell(&News::Moved { from: before, to: id, owner: user.clone() }));
+                }
                 session.send(Inherit(estate)).await.map_err(|_gone| Error::SessionNotFound)?
             };
             if let Err(error) = inherit.await {

@@ -4,6 +4,8 @@
 //! So a client that stays on its connection never crosses threads; a request that arrives elsewhere pays one hop. What
 //! belongs to a user, such as catalogs, lives on the shard of the user's hash, so that there is one of it.
 
+mod authentication;
+
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
@@ -12,7 +14,6 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use actix::{Actor, Addr, Handler, Message, Recipient, dev::ToEnvelope};
@@ -21,7 +22,7 @@ use serde_json::value::RawValue;
 
 use super::{
     SessionActor, SessionRegistry,
-    lockouts::{HasFailed, IsLockedOut, Lockouts},
+    lockouts::Lockouts,
     messages::{CloseSession, Deliver, Drain, Event, Listen, OpenSession},
     queue,
     recognised::Recognised,
@@ -32,14 +33,14 @@ use crate::{
     error::Error,
     ids::{ChatId, ClientAddress, SessionId, ToolName, UserKey},
     membrane::{
-        Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
-        MembraneError, Proof, Recognise, Refresh, Tool, Upstream, Watchers, call, webhook::Changed,
+        Apps, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Refresh,
+        Tool, Upstream, Watchers, call, webhook::Changed,
     },
     metrics::{Outcome, Run},
     protocol::{revision::Era, tools::CallToolResult},
-    store::SessionStore,
+    secret::Fingerprint,
+    store::{News, SessionStore},
     token::{AccessToken, Claim},
-    trace,
 };
 
 /// All shards of the process. Cheap to clone, and the same on every thread.
@@ -230,77 +231,39 @@ impl Shards {
         Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
     }
 
-    /// Finds out whose token this is, for a request on the thread of `local`.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`] where the upstream refuses it, [`Error::UpstreamUnavailable`] where it can't say,
-    /// [`Error::TooManyFailures`] where it is not asked for this address, because it refused too much from there.
-    pub async fn authenticate(
-        &self,
-        local: &LocalShard,
-        token: AccessToken,
-        proof: Proof,
-        address: ClientAddress,
-    ) -> Result<Caller, Error> {
-        let (fingerprint, distrusted) = (token.secret().fingerprint(), self.0.distrusted.load(Ordering::Acquire));
-        if let Some(caller) = local.recognised.caller(fingerprint, distrusted, Instant::now()) {
-            return Ok(caller);
-        }
-        let outcome = self.ask_about(token, proof, address).await;
-        if let Ok(caller) = &outcome {
-            local.recognised.remember(fingerprint, caller, distrusted);
-        }
-        outcome
-    }
-
-    async fn ask_about(&self, token: AccessToken, proof: Proof, address: ClientAddress) -> Result<Caller, Error> {
-        let membrane = &self.of_token(&token)?.membrane;
-        if let Some(caller) = ask(membrane, Recognise(token.clone())).await? {
-            return Ok(caller);
-        }
-        self.require_admission(address).await?;
-        let outcome = ask(membrane, Authenticate { token, proof, trace: trace::Context::current() }).await?;
-        if let Err(Error::Unauthenticated(_)) = &outcome {
-            self.note_failure(address)?;
-        }
-        outcome
-    }
-
-    /// Sees to it that not too much was refused to an address of late.
-    ///
-    /// # Errors
-    /// [`Error::TooManyFailures`].
-    pub async fn require_admission(&self, address: ClientAddress) -> Result<(), Error> {
-        match ask(self.lockouts(address)?, IsLockedOut(address)).await? {
-            Some(wait) => Err(Error::TooManyFailures { wait }),
-            None => Ok(()),
-        }
-    }
-
-    /// Somebody at an address has failed to show who they are.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub fn note_failure(&self, address: ClientAddress) -> Result<(), Error> {
-        self.lockouts(address)?.do_send(HasFailed(address));
-        Ok(())
-    }
-
     fn lockouts(&self, address: ClientAddress) -> Result<&Addr<Lockouts>, Error> {
         Ok(&self.shard(self.number(hash(&address)))?.lockouts)
     }
 
     /// The upstream refused a token: it must be shown there again before it counts.
     pub fn distrust(&self, token: &AccessToken) {
-        if let Ok(shard) = self.of_token(token) {
-            shard.membrane.do_send(Distrust(token.secret().fingerprint()));
-            // After the message: who sees this number asks later than that.
-            self.0.distrusted.fetch_add(1, Ordering::Release);
+        let token = token.secret().fingerprint();
+        self.distrust_here(token);
+        if let Some(peers) = self.peers() {
+            drop(peers.tell(&News::Distrusted(token)));
         }
     }
 
-    /// Sees to it that users whose connections have changed get their tools loaded anew.
+    /// The same for a token of which no more is known than its fingerprint.
+    pub(super) fn distrust_here(&self, token: Fingerprint) {
+        for shard in self.0.shards.iter().filter_map(OnceLock::get) {
+            shard.membrane.do_send(Distrust(token));
+        }
+        // After the messages: who sees this number asks later than that.
+        self.0.distrusted.fetch_add(1, Ordering::Release);
+    }
+
+    /// Sees to it that users whose connections have changed get their tools loaded anew, by all servers.
     pub async fn refresh(&self, changed: Changed) {
+        if let Some(peers) = self.peers() {
+            let Changed { workspace, users } = changed.clone();
+            drop(peers.tell(&News::Connections { workspace, users }));
+        }
+        self.refresh_here(changed).await;
+    }
+
+    /// The same for this server alone.
+    pub(super) async fn refresh_here(&self, changed: Changed) {
         let changed = Arc::new(changed);
         let shards = self.0.shards.iter().filter_map(OnceLock::get);
         // A shard that is gone has nothing loaded.

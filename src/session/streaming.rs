@@ -1,48 +1,111 @@
 //! The streams of a session, as it opens and fills them.
 
-use actix::{ActorContext, AsyncContext, Context, Handler};
+use actix::{ActorContext, AsyncContext, Context, Handler, ResponseFuture};
+use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use super::{
     SessionActor,
-    event_log::{Logged, StreamId},
+    event_log::{EventId, Logged, StreamId},
+    follow,
+    kept::Kept,
     messages::{Answered, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, Record, Subscribe},
     queue,
+    streams::Streams,
 };
-use crate::error::Error;
+use crate::{
+    error::Error,
+    protocol::jsonrpc::RequestId,
+    store::{News, redis::SentEvent},
+};
+
+impl SessionActor {
+    /// Lets other servers know what was sent on the stream that answers a request, should this one not be there when its
+    /// client comes back for it. That it can't be kept is nobody's loss yet.
+    fn share(
+        &self,
+        event: Option<EventId>,
+        request: RequestId,
+        message: Option<Vec<Bytes>>,
+    ) -> impl Future<Output = ()> + use<> {
+        let logged = event.zip(self.shared()).map(|(EventId { stream, place }, (peers, session))| {
+            let (replica, is_end) = (peers.replica().to_owned(), message.is_none());
+            let message = message.unwrap_or_default().concat().into();
+            peers.log(session, SentEvent { stream, place, replica, request, message, is_end })
+        });
+        async {
+            if let Some(logged) = logged
+                && let Err(error) = logged.await
+            {
+                log::debug!("an event can't be kept: {error}");
+            }
+        }
+    }
+
+    fn open_own(&mut self) -> queue::Receiver<Logged> {
+        if let Some((peers, session)) = self.shared() {
+            drop(peers.tell(&News::Listens(session)));
+        }
+        self.streams.open(self.primes_streams())
+    }
+}
 
 impl Handler<OpenStream> for SessionActor {
-    type Result = Result<queue::Receiver<Logged>, Error>;
+    type Result = ResponseFuture<Result<queue::Receiver<Logged>, Error>>;
 
     fn handle(&mut self, OpenStream { after }: OpenStream, _: &mut Context<Self>) -> Self::Result {
-        let events = match after {
-            Some(after) => self.streams.resume(after)?,
-            None => self.streams.open(self.primes_streams()),
+        let events = match (after, self.shared()) {
+            (None, _) => Ok(self.open_own()),
+            (Some(after), None) => self.streams.resume(after),
+            (Some(after), Some((peers, session))) => match self.streams.resume(after) {
+                // The stream of notifications that another server had goes on with that of this one.
+                Err(_) if Streams::is_own(after.stream) => {
+                    self.streams.owe_change();
+                    Ok(self.open_own())
+                }
+                Err(_) => {
+                    let resumed = follow::resume(peers, self.shards.clone(), session, after, self.queue_bytes);
+                    return Box::pin(resumed);
+                }
+                Ok(events) => Ok(events),
+            },
         };
         self.wind_down();
-        Ok(events)
+        Box::pin(async { events })
     }
 }
 
 impl Handler<OpenReply> for SessionActor {
-    type Result = Result<(StreamId, queue::Receiver<Logged>), Error>;
+    type Result = ResponseFuture<Result<(StreamId, queue::Receiver<Logged>), Error>>;
 
-    fn handle(&mut self, _: OpenReply, _: &mut Context<Self>) -> Self::Result {
-        Ok(self.streams.open_reply(self.primes_streams()))
+    fn handle(&mut self, OpenReply { request }: OpenReply, _: &mut Context<Self>) -> Self::Result {
+        let is_primed = self.primes_streams();
+        let (stream, events) = self.streams.open_reply(is_primed);
+        let first = is_primed.then_some(EventId { stream, place: 1 });
+        let shared = self.share(first, request, Some(Vec::new()));
+        Box::pin(async move {
+            shared.await;
+            Ok((stream, events))
+        })
     }
 }
 
 impl Handler<Record> for SessionActor {
-    type Result = Result<(), Error>;
+    type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, Record { stream, message }: Record, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some(message) = message {
-            self.streams.record(stream, message);
+    fn handle(&mut self, Record { stream, request, message }: Record, ctx: &mut Context<Self>) -> Self::Result {
+        let event = if let Some(message) = &message {
+            self.streams.record(stream, message.clone())
         } else {
-            self.streams.end_reply(stream);
             ctx.run_later(self.lasting, |session, _| session.streams.forget_past());
-            self.wind_down();
-        }
-        Ok(())
+            self.streams.end_reply(stream)
+        };
+        self.wind_down();
+        let shared = self.share(event, request, message);
+        Box::pin(async {
+            shared.await;
+            Ok(())
+        })
     }
 }
 
@@ -86,13 +149,22 @@ impl Handler<Answered> for SessionActor {
 }
 
 impl Handler<Push> for SessionActor {
-    type Result = Result<(), Error>;
+    type Result = ResponseFuture<Result<(), Error>>;
 
     fn handle(&mut self, Push(message): Push, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some((peers, home)) = self.kept.as_ref().and_then(Kept::home_elsewhere)
+            && let Some((_, session)) = self.shared()
+        {
+            // Messages are JSON, which is text.
+            let message = String::from_utf8_lossy(&message.concat()).into_owned();
+            let Ok(message) = RawValue::from_string(message) else { return Box::pin(async { Err(Error::Internal) }) };
+            let pushed = peers.tell_one(home, &News::Pushed { session, message });
+            return Box::pin(async { Ok(pushed.await?) });
+        }
         if self.streams.push(message).is_err() {
             // The stream itself can't tell: a connection that takes nothing is not even asked for more.
             ctx.stop();
         }
-        Ok(())
+        Box::pin(async { Ok(()) })
     }
 }

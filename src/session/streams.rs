@@ -3,13 +3,11 @@
 //! The first two can be resumed, so their events have ids and are logged. A reader is a bounded queue: one that is full is
 //! closed, nothing piles up, and its client comes back for the rest.
 
-use std::{
-    collections::BTreeMap,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
 use metrics::counter;
+use uuid::Uuid;
 
 use super::{
     event_log::{EventId, EventLog, Limits, Logged, StreamId},
@@ -19,7 +17,7 @@ use super::{
 use crate::{error::Error, protocol::jsonrpc};
 
 /// Events that may wait for the reader of a stream.
-const ROOM: usize = 16;
+pub(super) const ROOM: usize = 16;
 
 /// Messages that may wait in an outbox.
 const OUTBOX_ROOM: usize = 256;
@@ -73,15 +71,24 @@ impl Streams {
         }
     }
 
-    /// Begins anew at that time, in another process maybe. What was sent before is lost: no event from now on has the id of
-    /// one of those, and the client is to look at the list.
-    pub fn begin_anew(&mut self, now: SystemTime) {
-        // No session opens a million streams a second, so that these numbers lie beyond all before.
-        let micros = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        self.own = StreamId::try_from(micros).unwrap_or(StreamId::MAX / 2);
+    /// Numbers the streams so that no event has the id of one that was sent in another process, or before.
+    pub fn number_apart(&mut self) {
+        let (drawn, _) = Uuid::new_v4().as_u64_pair();
+        // Beyond this there is room for more streams than a session can open.
+        self.own = (drawn >> 1) & !1;
         self.next = self.own + 1;
+    }
+
+    /// What was sent before is lost: the client is to look at the list.
+    pub fn owe_change(&mut self) {
         self.owes_change = true;
         self.is_unseen = true;
+    }
+
+    /// Whether a stream is a session's own, wherever it was opened: the others have odd numbers.
+    #[must_use]
+    pub fn is_own(stream: StreamId) -> bool {
+        stream.is_multiple_of(2)
     }
 
     /// Opens the session's own stream; the reader before ends. What is owed is sent at once. A primed stream begins with an
@@ -99,7 +106,7 @@ impl Streams {
     pub fn open_reply(&mut self, is_primed: bool) -> (StreamId, Receiver<Logged>) {
         self.forget_past();
         let stream = self.next;
-        self.next += 1;
+        self.next += 2;
         (stream, self.begin(stream, is_primed))
     }
 
@@ -145,11 +152,12 @@ impl Streams {
         events
     }
 
-    /// Sends a message on a stream, and logs it.
-    pub fn record(&mut self, stream: StreamId, message: Vec<Bytes>) {
-        let Some(state) = self.resumable.get_mut(&stream) else { return };
+    /// Sends a message on a stream, and logs it; gives the id of the event.
+    pub fn record(&mut self, stream: StreamId, message: Vec<Bytes>) -> Option<EventId> {
+        let state = self.resumable.get_mut(&stream)?;
         state.last += 1;
-        let event = Logged { id: EventId { stream, place: state.last }, message };
+        let id = EventId { stream, place: state.last };
+        let event = Logged { id, message };
         let offer = |reader: &Sender<_>| reader.offer(event.clone()).inspect_err(Refused::count_if_slow).is_err();
         if state.reader.as_ref().is_some_and(offer) {
             state.reader = None;
@@ -160,14 +168,15 @@ impl Streams {
                 state.lost = gone.place;
             }
         }
+        Some(id)
     }
 
-    /// Ends the stream of a POST: its reader gets what waits, and then no more.
-    pub fn end_reply(&mut self, stream: StreamId) {
-        if let Some(state) = self.resumable.get_mut(&stream) {
-            state.reader = None;
-            state.ended = Some(Instant::now());
-        }
+    /// Ends the stream of a POST: its reader gets what waits, and then no more. Gives the id of its last event.
+    pub fn end_reply(&mut self, stream: StreamId) -> Option<EventId> {
+        let state = self.resumable.get_mut(&stream)?;
+        state.reader = None;
+        state.ended = Some(Instant::now());
+        Some(EventId { stream, place: state.last })
     }
 
     /// Whether the answer to a POST is still to come on one of the streams.
@@ -270,6 +279,11 @@ impl Streams {
     /// Ends the streams on which nothing is awaited: the session's own, and the subscribers'.
     pub fn close_listening(&mut self) {
         self.subscribers.clear();
+        self.close_own();
+    }
+
+    /// Ends the session's own stream.
+    pub fn close_own(&mut self) {
         if let Some(state) = self.resumable.get_mut(&self.own) {
             state.reader = None;
         }

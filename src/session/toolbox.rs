@@ -33,6 +33,18 @@ impl Toolbox {
         Self(tools.iter().map(|tool| (tool.name.clone(), held(tool))).collect())
     }
 
+    /// The tools that are enabled now that another server has changed that. What was looked up here need not be again.
+    #[must_use]
+    pub fn renewed(&self, tools: &[EnabledTool]) -> Self {
+        let mut renewed = Self::of(tools);
+        for (name, held) in &mut renewed.0 {
+            if let (Held::Unresolved, Some(Held::Itself(tool))) = (&held, self.0.get(name)) {
+                *held = Held::Itself(Arc::clone(tool));
+            }
+        }
+        renewed
+    }
+
     /// What to keep of the tools.
     #[must_use]
     pub fn names(&self) -> Vec<EnabledTool> {

@@ -16,14 +16,14 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
 use metrics::{counter, histogram};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 
-use super::{SessionRecord, SessionStore, StoreError, StoreFuture, record::SessionState};
+use super::{SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis, record::SessionState};
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
@@ -33,10 +33,11 @@ use crate::{
 const FILE: &str = "sessions.db";
 
 /// The newest format of the file, to which the last of [`MIGRATIONS`] leads.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// From each format to the next. A file of format n has seen the first n.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY,
         workspace TEXT NOT NULL,
@@ -54,7 +55,9 @@ const MIGRATIONS: [&str; 1] = ["
         PRIMARY KEY (workspace, user, chat)
     ) WITHOUT ROWID;
     CREATE INDEX chats_by_session ON chats (session);
-"];
+    ",
+    "ALTER TABLE sessions ADD COLUMN version INTEGER NOT NULL DEFAULT 0;",
+];
 
 /// Marks a `SQLite` file as one of this server's (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x4d43_5053;
@@ -242,8 +245,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<SessionRecord>> {
     let state: String = row.get("state")?;
     // Only this server writes it; what can't be read all the same is as good as gone.
     let state: Option<SessionState> = serde_json::from_str(&state).ok();
-    let opened = UNIX_EPOCH + Duration::from_millis(row.get::<_, i64>("opened")?.try_into().unwrap_or(0));
-    Ok(state.map(|state| SessionRecord { owner: UserKey::new(&workspace, &user), opened, state }))
+    let (opened, version) = (from_millis(row.get("opened")?), version(row.get("version")?));
+    Ok(state.map(|state| SessionRecord { owner: UserKey::new(&workspace, &user), opened, version, state }))
 }
 
 impl SessionStore for EmbeddedStore {
@@ -311,11 +314,25 @@ impl SessionStore for EmbeddedStore {
         })
     }
 
-    fn save(&self, session: SessionId, record: SessionRecord) -> StoreFuture<()> {
+    fn version(&self, session: SessionId) -> StoreFuture<Option<u64>> {
+        let horizon = self.horizon();
+        self.ask("version", move |connection| {
+            let mut query = connection.prepare_cached("SELECT version FROM sessions WHERE id = ? AND used > ?")?;
+            query.query_row(params![session.to_string(), horizon], |row| row.get(0).map(version)).optional()
+        })
+    }
+
+    fn save(&self, session: SessionId, record: SessionRecord, over: Option<u64>) -> StoreFuture<Option<u64>> {
+        let horizon = self.horizon();
+        let over = over.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
         self.ask("save", move |connection| {
-            let mut update = connection.prepare_cached("UPDATE sessions SET state = ?, used = ? WHERE id = ?")?;
-            let used = millis(SystemTime::now());
-            update.execute(params![json::to_string(&record.state), used, session.to_string()]).map(|_| ())
+            let mut update = connection.prepare_cached(
+                "UPDATE sessions SET state = ?, used = ?, version = version + 1
+                 WHERE id = ? AND used > ? AND version = ifnull(?, version) RETURNING version",
+            )?;
+            let (state, used) = (json::to_string(&record.state), millis(SystemTime::now()));
+            let values = params![state, used, session.to_string(), horizon, over];
+            update.query_row(values, |row| row.get(0).map(version)).optional()
         })
     }
 
@@ -352,15 +369,14 @@ impl SessionStore for EmbeddedStore {
         })
     }
 
-    fn is_healthy(&self) -> bool {
-        self.is_healthy.load(Ordering::Relaxed)
+    fn trouble(&self) -> Option<String> {
+        (!self.is_healthy.load(Ordering::Relaxed)).then(|| "sessions can't be kept: the log says why".to_owned())
     }
 }
 
-/// Milliseconds since 1970.
-fn millis(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+/// A version, which `SQLite` keeps as a signed number.
+fn version(number: i64) -> u64 {
+    number.try_into().unwrap_or(0)
 }
 
 fn failed(error: &rusqlite::Error) -> StoreError {

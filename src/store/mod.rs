@@ -4,17 +4,43 @@
 //! survives the end of the process, however it comes.
 
 pub mod embedded;
+pub mod news;
 pub mod record;
+pub mod redis;
 
-use std::{collections::BTreeMap, pin::Pin, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 pub use embedded::EmbeddedStore;
+pub use news::News;
 pub use record::{EnabledTool, SessionRecord};
+pub use redis::{Peers, RedisStore};
 
 use crate::{
+    config::Settings,
     error::Error,
     ids::{ChatId, SessionId, UserKey},
 };
+
+/// The store that the settings ask for.
+///
+/// # Errors
+/// [`StoreError`], where it can't be used.
+pub fn open(settings: &Settings) -> Result<Arc<dyn SessionStore>, StoreError> {
+    let (store, retention) = (&settings.store, settings.sessions.retention);
+    if store.url.is_empty() {
+        return Ok(Arc::new(EmbeddedStore::open(&store.path, retention)?));
+    }
+    let streams = &settings.streams;
+    // The last event of a stream may be as far from the one before as an action takes.
+    let lasting = streams.log + settings.membrane.run_timeout;
+    let room = redis::Room { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting };
+    Ok(Arc::new(RedisStore::open(store.url.reveal(), store.timeout, retention, room)?))
+}
 
 /// What a store answers, once it is safe.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
@@ -42,8 +68,12 @@ pub trait SessionStore: Send + Sync {
     /// A session, if it is there.
     fn load(&self, session: SessionId) -> StoreFuture<Option<SessionRecord>>;
 
-    /// Replaces what is kept of a session; one that has ended stays so.
-    fn save(&self, session: SessionId, record: SessionRecord) -> StoreFuture<()>;
+    /// The version of what is kept of a session, if that is there.
+    fn version(&self, session: SessionId) -> StoreFuture<Option<u64>>;
+
+    /// Replaces the state of a session, if it has the version `over` or that does not matter; gives the version that it has
+    /// by this. One that has ended stays so.
+    fn save(&self, session: SessionId, record: SessionRecord, over: Option<u64>) -> StoreFuture<Option<u64>>;
 
     /// Notes when sessions were used last.
     fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()>;
@@ -59,8 +89,13 @@ pub trait SessionStore: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Whether the last thing asked of the store was done.
-    fn is_healthy(&self) -> bool;
+    /// What is wrong with the store, if something is.
+    fn trouble(&self) -> Option<String>;
+
+    /// The other servers that use the store, where others can.
+    fn peers(&self) -> Option<Peers> {
+        None
+    }
 }
 
 /// Why something can't be kept, or what is kept can't be had.
@@ -111,4 +146,15 @@ impl From<StoreError> for Error {
         // The store has logged what is wrong, which is nothing that clients could change.
         Self::StoreUnavailable
     }
+}
+
+/// Milliseconds since 1970.
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The time so many milliseconds after the beginning of 1970.
+fn from_millis(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
 }

@@ -16,6 +16,8 @@ pub struct SessionRecord {
     pub owner: UserKey,
     /// When it was opened.
     pub opened: SystemTime,
+    /// How often its state has been replaced.
+    pub version: u64,
     /// What is kept besides.
     pub state: SessionState,
 }
@@ -23,8 +25,9 @@ pub struct SessionRecord {
 /// The part of a [`SessionRecord`] that only this server reads. Members that are added later need a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionState {
-    /// The revision that was negotiated.
-    pub revision: Revision,
+    /// The revision that was negotiated; a session of HTTP+SSE opens before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
     /// What the client calls itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientInfo>,
@@ -36,6 +39,9 @@ pub struct SessionState {
     /// What it has enabled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<EnabledTool>,
+    /// The server that has its stream, if it is a session of HTTP+SSE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
 }
 
 /// A tool that a session has enabled.

@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{SECRET, Server, binary, claims, finish, sign, token};
+use crate::{
+    redis::Redis,
+    support::{SECRET, Server, binary, claims, finish, sign, token},
+};
 
 /// A doctor whose ports are free.
 fn doctor() -> Command {
@@ -41,6 +44,21 @@ fn a_doctor_finds_what_is_sound_sound() {
         assert!(said.contains(part), "{part:?} is missing in:\n{said}");
     }
     assert!(!said.contains(&good), "the token is not printed");
+}
+
+#[test]
+fn a_doctor_examines_redis_without_showing_its_password() {
+    let redis = Redis::start_with(Some("a-password-nobody-sees"));
+    let url = redis.url();
+    let (_, said) = advice(doctor().arg("--sandbox").env("MCP__STORE__URL", &url));
+    assert!(said.contains("store      ok") && said.contains("store.url"), "{said}");
+    redis.kill();
+    let (is_sound, said) = advice(doctor().arg("--sandbox").env("MCP__STORE__URL", &url));
+    assert!(!is_sound && said.contains("store      WRONG") && said.contains("See store.url"), "{said}");
+    assert!(!said.contains("a-password-nobody-sees"), "{said}");
+    let shown = finish(binary().arg("check-config").env("MCP__STORE__URL", &url));
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("(hidden)") && !shown.contains("a-password-nobody-sees"), "{shown}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Client, Events, Reply},
+    support::{Client, Events, Reply, Server},
     wire::Wire,
 };
 
@@ -30,6 +30,11 @@ impl<'a> Client<'a> {
 }
 
 impl SseSession<'_> {
+    /// The same session, whose messages go to another server.
+    pub fn at(self, server: &Server) -> SseSession<'_> {
+        SseSession { client: Client { server, ..self.client.clone() }, events: self.events, endpoint: self.endpoint }
+    }
+
     /// POSTs a body; the answer comes on the stream.
     pub async fn post_text(&self, body: &str) -> Reply {
         let request = self.client.request_at(Method::POST, &self.endpoint).header("content-type", "application/json");

@@ -99,7 +99,9 @@ async fn a_webhook_is_told_to_clients_that_listen() {
 
 #[tokio::test]
 async fn what_changes_while_it_is_loaded_is_loaded_again() {
-    let server = listening().env("MCP__SANDBOX__LATENCY_MS", "200").start();
+    let slow = listening().env("MCP__SANDBOX__LATENCY_MS", "200");
+    // As plain JSON, however long it takes.
+    let server = slow.env("MCP__STREAMS__AFTER_MS", "60000").start();
     let client = server.client("ann").open().await;
     let change = async {
         eventually("a load", async || server.requests("GET /connections").await > 0).await;

@@ -1,0 +1,208 @@
+//! Sessions that several servers have in memory: each is brought up to date from the store before a request is served, and
+//! when another server says that it has changed it.
+
+use std::sync::Arc;
+
+use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
+use futures_util::future::join_all;
+
+use super::{
+    SessionActor, SessionRegistry, Shards,
+    messages::{Cancel, CatchUp, End, Estate, HasChanged, Hear, Inherit, LeaveChat, ListensElsewhere, Profile, Push},
+};
+use crate::{
+    error::Error,
+    ids::{SessionId, UserKey},
+    membrane::webhook::Changed,
+    protocol::tools::ToolMode,
+    store::{News, Peers, SessionRecord},
+};
+
+/// To self: what the store has of the session, read when it had the version `base` in memory.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Renew {
+    record: SessionRecord,
+    base: u64,
+}
+
+impl SessionActor {
+    /// The other servers that may have this session in memory, and its id; nothing where there can be none.
+    pub(super) fn shared(&self) -> Option<(Peers, SessionId)> {
+        let kept = self.kept.as_ref()?;
+        Some((kept.store.peers()?, kept.session))
+    }
+
+    /// Whether something that has this version, and began at the version `base`, is to be taken on: later news may have come
+    /// first. A store that was restored has lower versions than before.
+    pub(super) fn takes(&mut self, version: u64, base: u64) -> bool {
+        let Some(kept) = &mut self.kept else { return false };
+        let is_next = version >= kept.version || kept.version == base;
+        if is_next {
+            kept.version = version;
+        }
+        is_next
+    }
+}
+
+impl Handler<CatchUp> for SessionActor {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, _: CatchUp, ctx: &mut Context<Self>) -> Self::Result {
+        let Some(kept) = self.kept.as_ref().filter(|kept| kept.store.peers().is_some()) else {
+            return Box::pin(async { Ok(()) });
+        };
+        let (store, session, base) = (Arc::clone(&kept.store), kept.session, kept.version);
+        // Nothing that others do changes what such a session lists.
+        let is_fixed = self.profile.scope.mode == ToolMode::Static;
+        let addr = ctx.address();
+        Box::pin(async move {
+            let record = match store.version(session).await {
+                Ok(Some(version)) if version == base => return Ok(()),
+                Ok(Some(_)) => store.load(session).await?,
+                Ok(None) => None,
+                Err(_) if is_fixed => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(record) = record {
+                addr.send(Renew { record, base }).await.map_err(|_gone| Error::SessionNotFound)
+            } else {
+                addr.do_send(End);
+                Err(Error::SessionNotFound)
+            }
+        })
+    }
+}
+
+impl Handler<Renew> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, Renew { record, base }: Renew, _: &mut Context<Self>) {
+        if self.takes(record.version, base) {
+            self.profile = Profile::of(&record.state);
+            self.hold(self.toolbox.renewed(&record.state.tools));
+        }
+    }
+}
+
+impl Handler<HasChanged> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: HasChanged, ctx: &mut Context<Self>) {
+        // Without anybody who listens it can wait for the next request.
+        if self.streams.are_in_use() {
+            ctx.notify(CatchUp);
+        }
+    }
+}
+
+impl Handler<ListensElsewhere> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ListensElsewhere, _: &mut Context<Self>) {
+        self.streams.close_own();
+    }
+}
+
+impl Handler<Hear> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Hear(news): Hear, _: &mut Context<Self>) {
+        let session = |id| self.sessions.get(&id).map(|entry| &entry.session);
+        match news {
+            News::Changed(id) => {
+                session(id).inspect(|session| session.do_send(HasChanged));
+            }
+            News::Missed => {
+                for entry in self.sessions.values() {
+                    entry.session.do_send(HasChanged);
+                }
+            }
+            News::Listens(id) => {
+                session(id).inspect(|session| session.do_send(ListensElsewhere));
+            }
+            News::Cancelled { session: id, request } => {
+                session(id).inspect(|session| session.do_send(Cancel { id: request, is_here: true }));
+            }
+            News::Pushed { session: id, message } => {
+                let message = Box::<str>::from(message).into_string().into();
+                session(id).inspect(|session| session.do_send(Push(vec![message])));
+            }
+            News::Moved { from, to, owner } => {
+                if let Some(left) = session(from).map(|session| session.send(LeaveChat)) {
+                    let shards = self.shards.clone();
+                    actix::spawn(async move {
+                        if let Ok(Ok(Estate { subscribers, .. })) = left.await
+                            && !subscribers.is_empty()
+                        {
+                            // What is enabled was taken along where the chat was taken over.
+                            let inherit = Inherit(Estate { toolbox: None, subscribers });
+                            // A session that has ended meanwhile has nobody to tell of.
+                            let _ = shards.deliver(to, owner, None, inherit).await;
+                        }
+                    });
+                }
+            }
+            News::Closed(id) => {
+                if let Some(entry) = self.sessions.remove(&id) {
+                    entry.session.do_send(End);
+                }
+            }
+            News::Distrusted(_) | News::Connections { .. } => {}
+        }
+    }
+}
+
+impl Shards {
+    /// The other servers that use the store, where others can.
+    pub(super) fn peers(&self) -> Option<Peers> {
+        self.store().peers()
+    }
+
+    /// Brings a session of `user` up to date, which each request in it needs first.
+    ///
+    /// # Errors
+    /// [`Error::SessionNotFound`]; [`Error::StoreUnavailable`] where it can't be known what the session is.
+    pub async fn catch_up(&self, session: SessionId, user: &UserKey) -> Result<(), Error> {
+        match self.peers() {
+            None => Ok(()),
+            Some(_) => self.deliver(session, user.clone(), None, CatchUp).await,
+        }
+    }
+
+    /// Takes in what other servers tell, for as long as this one runs.
+    pub async fn follow_news(self) {
+        let Some(mut news) = self.peers().map(|peers| peers.hear()) else { return };
+        while let Some(news) = news.recv().await {
+            self.heed_news(news).await;
+        }
+    }
+
+    async fn heed_news(&self, news: News) {
+        let session = match &news {
+            News::Changed(session)
+            | News::Listens(session)
+            | News::Cancelled { session, .. }
+            | News::Pushed { session, .. }
+            | News::Moved { from: session, .. } => *session,
+            News::Closed(session) => {
+                self.note_end();
+                *session
+            }
+            News::Distrusted(token) => return self.distrust_here(*token),
+            News::Connections { workspace, users } => {
+                let changed = Changed { workspace: workspace.clone(), users: users.clone() };
+                return self.refresh_here(changed).await;
+            }
+            News::Missed => {
+                let registries = self.registries().flatten();
+                // One that is gone has no sessions.
+                join_all(registries.map(|registry| registry.send(Hear(News::Missed)))).await;
+                return;
+            }
+        };
+        if let Some(registry) = self.registries().nth(self.number(session.spread())).flatten() {
+            registry.do_send(Hear(news));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Streams that another server began: what it logged of them, and what it goes on to log, for a client that has lost the
+//! connection to it.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{
+    Shards,
+    event_log::{EventId, Logged},
+    queue::{self, Room, Sender, Weigh},
+    streams::ROOM,
+};
+use crate::{
+    error::Error,
+    ids::SessionId,
+    protocol::{
+        jsonrpc::{self, Body, Message},
+        revision::Era,
+    },
+    store::redis::{Cursor, Peers, SentEvent},
+};
+
+/// How often the log is looked at.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Looks at the log between those at the server.
+const LOOKS: u32 = 4;
+
+/// How often in a row a server has to be found dead: after trouble with the store they all seem so for a moment.
+const DEATHS: u32 = 3;
+
+/// A stream of another server.
+struct Followed {
+    peers: Peers,
+    shards: Shards,
+    session: SessionId,
+    cursor: Cursor,
+    /// The last event that was sent.
+    last: SentEvent,
+    reader: Sender<Logged>,
+}
+
+/// Goes on with a stream after an event.
+///
+/// # Errors
+/// [`Error::EventUnknown`] where no such event was logged, or not what followed; [`Error::StoreUnavailable`].
+pub(super) async fn resume(
+    peers: Peers,
+    shards: Shards,
+    session: SessionId,
+    after: EventId,
+    queue_bytes: usize,
+) -> Result<queue::Receiver<Logged>, Error> {
+    let (mut sent, cursor) = peers.sent(session, Cursor::default()).await?;
+    sent.retain(|event| event.stream == after.stream);
+    let is_over = sent.last().is_some_and(is_last);
+    sent.retain(|event| !event.is_end);
+    let (Some(first), Some(last)) = (sent.first(), sent.last().cloned()) else { return Err(Error::EventUnknown) };
+    // Of a stream that has ended there must be something left to send.
+    let is_known = first.place <= after.place + 1 && after.place <= last.place;
+    if !is_known || (is_over && after.place == last.place) {
+        return Err(Error::EventUnknown);
+    }
+    let missed: Vec<_> = sent.into_iter().filter(|event| event.place > after.place).map(logged).collect();
+    let bytes: usize = missed.iter().map(Weigh::bytes).sum();
+    let (reader, events) = queue::queue(Room { items: missed.len() + ROOM, bytes: bytes + queue_bytes });
+    for event in missed {
+        // There is room for all of them.
+        let _ = reader.offer(event);
+    }
+    if !is_over {
+        actix::spawn(Followed { peers, shards, session, cursor, last, reader }.follow());
+    }
+    Ok(events)
+}
+
+/// Whether nothing follows: the stream has ended, or would have, had its server not gone before it could say so.
+fn is_last(event: &SentEvent) -> bool {
+    event.is_end || matches!(jsonrpc::parse(&event.message), Ok(Body::Single(Message::Response)))
+}
+
+fn logged(event: SentEvent) -> Logged {
+    let id = EventId { stream: event.stream, place: event.place };
+    Logged { id, message: if event.message.is_empty() { Vec::new() } else { vec![event.message] } }
+}
+
+impl Followed {
+    /// Sends what is logged until the stream ends, the reader goes, or this server stops.
+    async fn follow(mut self) {
+        let (mut looks, mut deaths) = (0, 0);
+        while !self.reader.is_gone() && !self.shards.is_draining() {
+            sleep(EVERY).await;
+            looks += 1;
+            // Without the store there is nothing to be known.
+            let Ok((mut sent, cursor)) = self.peers.sent(self.session, self.cursor.clone()).await else { continue };
+            self.cursor = cursor;
+            sent.retain(|event| event.stream == self.last.stream);
+            for event in sent {
+                let is_last = is_last(&event);
+                if event.is_end || !self.offer(event) || is_last {
+                    return;
+                }
+            }
+            if looks % LOOKS == 0 {
+                match self.shards.store().version(self.session).await {
+                    Ok(None) => return,
+                    Ok(Some(_)) => {}
+                    Err(_) => continue,
+                }
+                match self.peers.is_alive(&self.last.replica).await {
+                    Ok(true) => deaths = 0,
+                    Ok(false) => deaths += 1,
+                    Err(_) => {}
+                }
+            }
+            if deaths == DEATHS {
+                log::warn!(session:% = self.session; "a call was lost with the server that ran it");
+                let error = jsonrpc::error_response(Some(&self.last.request), &Error::ServerLost, Era::Legacy);
+                self.offer(SentEvent { place: self.last.place + 1, message: error, ..self.last.clone() });
+                return;
+            }
+        }
+    }
+
+    /// Sends an event; tells whether the reader is still there.
+    fn offer(&mut self, event: SentEvent) -> bool {
+        self.last = event.clone();
+        self.reader.offer(logged(event)).inspect_err(queue::Refused::count_if_slow).is_ok()
+    }
+}

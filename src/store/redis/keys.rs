@@ -1,0 +1,37 @@
+//! The names of what lies in Redis. `docs/scaling.md` tells operators what each holds.
+
+use crate::ids::{SessionId, UserKey};
+
+/// The format of all the others.
+pub(super) const FORMAT: &str = "mcp:format";
+
+/// A session: a hash. Scripts make this name, too.
+pub(super) fn session(session: SessionId) -> String {
+    format!("mcp:session:{session}")
+}
+
+/// What was sent on a session's streams: a stream.
+pub(super) fn events(session: SessionId) -> String {
+    format!("mcp:events:{session}")
+}
+
+/// The chats of a user with their sessions: a hash. The length keeps apart what a separator could not. Scripts make this
+/// name, too.
+pub(super) fn chats(owner: &UserKey) -> String {
+    format!("mcp:chats:{}:{}:{}", owner.workspace().len(), owner.workspace(), owner.user())
+}
+
+/// There as long as a server lives.
+pub(super) fn replica(replica: &str) -> String {
+    format!("mcp:replica:{replica}")
+}
+
+/// The channel of news for all servers. Channels are the same in all databases of a Redis.
+pub(super) fn news(database: i64) -> String {
+    format!("mcp:{database}:news")
+}
+
+/// The channel of news for one server.
+pub(super) fn news_for(database: i64, replica: &str) -> String {
+    format!("mcp:{database}:news:{replica}")
+}

@@ -1,0 +1,193 @@
+"""The composition of servers, Redis and load balancer: that its parts fit, and that its processes work together."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+import tomllib
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+import image
+
+COMPOSE = yaml.safe_load((image.ROOT / "deploy/compose.yaml").read_text())
+NGINX = (image.ROOT / "deploy/nginx.conf").read_text()
+SERVERS = sorted(name for name in COMPOSE["services"] if name.startswith("server-"))
+BINARY = os.environ["COMPOSED_BINARY"]
+SECRET = "the key of the tests' sandbox"
+PATIENCE = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def token() -> str:
+    def encode(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    claims = {"id": "ann", "iss": "sandbox", "exp": int(time.time()) + 3600}
+    content = ".".join(encode(json.dumps(part).encode()) for part in [{"alg": "HS256", "typ": "JWT"}, claims])
+    return f"{content}.{encode(hmac.digest(SECRET.encode(), content.encode(), hashlib.sha256))}"
+
+
+def eventually(what: str, is_so) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if is_so():
+                return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: it never came to that")
+        time.sleep(0.02)
+
+
+class Composition:
+    """The processes of the file, on this machine: the same commands and settings, with other addresses."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self.stack = stack
+        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        self.ports = {name: free_port() for name in COMPOSE["services"]}
+        self.processes: dict[str, subprocess.Popen] = {}
+        sandbox = free_port()
+        own = {"MCP__SANDBOX__SECRET": SECRET, "MCP__SANDBOX__PORT": str(sandbox), "MCP__STORE__PATH": ""}
+        self.run("sandbox", [BINARY, "--sandbox"], PORT="0", MCP__ADMIN__PORT="0", **own)
+        redis = self.ports["redis"]
+        command = COMPOSE["services"]["redis"]["command"]
+        self.run("redis", [*command, "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(self.folder)])
+        for name in SERVERS:
+            settings = COMPOSE["services"][name]["environment"]
+            url = settings["MCP__STORE__URL"].replace("redis:6379", f"127.0.0.1:{redis}")
+            here = {"HOST": "127.0.0.1", "PORT": str(self.ports[name]), "MCP__ADMIN__PORT": "0"}
+            upstream = {"MCP__MEMBRANE__BASE_URL": f"http://127.0.0.1:{sandbox}"}
+            self.run(name, [BINARY], **{**settings, "MCP__STORE__URL": url, "APP_ENV": "production", **here, **upstream})
+        conf = NGINX.replace("listen 80;", f"listen 127.0.0.1:{self.ports['balancer']};")
+        for name in SERVERS:
+            conf = conf.replace(f"{name}:3000", f"127.0.0.1:{self.ports[name]}")
+        (self.folder / "nginx.conf").write_text(conf)
+        quiet = f"daemon off; pid {self.folder}/nginx.pid; error_log stderr;"
+        self.run("balancer", ["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-g", quiet])
+        for name in SERVERS:
+            eventually(f"{name} is ready", lambda: self.get(name, "/readyz") == 200)
+        eventually("the balancer leads there", lambda: self.get("balancer", "/readyz") == 200)
+
+    def run(self, name: str, command: list, **settings: str) -> None:
+        path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+        with (self.folder / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(
+                command, env={"PATH": path, **settings}, stdout=log, stderr=log, cwd=image.ROOT, stdin=subprocess.DEVNULL
+            )
+        self.processes[name] = process
+        self.stack.callback(process.wait)
+        self.stack.callback(process.kill if name != "balancer" else process.terminate)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def get(self, name: str, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().status
+
+    @contextlib.contextmanager
+    def ask(self, method: str, session: str | None, body: object = None) -> Iterator[http.client.HTTPResponse]:
+        """A request by way of the balancer."""
+        headers = {
+            "authorization": f"Bearer {token()}",
+            "accept": "text/event-stream" if method == "GET" else "application/json, text/event-stream",
+            "content-type": "application/json",
+        }
+        if session:
+            headers["mcp-session-id"] = session
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports["balancer"], timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request(method, "/mcp?mode=dynamic", json.dumps(body) if body else None, headers)
+            yield connection.getresponse()
+
+    def call(self, session: str | None, method: str, **params: object) -> tuple[dict, str | None]:
+        with self.ask("POST", session, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}) as answer:
+            body = answer.read()
+            assert answer.status == 200, (answer.status, body)
+            return json.loads(body)["result"], answer.headers.get("mcp-session-id")
+
+    def enable(self, session: str | None, tools: list[str]) -> None:
+        self.call(session, "tools/call", name="enable-tools", arguments={"tools": tools})
+
+    def listed(self, session: str | None) -> list[str]:
+        return [tool["name"] for tool in self.call(session, "tools/list")[0]["tools"]]
+
+
+class TestCompose(unittest.TestCase):
+    def test_it_needs_nothing_secret_and_every_variable_is_a_setting(self) -> None:
+        defaults = tomllib.loads((image.ROOT / "config/default.toml").read_text())
+        known = {f"MCP__{section}__{key}".upper() for section, keys in defaults.items() for key in keys}
+        for name in SERVERS:
+            settings = COMPOSE["services"][name]["environment"]
+            self.assertEqual(set(settings) - known, set())
+            for key, value in settings.items():
+                self.assertNotRegex(key, "SECRET|TOKEN|PASSWORD")
+                self.assertIsNone(urlsplit(str(value)).password, key)
+        for service in COMPOSE["services"].values():
+            self.assertNotIn("env_file", service)
+            self.assertNotIn("secrets", service)
+
+    def test_the_parts_fit_together(self) -> None:
+        self.assertEqual(len(SERVERS), 2)
+        services = COMPOSE["services"]
+        for name, service in services.items():
+            self.assertTrue(service["image"], name)
+            self.assertLessEqual(set(service.get("depends_on", [])), set(services), name)
+        defaults = tomllib.loads((image.ROOT / "config/default.toml").read_text())
+        upstreams = re.findall(r"^\s+server (\S+):(\d+) ", NGINX, re.MULTILINE)
+        self.assertEqual(upstreams, [(name, str(defaults["server"]["port"])) for name in SERVERS])
+        self.assertTrue((image.ROOT / "deploy" / services["server-1"]["build"] / "Dockerfile").is_file())
+        (mount,) = services["balancer"]["volumes"]
+        self.assertTrue((image.ROOT / "deploy" / mount.split(":")[0]).is_file())
+        (volume,) = services["redis"]["volumes"]
+        self.assertIn(volume.split(":")[0], COMPOSE["volumes"])
+        grace = int(services["server-1"]["stop_grace_period"].removesuffix("s"))
+        self.assertGreater(grace, defaults["server"]["shutdown_s"])
+
+    def test_its_processes_work_together(self) -> None:
+        with contextlib.ExitStack() as stack:
+            composed = Composition(stack)
+            client = {"name": "test", "version": "1"}
+            _, session = composed.call(None, "initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=client)
+            for number in range(6):
+                tools = ["gmail_list-emails"] if number % 2 == 0 else ["gmail_list-emails", "slack_list-users"]
+                composed.enable(session, tools)
+                self.assertEqual(composed.listed(session), ["enable-tools", *tools])
+            for name in SERVERS:
+                self.assertIn('"path":"/mcp"', composed.log(name), "each has its share of the requests")
+            with composed.ask("GET", session) as stream:
+                self.assertEqual(stream.status, 200)
+                composed.enable(session, [])
+                # It comes at once, not when the balancer has enough of it.
+                while b"list_changed" not in (line := stream.readline()):
+                    self.assertTrue(line, "the stream has ended")
+            composed.processes["server-1"].kill()
+            composed.processes["server-1"].wait()
+            for _ in range(4):
+                self.assertEqual(composed.listed(session), ["enable-tools"])
+            with composed.ask("DELETE", session) as answer:
+                self.assertEqual(answer.status, 200)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,360 @@
+//! What a store promises, of each there is: the file, and Redis.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+#[path = "api/redis.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod redis;
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use integration_app_mcp_server::{
+    ids::{ChatId, SessionId, ToolName, UserKey},
+    protocol::{jsonrpc::RequestId, revision::Revision, tools::ToolMode},
+    secret::Secret,
+    store::{
+        EmbeddedStore, EnabledTool, News, Peers, RedisStore, SessionRecord, SessionStore,
+        record::SessionState,
+        redis::{Cursor, Room, SentEvent},
+    },
+};
+use redis::Redis;
+
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Generous: only a failing test ever waits so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const ROOM: Room = Room { events: 4, bytes: 100, lasting: Duration::from_secs(60) };
+
+fn open_redis(redis: &Redis, retention: Duration) -> RedisStore {
+    RedisStore::open(&redis.url(), PATIENCE, retention, ROOM).unwrap()
+}
+
+/// One store of each kind, where sessions are kept so long.
+fn stores(redis: &Redis, retention: Duration) -> [(&'static str, Arc<dyn SessionStore>); 2] {
+    [
+        ("embedded", Arc::new(EmbeddedStore::open(Path::new(""), retention).unwrap())),
+        ("redis", Arc::new(open_redis(redis, retention))),
+    ]
+}
+
+fn ann() -> UserKey {
+    UserKey::new("acme", "ann")
+}
+
+fn chat(name: &str) -> ChatId {
+    ChatId::parse(name).unwrap()
+}
+
+fn record(owner: &UserKey, tools: &[&str]) -> SessionRecord {
+    let tools = tools.iter().map(|name| EnabledTool { name: ToolName::new(name), beyond: name.contains("beyond") });
+    let state = SessionState {
+        revision: Some(Revision::LATEST),
+        client: None,
+        mode: ToolMode::Dynamic,
+        apps: None,
+        tools: tools.collect(),
+        home: None,
+    };
+    // The store has milliseconds.
+    let opened = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+    SessionRecord { owner: owner.clone(), opened, version: 0, state }
+}
+
+#[tokio::test]
+async fn a_record_comes_back_as_it_went_and_its_version_grows() {
+    let redis = Redis::start();
+    for (kind, store) in stores(&redis, WEEK) {
+        let session = SessionId::draw();
+        assert_eq!(store.load(session).await, Ok(None), "{kind}");
+        assert_eq!(store.version(session).await, Ok(None), "{kind}");
+        assert_eq!(store.open(session, record(&ann(), &[]), None).await, Ok(None), "{kind}");
+        assert_eq!(store.load(session).await, Ok(Some(record(&ann(), &[]))), "{kind}");
+        let changed = record(&ann(), &["gmail_send-email", "beyond_é\u{1f600}\"\\"]);
+        assert_eq!(store.save(session, changed.clone(), None).await, Ok(Some(1)), "{kind}");
+        assert_eq!(store.load(session).await, Ok(Some(SessionRecord { version: 1, ..changed })), "{kind}");
+        assert_eq!(store.version(session).await, Ok(Some(1)), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_over_another_version_is_none() {
+    let redis = Redis::start();
+    for (kind, store) in stores(&redis, WEEK) {
+        let session = SessionId::draw();
+        let tools = async || store.load(session).await.unwrap().map(|record| record.state.tools.len());
+        store.open(session, record(&ann(), &[]), None).await.unwrap();
+        assert_eq!(store.save(session, record(&ann(), &["a"]), Some(0)).await, Ok(Some(1)), "{kind}");
+        assert_eq!(store.save(session, record(&ann(), &["a", "b"]), Some(0)).await, Ok(None), "{kind}");
+        assert_eq!(tools().await, Some(1), "{kind}");
+        assert_eq!(store.save(session, record(&ann(), &["a", "b"]), None).await, Ok(Some(2)), "{kind}");
+        assert_eq!(tools().await, Some(2), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn of_many_changes_at_once_each_has_a_version_of_its_own() {
+    let redis = Redis::start();
+    for (kind, store) in stores(&redis, WEEK) {
+        let session = SessionId::draw();
+        store.open(session, record(&ann(), &[]), None).await.unwrap();
+        let names: Vec<_> = (0..100).map(|i| format!("tool-{i}")).collect();
+        let saves = names.iter().map(|name| store.save(session, record(&ann(), &[name]), None));
+        let mut versions: Vec<_> =
+            futures_util::future::join_all(saves).await.into_iter().map(|version| version.unwrap().unwrap()).collect();
+        let last = versions.iter().position(|version| *version == 100).unwrap();
+        versions.sort_unstable();
+        assert_eq!(versions, (1..=100).collect::<Vec<_>>(), "{kind}");
+        let kept = store.load(session).await.unwrap().unwrap();
+        assert_eq!(kept.state.tools[0].name.as_str(), names[last], "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_chat_has_one_session_at_a_time() {
+    let redis = Redis::start();
+    for (kind, store) in stores(&redis, WEEK) {
+        let [first, second, third] = [(); 3].map(|()| SessionId::draw());
+        let (monday, ann, new) = (chat("monday"), ann(), record(&ann(), &[]));
+        assert_eq!(store.enter_chat(ann.clone(), monday.clone(), None).await, Ok(None), "{kind}");
+        let entered = store.enter_chat(ann.clone(), monday.clone(), Some((first, new.clone()))).await;
+        assert_eq!(entered, Ok(Some(first)), "{kind}: it is opened");
+        let entered = store.enter_chat(ann.clone(), monday.clone(), Some((second, new.clone()))).await;
+        assert_eq!(entered, Ok(Some(first)), "{kind}: it is found");
+        assert_eq!(store.load(second).await, Ok(None), "{kind}: nothing else is opened");
+
+        let taken = store.open(second, new.clone(), Some(monday.clone())).await;
+        assert_eq!(taken, Ok(Some(first)), "{kind}: it is taken over");
+        assert_eq!(store.chats(ann.clone()).await.unwrap(), [(monday.clone(), second)].into(), "{kind}");
+        store.bind_chat(ann.clone(), monday.clone(), first).await.unwrap();
+        assert_eq!(store.chats(ann.clone()).await.unwrap(), [(monday.clone(), second)].into(), "{kind}: it has one");
+
+        assert_eq!(store.close(second, ann.clone()).await, Ok(true), "{kind}");
+        assert_eq!(store.chats(ann.clone()).await.unwrap(), [].into(), "{kind}: it is free");
+        store.bind_chat(ann.clone(), monday.clone(), third).await.unwrap();
+        assert_eq!(store.chats(ann.clone()).await.unwrap(), [].into(), "{kind}: of no use to one that is not there");
+        store.bind_chat(ann.clone(), monday.clone(), first).await.unwrap();
+        store.bind_chat(ann.clone(), chat("tuesday"), first).await.unwrap();
+        let both = [(monday, first), (chat("tuesday"), first)].into();
+        assert_eq!(store.chats(ann).await.unwrap(), both, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn users_are_kept_apart() {
+    let redis = Redis::start();
+    for (kind, store) in stores(&redis, WEEK) {
+        // Whatever separates the parts of a name may be part of one.
+        let owners = [("a:1", "b"), ("a", "1:b"), ("", "a:1:b"), ("acme", "ann"), ("acme", "bob"), ("other", "ann")];
+        let owners = owners.map(|(workspace, user)| (UserKey::new(workspace, user), SessionId::draw()));
+        for (owner, session) in &owners {
+            store.open(*session, record(owner, &[]), Some(chat("monday"))).await.unwrap();
+        }
+        for (owner, session) in &owners {
+            assert_eq!(
+                store.chats(owner.clone()).await.unwrap(),
+                [(chat("monday"), *session)].into(),
+                "{kind} {owner}"
+            );
+            assert_eq!(&store.load(*session).await.unwrap().unwrap().owner, owner, "{kind}");
+        }
+        let (thief, own) = (&owners[4].0, owners[3].1);
+        assert_eq!(store.close(own, thief.clone()).await, Ok(false), "{kind}");
+        assert!(store.load(own).await.unwrap().is_some(), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_ended_stays_so() {
+    let redis = Redis::start();
+    for (kind, store) in stores(&redis, WEEK) {
+        let session = SessionId::draw();
+        store.open(session, record(&ann(), &[]), None).await.unwrap();
+        assert_eq!(store.close(session, ann()).await, Ok(true), "{kind}");
+        assert_eq!(store.close(session, ann()).await, Ok(false), "{kind}");
+        assert_eq!(store.save(session, record(&ann(), &["a"]), None).await, Ok(None), "{kind}");
+        store.touch(vec![(session, SystemTime::now())]).await.unwrap();
+        assert_eq!(store.load(session).await, Ok(None), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn retention_begins_with_the_last_use() {
+    let redis = Redis::start();
+    for (kind, store) in stores(&redis, Duration::from_secs(2)) {
+        let [used, changed, idle] = [(); 3].map(|()| SessionId::draw());
+        for session in [used, changed, idle] {
+            store.open(session, record(&ann(), &[]), Some(chat(&session.to_string()))).await.unwrap();
+        }
+        let begun = SystemTime::now();
+        while store.load(idle).await.unwrap().is_some() {
+            assert!(begun.elapsed().unwrap() < Duration::from_secs(30), "{kind}: it never goes");
+            store.touch(vec![(used, SystemTime::now())]).await.unwrap();
+            store.save(changed, record(&ann(), &[]), None).await.unwrap();
+        }
+        assert!(begun.elapsed().unwrap() > Duration::from_secs(1), "{kind}: it goes too early");
+        store.expire().await.unwrap();
+        let chats = store.chats(ann()).await.unwrap();
+        assert_eq!(chats.into_values().collect::<std::collections::BTreeSet<_>>(), [used, changed].into(), "{kind}");
+        assert_eq!(store.version(idle).await, Ok(None), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn everything_in_redis_expires_but_its_format() {
+    let redis = Redis::start();
+    let store = open_redis(&redis, WEEK);
+    let session = SessionId::draw();
+    store.open(session, record(&ann(), &[]), Some(chat("monday"))).await.unwrap();
+    store.peers().unwrap().log(session, event(1, 1, b"x")).await.unwrap();
+    let keys = redis.lines("KEYS *");
+    let lasting: Vec<_> = keys.iter().filter(|key| redis.command(&format!("PTTL {key}")).unwrap() == ":-1").collect();
+    assert_eq!(lasting, ["mcp:format"], "of {keys:?}");
+    let mut kinds: Vec<_> = keys.iter().map(|key| key.splitn(3, ':').take(2).collect::<Vec<_>>().join(":")).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["mcp:chats", "mcp:events", "mcp:format", "mcp:replica", "mcp:session"]);
+}
+
+#[tokio::test]
+async fn chats_whose_sessions_are_gone_do_not_pile_up() {
+    let redis = Redis::start();
+    let store = open_redis(&redis, WEEK);
+    for i in 0..300 {
+        let session = SessionId::draw();
+        store.open(session, record(&ann(), &[]), Some(chat(&format!("chat-{i}")))).await.unwrap();
+        store.close(session, ann()).await.unwrap();
+    }
+    let left: usize = redis.command("HLEN mcp:chats:4:acme:ann").unwrap()[1..].parse().unwrap();
+    assert!(left < 100, "{left} of 300 chats are left, though none has a session");
+}
+
+#[tokio::test]
+async fn redis_of_a_newer_server_is_refused() {
+    let redis = Redis::start();
+    redis.command("SET mcp:format 99").unwrap();
+    let store = open_redis(&redis, WEEK);
+    let trouble = store.trouble().unwrap();
+    assert!(trouble.contains("has format 99, and this server knows 1 at most"), "{trouble}");
+    let refused = store.open(SessionId::draw(), record(&ann(), &[]), None).await;
+    assert!(refused.is_err());
+    assert_eq!(redis.lines("KEYS *"), ["mcp:format"], "nothing was changed");
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_server_is_brought_up_to_date() {
+    let folder = std::env::temp_dir().join(format!("mcp-server-store-{}", std::process::id()));
+    let session = SessionId::draw();
+    let open = || EmbeddedStore::open(&folder, WEEK).unwrap();
+    open().open(session, record(&ann(), &["gmail_send-email"]), Some(chat("monday"))).await.unwrap();
+    let connect = || rusqlite::Connection::open(folder.join("sessions.db")).unwrap();
+    // The thread that has the file ends by itself.
+    while connect().execute_batch("ALTER TABLE sessions DROP COLUMN version; PRAGMA user_version = 1").is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(open().load(session).await, Ok(Some(record(&ann(), &["gmail_send-email"]))));
+    let format: i64 = loop {
+        if let Ok(format) = connect().pragma_query_value(None, "user_version", |row| row.get(0)) {
+            break format;
+        }
+    };
+    assert_eq!(format, 2);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_redis_is_told_without_the_password() {
+    let redis = Redis::start_with(Some("right-password"));
+    let store = RedisStore::open(&redis.url(), PATIENCE, WEEK, ROOM).unwrap();
+    assert_eq!(store.trouble(), None);
+    let wrong = redis.url().replace("right", "wrong");
+    let store = RedisStore::open(&wrong, PATIENCE, WEEK, ROOM).unwrap();
+    let trouble = store.trouble().unwrap();
+    assert!(trouble.contains("WRONGPASS") || trouble.contains("uthentication"), "{trouble}");
+    assert!(!trouble.contains("wrong-password"), "{trouble}");
+    let Err(error) = RedisStore::open("redis://:secret-word@[", PATIENCE, WEEK, ROOM) else { panic!("that is no URL") };
+    assert!(!error.to_string().contains("secret-word"), "{error}");
+}
+
+fn event(stream: u64, place: u64, message: &[u8]) -> SentEvent {
+    SentEvent {
+        stream,
+        place,
+        replica: "one".to_owned(),
+        request: RequestId::Text("call".into()),
+        message: message.to_vec().into(),
+        is_end: false,
+    }
+}
+
+/// What was sent, as stream, place and length.
+async fn sent(peers: &Peers, session: SessionId) -> Vec<(u64, u64, usize)> {
+    let (events, _) = peers.sent(session, Cursor::default()).await.unwrap();
+    events.iter().map(|event| (event.stream, event.place, event.message.len())).collect()
+}
+
+#[tokio::test]
+async fn events_are_kept_for_other_servers_within_bounds() {
+    let redis = Redis::start();
+    let (store, other) = (open_redis(&redis, WEEK), open_redis(&redis, WEEK));
+    let (peers, others, session) = (store.peers().unwrap(), other.peers().unwrap(), SessionId::draw());
+    peers.log(session, event(1, 1, b"x")).await.unwrap();
+    assert_eq!(sent(&others, session).await, [], "of a session that is not there");
+    store.open(session, record(&ann(), &[]), None).await.unwrap();
+
+    let odd = event(1, 1, "\0\r\n\u{1f600}".as_bytes());
+    peers.log(session, odd.clone()).await.unwrap();
+    let end = SentEvent { is_end: true, ..event(1, 1, b"") };
+    peers.log(session, end.clone()).await.unwrap();
+    let (events, cursor) = others.sent(session, Cursor::default()).await.unwrap();
+    assert_eq!(events, [odd, end]);
+    peers.log(session, event(2, 1, b"y")).await.unwrap();
+    let (events, cursor) = others.sent(session, cursor).await.unwrap();
+    assert_eq!(events, [event(2, 1, b"y")]);
+    assert_eq!(others.sent(session, cursor.clone()).await, Ok((vec![], cursor)));
+
+    peers.log(session, event(2, 2, b"y")).await.unwrap();
+    peers.log(session, event(2, 3, b"y")).await.unwrap();
+    assert_eq!(sent(&others, session).await, [(1, 1, 0), (2, 1, 1), (2, 2, 1), (2, 3, 1)], "by number");
+    peers.log(session, event(3, 1, &[b'x'; 99])).await.unwrap();
+    assert_eq!(sent(&others, session).await, [(2, 3, 1), (3, 1, 99)], "by size");
+    peers.log(session, event(4, 1, &[b'x'; 101])).await.unwrap();
+    assert_eq!(sent(&others, session).await, [(2, 3, 1), (3, 1, 99)], "what is too large alone is not kept");
+
+    assert_eq!(others.is_alive(peers.replica()).await, Ok(true));
+    assert_eq!(others.is_alive("somebody").await, Ok(false));
+    store.close(session, ann()).await.unwrap();
+    assert_eq!(sent(&others, session).await, []);
+}
+
+#[tokio::test]
+async fn news_come_to_all_the_others_or_to_one() {
+    let redis = Redis::start();
+    let stores = [(); 3].map(|()| open_redis(&redis, WEEK));
+    let [mine, other, third] = stores.each_ref().map(|store| store.peers().unwrap());
+    let mut heard = [&mine, &other, &third].map(Peers::hear);
+    for news in &mut heard {
+        assert!(matches!(news.recv().await, Some(News::Missed)), "whatever was told before");
+    }
+    let token = Secret::new("token").fingerprint();
+    let session = SessionId::draw();
+    mine.tell_one(other.replica(), &News::Changed(session)).await.unwrap();
+    mine.tell(&News::Distrusted(token)).await.unwrap();
+    stores[2].open(session, record(&ann(), &[]), None).await.unwrap();
+    stores[2].save(session, record(&ann(), &["a"]), None).await.unwrap();
+    stores[2].close(session, ann()).await.unwrap();
+
+    let [mine, other, third] = &mut heard;
+    assert!(matches!(other.recv().await, Some(News::Changed(changed)) if changed == session));
+    for news in [&mut *other, third] {
+        assert!(matches!(news.recv().await, Some(News::Distrusted(told)) if told == token));
+    }
+    for news in [mine, other] {
+        assert!(matches!(news.recv().await, Some(News::Changed(changed)) if changed == session));
+        assert!(matches!(news.recv().await, Some(News::Closed(closed)) if closed == session));
+    }
+}
