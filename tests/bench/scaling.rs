@@ -209,7 +209,7 @@ async fn by_store() {
             ("MCP__STORE__URL", &url),
             ("MCP__STORE__PATH", folder.as_str()),
             ("MCP__MEMBRANE__PER_USER_CALLS_PER_S", "1000000"),
-            ("MCP__LOG__FILTER", "warn"),
+            ("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info"),
         ];
         let servers: Vec<_> = (0..count).map(|_| Process::start(&[], &settings)).collect();
         let (servers, redis) = (&servers[..], redis.as_ref());
@@ -252,7 +252,10 @@ async fn by_tools() {
     println!("one server, by the number of tools");
     for tools in [10, 100, 1_000, 5_000] {
         let (upstream, _folder) = upstream(tools);
-        let settings = [("MCP__MEMBRANE__BASE_URL", upstream.upstream.as_str()), ("MCP__LOG__FILTER", "warn")];
+        let settings = [
+            ("MCP__MEMBRANE__BASE_URL", upstream.upstream.as_str()),
+            ("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info"),
+        ];
         let servers = [Process::start(&[], &settings)];
         let caller = Caller::new("ann");
         let session = caller.open(&servers[0], "").await;
@@ -268,7 +271,10 @@ async fn by_users() {
     println!("one server, by the number of users");
     for tools in [20, 100] {
         let (upstream, _folder) = upstream(tools);
-        let settings = [("MCP__MEMBRANE__BASE_URL", upstream.upstream.as_str()), ("MCP__LOG__FILTER", "warn")];
+        let settings = [
+            ("MCP__MEMBRANE__BASE_URL", upstream.upstream.as_str()),
+            ("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info"),
+        ];
         let servers = [Process::start(&[], &settings)];
         let http = Client::new();
         let list = async |user: String| {
