@@ -1,10 +1,8 @@
 //! Log lines: `key=value` text for people, or one JSON object a line for machines.
 
-mod writer;
-
 use std::{
     fmt::{Display, Write as _},
-    io::{self, Write as _},
+    io::{self, BufWriter, Write as _},
 };
 
 use env_logger::{Target, fmt::Formatter};
@@ -13,6 +11,7 @@ use log::{
     kv::{self, Key, Value, VisitSource, VisitValue},
 };
 use serde_json::{Map, json};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 use crate::config::{Log, LogFormat};
 
@@ -25,23 +24,25 @@ const CONTROLS: [char; 11] = [
 /// Characters of a message, and of a value.
 const MAX_CHARS: usize = 8192;
 
-pub use writer::Writer;
+/// Lines that may wait to be written.
+const MAX_WAITING: usize = 4096;
 
-/// Starts logging to standard error, for as long as what it gives is kept. A second call changes nothing.
-#[must_use]
-pub fn init(settings: &Log) -> Option<Writer> {
+/// Starts logging to standard error. Lines are written by a thread of their own, many at once: a line costs a request no
+/// system call, and no worker waits for another's. Dropped, what this gives writes what still waits.
+pub fn init(settings: &Log) -> WorkerGuard {
     let format = match settings.format {
         LogFormat::Text => text,
         LogFormat::Json => json,
     };
-    // Without a thread to write them, whoever has lines writes them.
-    let writer = Writer::start(io::stderr()).ok();
-    let target = writer.as_ref().map_or(Target::Stderr, |writer| Target::Pipe(Box::new(writer.lines())));
+    // Whoever has more to say than can be written waits for room, so that no line is lost.
+    let lines = NonBlockingBuilder::default().lossy(false).buffered_lines_limit(MAX_WAITING).thread_name("log");
+    let (lines, writing) = lines.finish(BufWriter::new(io::stderr()));
+    let target = Target::Pipe(Box::new(lines));
     let logger = env_logger::Builder::new().parse_filters(&settings.filter).format(format).target(target).try_init();
     if logger.is_err() {
         log::debug!("logging had begun already");
     }
-    writer
+    writing
 }
 
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
