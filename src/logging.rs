@@ -1,11 +1,13 @@
 //! Log lines: `key=value` text for people, or one JSON object a line for machines.
 
+mod writer;
+
 use std::{
     fmt::{Display, Write as _},
     io::{self, Write as _},
 };
 
-use env_logger::fmt::Formatter;
+use env_logger::{Target, fmt::Formatter};
 use log::{
     Record,
     kv::{self, Key, Value, VisitSource, VisitValue},
@@ -23,16 +25,23 @@ const CONTROLS: [char; 11] = [
 /// Characters of a message, and of a value.
 const MAX_CHARS: usize = 8192;
 
-/// Starts logging to standard error. A second call changes nothing.
-pub fn init(settings: &Log) {
+pub use writer::Writer;
+
+/// Starts logging to standard error, for as long as what it gives is kept. A second call changes nothing.
+#[must_use]
+pub fn init(settings: &Log) -> Option<Writer> {
     let format = match settings.format {
         LogFormat::Text => text,
         LogFormat::Json => json,
     };
-    let logger = env_logger::Builder::new().parse_filters(&settings.filter).format(format).try_init();
+    // Without a thread to write them, whoever has lines writes them.
+    let writer = Writer::start(io::stderr()).ok();
+    let target = writer.as_ref().map_or(Target::Stderr, |writer| Target::Pipe(Box::new(writer.lines())));
+    let logger = env_logger::Builder::new().parse_filters(&settings.filter).format(format).target(target).try_init();
     if logger.is_err() {
         log::debug!("logging had begun already");
     }
+    writer
 }
 
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {

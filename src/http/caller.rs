@@ -25,7 +25,7 @@ pub async fn authenticate(
     let token = token(request, query)?.ok_or(TokenProblem::Missing)?;
     let token = AccessToken::parse(&token, SystemTime::now())?;
     let address = address::of(request, worker.settings.server.proxies.get());
-    let caller = worker.shards.authenticate(token, proof, address).await?;
+    let caller = worker.shards.authenticate(&worker.local, token, proof, address).await?;
     access_log::note(request, |line| line.user = Some(caller.user().clone()));
     Ok(caller)
 }

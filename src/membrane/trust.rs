@@ -22,6 +22,7 @@ pub struct Caller {
     user: UserKey,
     token: AccessToken,
     allowance: Arc<Allowance>,
+    trusted_until: Instant,
     trace: trace::Context,
 }
 
@@ -42,6 +43,12 @@ impl Caller {
     #[must_use]
     pub fn allowance(&self) -> &Arc<Allowance> {
         &self.allowance
+    }
+
+    /// When their token has to be shown to the upstream again.
+    #[must_use]
+    pub fn trusted_until(&self) -> Instant {
+        self.trusted_until
     }
 
     /// In which trace they ask.
@@ -86,7 +93,7 @@ impl Trust {
         let Accepted { user, allowance, until } = self.accepted.get(&fingerprint)?;
         if *until > now {
             let (user, allowance, trace) = (user.clone(), Arc::clone(allowance), trace::Context::default());
-            return Some(Caller { user, token: token.clone(), allowance, trace });
+            return Some(Caller { user, token: token.clone(), allowance, trusted_until: *until, trace });
         }
         self.accepted.pop(&fingerprint);
         None

@@ -13,6 +13,7 @@ pub mod messages;
 pub mod passivation;
 pub mod pulse;
 pub mod queue;
+pub mod recognised;
 pub mod registry;
 pub mod shards;
 pub mod streaming;

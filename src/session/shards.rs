@@ -4,6 +4,8 @@
 //! So a client that stays on its connection never crosses threads; a request that arrives elsewhere pays one hop. What
 //! belongs to a user, such as catalogs, lives on the shard of the user's hash, so that there is one of it.
 
+mod authentication;
+
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
@@ -20,9 +22,10 @@ use serde_json::value::RawValue;
 
 use super::{
     SessionActor, SessionRegistry,
-    lockouts::{HasFailed, IsLockedOut, Lockouts},
+    lockouts::Lockouts,
     messages::{CloseSession, Deliver, Drain, Event, Listen, OpenSession},
     queue,
+    recognised::Recognised,
 };
 use crate::{
     allowance::{Allowance, Allowances, Allowed},
@@ -30,15 +33,14 @@ use crate::{
     error::Error,
     ids::{ChatId, ClientAddress, SessionId, ToolName, UserKey},
     membrane::{
-        Apps, Authenticate, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient,
-        MembraneError, Proof, Recognise, Refresh, Tool, Upstream, Watchers, call, webhook::Changed,
+        Apps, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Refresh,
+        Tool, Upstream, Watchers, call, webhook::Changed,
     },
     metrics::{Outcome, Run},
     protocol::{revision::Era, tools::CallToolResult},
     secret::Fingerprint,
     store::{News, SessionStore},
     token::{AccessToken, Claim},
-    trace,
 };
 
 /// All shards of the process. Cheap to clone, and the same on every thread.
@@ -53,6 +55,8 @@ struct Inner {
     store: Arc<dyn SessionStore>,
     /// How many sessions have ended, so that others know when a chat may have lost its own.
     ended: AtomicU64,
+    /// How often the trust in a token has ended.
+    distrusted: AtomicU64,
     is_draining: AtomicBool,
 }
 
@@ -62,6 +66,7 @@ pub struct LocalShard {
     pub number: usize,
     /// The client of its thread.
     pub client: Rc<MembraneClient>,
+    recognised: Recognised,
 }
 
 struct Shard {
@@ -81,9 +86,17 @@ impl Shards {
             all_sessions: settings.sessions.max.get(),
         });
         let shards = (0..count).map(|_| OnceLock::new()).collect();
-        let (started, is_draining, ended) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicU64::new(0));
         let upstream = Arc::new(Upstream::new(&settings.membrane));
-        Self(Arc::new(Inner { shards, started, allowances, upstream, store, ended, is_draining }))
+        Self(Arc::new(Inner {
+            shards,
+            started: AtomicUsize::new(0),
+            allowances,
+            upstream,
+            store,
+            ended: AtomicU64::new(0),
+            distrusted: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+        }))
     }
 
     /// Starts the next shard, on this thread.
@@ -99,7 +112,7 @@ impl Shards {
             let lockouts = Lockouts::new(settings.auth.max_failures_per_min.at_least_one()).start();
             let _ = slot.set(Shard { registry, membrane, lockouts });
         }
-        LocalShard { number, client }
+        LocalShard { number, client, recognised: Recognised::default() }
     }
 
     /// Draws a session id that belongs to a shard.
@@ -218,49 +231,6 @@ impl Shards {
         Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
     }
 
-    /// Finds out whose token this is.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`] where the upstream refuses it, [`Error::UpstreamUnavailable`] where it can't say,
-    /// [`Error::TooManyFailures`] where it is not asked for this address, because it refused too much from there.
-    pub async fn authenticate(
-        &self,
-        token: AccessToken,
-        proof: Proof,
-        address: ClientAddress,
-    ) -> Result<Caller, Error> {
-        let membrane = &self.of_token(&token)?.membrane;
-        if let Some(caller) = ask(membrane, Recognise(token.clone())).await? {
-            return Ok(caller);
-        }
-        self.require_admission(address).await?;
-        let outcome = ask(membrane, Authenticate { token, proof, trace: trace::Context::current() }).await?;
-        if let Err(Error::Unauthenticated(_)) = &outcome {
-            self.note_failure(address)?;
-        }
-        outcome
-    }
-
-    /// Sees to it that not too much was refused to an address of late.
-    ///
-    /// # Errors
-    /// [`Error::TooManyFailures`].
-    pub async fn require_admission(&self, address: ClientAddress) -> Result<(), Error> {
-        match ask(self.lockouts(address)?, IsLockedOut(address)).await? {
-            Some(wait) => Err(Error::TooManyFailures { wait }),
-            None => Ok(()),
-        }
-    }
-
-    /// Somebody at an address has failed to show who they are.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub fn note_failure(&self, address: ClientAddress) -> Result<(), Error> {
-        self.lockouts(address)?.do_send(HasFailed(address));
-        Ok(())
-    }
-
     fn lockouts(&self, address: ClientAddress) -> Result<&Addr<Lockouts>, Error> {
         Ok(&self.shard(self.number(hash(&address)))?.lockouts)
     }
@@ -279,6 +249,8 @@ impl Shards {
         for shard in self.0.shards.iter().filter_map(OnceLock::get) {
             shard.membrane.do_send(Distrust(token));
         }
+        // After the messages: who sees this number asks later than that.
+        self.0.distrusted.fetch_add(1, Ordering::Release);
     }
 
     /// Sees to it that users whose connections have changed get their tools loaded anew, by all servers.

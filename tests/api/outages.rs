@@ -1,5 +1,7 @@
 //! An upstream that is out of order, wholly or in part, and what vanishes while it works: the rows of docs/upstream.md.
 
+use std::net::TcpListener;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -244,6 +246,28 @@ async fn why_there_is_no_connection_is_named() {
         assert!(!reply.text.contains("resolve") && !reply.text.contains("TLS"), "the log alone tells: {}", reply.text);
         server.wait_for_log(reason);
     }
+}
+
+#[tokio::test]
+async fn http_2_is_offered_over_tls() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let server = Server::before(&url).env("MCP__MEMBRANE__RETRIES", "0").start();
+    let offered = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut acceptor = rustls::server::Acceptor::default();
+        let accepted = loop {
+            acceptor.read_tls(&mut stream).unwrap();
+            if let Some(accepted) = acceptor.accept().map_err(|(error, _)| error).unwrap() {
+                break accepted;
+            }
+        };
+        let protocols = accepted.client_hello().alpn().unwrap().map(<[u8]>::to_vec);
+        protocols.collect::<Vec<_>>()
+    });
+    // There is no certificate to show, so that this is all that comes of it.
+    assert_eq!(server.client("ann").initialize("2025-11-25").await.status, 503);
+    assert_eq!(offered.join().unwrap(), [b"h2".to_vec(), b"http/1.1".to_vec()]);
 }
 
 #[test]

@@ -12,9 +12,6 @@ use std::{
 /// What a child prints before its address.
 pub const READY: &str = "listening on ";
 
-/// Clock ticks in a second, which Linux fixes for what it tells in /proc.
-const TICKS_PER_S: f64 = 100.0;
-
 /// A contender. Dropped, it is killed.
 pub struct Process {
     child: Child,
@@ -74,13 +71,11 @@ impl Process {
         Self { child, address, folder: Some(folder) }
     }
 
-    /// The time that all its threads have spent on a processor.
+    /// The time that all its threads have spent on a processor, to the nanosecond: what `stat` tells is a sample of it.
     pub fn cpu(&self) -> Duration {
-        let stat = read(&PathBuf::from(format!("/proc/{}/stat", self.child.id())));
-        // The name in brackets may hold anything; the 12th and 13th fields after it are the times.
-        let fields = stat.rsplit(") ").next().unwrap_or_default().split_whitespace();
-        let ticks: u32 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u32>().unwrap_or(0)).sum();
-        Duration::from_secs_f64(f64::from(ticks) / TICKS_PER_S)
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let nanos = |stat: String| stat.split_whitespace().next()?.parse().ok();
+        threads.filter_map(|thread| nanos(read(&thread.path().join("schedstat")))).map(Duration::from_nanos).sum()
     }
 
     /// Resident memory, in KiB.

@@ -1,0 +1,81 @@
+//! Tokens that a worker has lately been told are good, so that not every request has to ask the shard that knows.
+
+use std::{cell::RefCell, num::NonZeroUsize, time::Instant};
+
+use lru::LruCache;
+
+use crate::{membrane::Caller, secret::Fingerprint};
+
+/// Tokens remembered; those not used for longest leave first, and are asked about again.
+const MAX_TOKENS: usize = 1024;
+
+/// See the [module](self).
+pub struct Recognised(RefCell<LruCache<Fingerprint, Known>>);
+
+struct Known {
+    caller: Caller,
+    /// How often the trust in some token had ended when this one's owner was asked about.
+    ended: u64,
+}
+
+impl Default for Recognised {
+    fn default() -> Self {
+        Self(RefCell::new(LruCache::new(NonZeroUsize::new(MAX_TOKENS).unwrap_or(NonZeroUsize::MIN))))
+    }
+}
+
+impl Recognised {
+    /// Who comes with a token, where that is remembered and still so. `ended` tells how often the trust in some token has
+    /// ended by now: after one end nothing from before it counts.
+    pub(super) fn caller(&self, token: Fingerprint, ended: u64, now: Instant) -> Option<Caller> {
+        let mut known = self.0.borrow_mut();
+        let found = known.get(&token)?;
+        if found.ended == ended && found.caller.trusted_until() > now {
+            return Some(found.caller.clone());
+        }
+        known.pop(&token);
+        None
+    }
+
+    /// Remembers who comes with a token. `ended` is from before the question.
+    pub(super) fn remember(&self, token: Fingerprint, caller: &Caller, ended: u64) {
+        self.0.borrow_mut().put(token, Known { caller: caller.clone(), ended });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        num::NonZeroU32,
+        time::{Duration, SystemTime},
+    };
+
+    use super::*;
+    use crate::{
+        allowance::{Allowances, Allowed},
+        ids::UserKey,
+        membrane::trust::Trust,
+        token::AccessToken,
+    };
+
+    #[test]
+    fn what_is_remembered_ends_with_the_trust_in_it_and_with_that_in_any_token() {
+        let now = Instant::now();
+        let allowed = Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 };
+        let mut trust = Trust::new(Duration::from_secs(10), 2, Allowances::new(allowed));
+        let token = AccessToken::parse("pat-x", SystemTime::now()).unwrap();
+        let print = token.secret().fingerprint();
+        trust.accept(print, UserKey::new("w", "ann"), now);
+        let caller = trust.caller(&token, now).unwrap();
+
+        let recognised = Recognised::default();
+        let is_known = |ended, after| recognised.caller(print, ended, now + Duration::from_secs(after)).is_some();
+        assert!(!is_known(0, 0));
+        recognised.remember(print, &caller, 0);
+        assert!(is_known(0, 9));
+        assert!(!is_known(0, 10), "its time is over");
+        recognised.remember(print, &caller, 0);
+        assert!(!is_known(1, 0), "some trust has ended");
+        assert!(!is_known(0, 0), "and it is forgotten");
+    }
+}
