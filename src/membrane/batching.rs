@@ -7,10 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use actix::{Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
 
-use super::{Apps, Catalog, FindTools, MembraneActor, MembraneError, Tool, actor::Asked, lookup::find_tools};
+use super::{
+    Apps, Catalog, FindTools, MembraneActor, MembraneError, Tool, actor::Asked, lookup::find_tools, report::Report,
+};
 use crate::{
     ids::{ToolName, UserKey},
     token::AccessToken,
@@ -54,20 +56,6 @@ struct SendBatches;
 struct LookedUp {
     batch: BatchId,
     outcome: Result<Found, MembraneError>,
-}
-
-/// Sees to it that the end of a batch is told, however it ends.
-struct Report {
-    addr: Addr<MembraneActor>,
-    looked_up: Option<LookedUp>,
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        if let Some(looked_up) = self.looked_up.take() {
-            self.addr.do_send(looked_up);
-        }
-    }
 }
 
 impl Lookups {
@@ -120,12 +108,10 @@ impl Handler<SendBatches> for MembraneActor {
             let (token, apps, catalog) = (batch.token.clone(), batch.apps.clone(), Arc::clone(&batch.catalog));
             let (names, askers) = (batch.names.clone(), batch.asked.len());
             let given_up = Err(MembraneError::Broken("the lookup was given up".to_owned()));
-            let mut report = Report { addr, looked_up: Some(LookedUp { batch: id, outcome: given_up }) };
+            let mut report = Report::new(addr, LookedUp { batch: id, outcome: given_up });
             actix::spawn(batch.trace.clone().around(async move {
                 let outcome = find_tools(&client, &token, &apps, &catalog, &names, askers, manner.concurrency).await;
-                if let Some(looked_up) = &mut report.looked_up {
-                    looked_up.outcome = outcome;
-                }
+                report.say(|looked_up| looked_up.outcome = outcome);
             }));
             self.lookups.sent.insert(id, batch);
         }

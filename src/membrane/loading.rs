@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use actix::{Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 use metrics::counter;
 use tokio::sync::oneshot;
 
@@ -18,6 +18,7 @@ use super::{
     actor::{Asked, TokenChecked},
     cache::{CatalogCache, CatalogKey, Found},
     load::{Before, Manner, load_catalog},
+    report::Report,
 };
 use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Fingerprint, token::AccessToken, trace};
 
@@ -59,20 +60,6 @@ struct Load {
 struct CatalogLoaded {
     key: CatalogKey,
     outcome: Result<Arc<Catalog>, MembraneError>,
-}
-
-/// Sees to it that the end of a load is told, however it ends.
-struct Report {
-    addr: Addr<MembraneActor>,
-    loaded: Option<CatalogLoaded>,
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        if let Some(loaded) = self.loaded.take() {
-            self.addr.do_send(loaded);
-        }
-    }
 }
 
 impl Loading {
@@ -134,7 +121,7 @@ impl MembraneActor {
         let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
         actix::spawn(trace.around(async move {
             let (user, apps) = key.clone();
-            let mut report = Report { addr: addr.clone(), loaded: Some(CatalogLoaded { key, outcome: given_up }) };
+            let mut report = Report::new(addr.clone(), CatalogLoaded { key, outcome: given_up });
             let told = Cell::new(false);
             let on_accepted = || {
                 if !told.replace(true) {
@@ -143,9 +130,7 @@ impl MembraneActor {
                 }
             };
             let outcome = load_catalog(&client, &token, &apps, manner, before, on_accepted).await;
-            if let Some(loaded) = &mut report.loaded {
-                loaded.outcome = outcome.map(Arc::new);
-            }
+            report.say(|loaded| loaded.outcome = outcome.map(Arc::new));
         }));
     }
 

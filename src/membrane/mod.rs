@@ -16,6 +16,7 @@ pub mod loading;
 pub mod lookup;
 pub mod messages;
 pub mod model;
+mod report;
 mod retry;
 pub mod signature;
 pub mod tool;
