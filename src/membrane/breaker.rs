@@ -1,4 +1,6 @@
 //! A circuit breaker: an upstream that keeps failing is left alone for a while, then tried with one request.
+//!
+//! Many failures at one moment are no reason: they may be connections that were closed while nobody used them.
 
 use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -6,6 +8,9 @@ use std::{
 };
 
 use metrics::gauge;
+
+/// How long it has to have failed, at least.
+const SUSTAINED: Duration = Duration::from_secs(1);
 
 /// See the [module](self). One for the whole process, and without a lock: it is asked before each request.
 #[derive(Debug)]
@@ -15,16 +20,19 @@ pub struct Breaker {
     pause: Duration,
     start: Instant,
     failures: AtomicU32,
+    /// When the first of them was, in milliseconds since the start.
+    failing_since: AtomicU64,
     /// Until when it is open, in milliseconds since the start; 0 while it is closed.
     open_until: AtomicU64,
 }
 
 impl Breaker {
-    /// A closed one that opens for `pause` after `limit` failures in a row.
+    /// A closed one that opens for `pause` after `limit` failures in a row, if they were not all at one moment.
     #[must_use]
     pub fn new(limit: u32, pause: Duration) -> Self {
         gauge!("mcp_upstream_breaker_open").set(0);
-        Self { limit, pause, start: Instant::now(), failures: AtomicU32::new(0), open_until: AtomicU64::new(0) }
+        let (failures, failing_since, open_until) = (AtomicU32::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { limit, pause, start: Instant::now(), failures, failing_since, open_until }
     }
 
     /// Whether a request may be sent. Once the pause is over one may, as a probe; the others wait for what it shows, or for
@@ -69,10 +77,15 @@ impl Breaker {
     /// The upstream has failed.
     pub fn fail(&self, now: Instant) {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        if failures < self.limit {
+        let now = self.millis(now);
+        if failures == 1 {
+            self.failing_since.store(now, Relaxed);
+        }
+        let lasting = Duration::from_millis(now.saturating_sub(self.failing_since.load(Relaxed)));
+        if !self.is_open() && (failures < self.limit || lasting < SUSTAINED) {
             return;
         }
-        let was = self.open_until.swap(self.millis(now) + self.pause_ms(), Relaxed);
+        let was = self.open_until.swap(now + self.pause_ms(), Relaxed);
         if was == 0 {
             gauge!("mcp_upstream_breaker_open").set(1);
             log::error!(
@@ -100,15 +113,25 @@ mod tests {
     #[test]
     fn failures_in_a_row_open_it_and_a_probe_that_goes_well_closes_it() {
         let breaker = Breaker::new(3, PAUSE);
-        let now = Instant::now();
+        let begin = Instant::now();
+        let now = begin + SUSTAINED;
+        for _ in 0..100 {
+            breaker.fail(begin);
+            assert_eq!(breaker.admit(begin), Ok(()), "all at one moment");
+        }
+        breaker.succeed();
+        breaker.fail(begin);
+        breaker.fail(now);
+        assert_eq!(breaker.admit(now), Ok(()), "two are not enough");
+        breaker.succeed();
         for _ in 0..2 {
             breaker.fail(now);
             breaker.fail(now);
             assert_eq!(breaker.admit(now), Ok(()), "not three in a row");
             breaker.succeed();
         }
-        for _ in 0..3 {
-            breaker.fail(now);
+        for at in [begin, now, now] {
+            breaker.fail(at);
         }
         assert!(breaker.admit(now).is_err_and(|wait| wait <= PAUSE && wait > PAUSE / 2));
 
@@ -127,7 +150,9 @@ mod tests {
     #[test]
     fn a_probe_of_which_nothing_is_heard_is_followed_by_another() {
         let breaker = Breaker::new(1, PAUSE);
-        let now = Instant::now();
+        let begin = Instant::now();
+        let now = begin + SUSTAINED;
+        breaker.fail(begin);
         breaker.fail(now);
         assert_eq!(breaker.admit(now + PAUSE), Ok(()));
         assert!(breaker.admit(now + PAUSE + PAUSE / 2).is_err());
