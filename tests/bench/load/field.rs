@@ -9,6 +9,8 @@ use super::{
 
 /// Users that ask in turns.
 pub const USERS: usize = 16;
+/// Users that call, whose sessions take turns: one may make 2,000 calls a second, which a connection alone can exceed.
+pub const CALLERS: usize = 64;
 /// What the slow upstream takes for each answer.
 pub const SLOW_MS: u32 = 50;
 
@@ -68,7 +70,7 @@ pub fn ours_as<const N: usize>(ours: &Process, tools: usize, era: Era) -> [Clien
 }
 
 /// Clients of a baseline; all send the same headers.
-pub fn others_as(process: &Process, tools: usize, era: Era) -> [Client; USERS] {
+pub fn others_as<const N: usize>(process: &Process, tools: usize, era: Era) -> [Client; N] {
     ours_as(process, tools, era).map(|client| Client { path: format!("/{tools}"), ..client })
 }
 

@@ -52,7 +52,7 @@ pub struct Sample {
     pub p99_us: f64,
 }
 
-/// Puts a load on a server. Connection `n` is client `n`'s, modulo their number.
+/// Puts a load on a server. The sessions are dealt out to the connections, and to the clients, in turn.
 pub fn run(process: &Process, clients: &[Client], load: Load) -> Sample {
     let settled = Instant::now() + setting_up(&load);
     let times = [settled, settled + WARM_UP, settled + WARM_UP + load.lasting];
@@ -60,10 +60,10 @@ pub fn run(process: &Process, clients: &[Client], load: Load) -> Sample {
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
             let numbers = (thread..load.connections).step_by(THREADS);
-            let own: Vec<_> = numbers.map(|n| (n, clients[n % clients.len()].clone())).collect();
+            let (numbers, clients) = (numbers.collect::<Vec<_>>(), clients.to_vec());
             thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                let connections = own.into_iter().map(|(n, client)| drive(n, client, load, times));
+                let connections = numbers.into_iter().map(|n| drive(n, &clients, load, times));
                 runtime.block_on(join_all(connections))
             })
         })
@@ -102,14 +102,16 @@ fn histogram() -> Histogram<u64> {
 
 async fn drive(
     number: usize,
-    client: Client,
+    clients: &[Client],
     load: Load,
     [warm_up, begin, end]: [Instant; 3],
 ) -> Result<Histogram<u64>> {
+    let client = &clients[number % clients.len()];
     let mut connection = Connection::open(client.address).await?;
     let mut requests = Vec::new();
     if !matches!(load.task, Task::Session) {
-        for _ in 0..load.sessions.div_ceil(load.connections) {
+        for session in (number..load.sessions).step_by(load.connections) {
+            let client = &clients[session % clients.len()];
             let session = match client.era {
                 Era::Sessions => client.open(&mut connection).await?,
                 Era::Modern => None,

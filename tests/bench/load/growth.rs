@@ -100,7 +100,7 @@ pub fn growth(field: &Field, plan: Plan, folder: &Path) -> String {
     });
     let bare_workers = [1, 2].map(|workers| {
         let base = bare(&field.lists, &field.upstream, workers, "bare");
-        Point::measure(workers, &base, &others_as(&base, 20, Era::Sessions), load, plan)
+        Point::measure(workers, &base, &others_as::<16>(&base, 20, Era::Sessions), load, plan)
     });
 
     let curve = |file, title, axis, points| Curve { file, title, axis, points };

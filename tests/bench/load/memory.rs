@@ -91,7 +91,7 @@ pub fn memory(field: &Field, plan: Plan, is_quick: bool) -> Vec<Row> {
 
 fn streams(field: &Field, count: usize) -> Vec<Row> {
     let base = bare(&field.lists, &field.upstream, 2, "bare");
-    let own = others_as(&base, 20, Era::Sessions);
+    let own = others_as::<USERS>(&base, 20, Era::Sessions);
     open(&own, 1_000, true);
     let bare_kib = held(&base, &own, count);
     let sizes = [20, 1_000].map(|tools| {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::{
-    field::{Field, SLOW_MS, USERS, others_as, ours_as},
+    field::{CALLERS, Field, SLOW_MS, USERS, others_as, ours_as},
     generator::{Load, Sample, Task, run},
     http::Connection,
     measure::{Figure, Series, interleave},
@@ -88,7 +88,7 @@ pub fn lists(field: &Field, plan: Plan) -> Vec<Row> {
     for (tools, goals) in goals {
         let load = plan.load(Task::List);
         let ours = |era| run(&field.ours, &ours_as::<USERS>(&field.ours, tools, era), load);
-        let other = |process: &Process| run(process, &others_as(process, tools, Era::Sessions), load);
+        let other = |process: &Process| run(process, &others_as::<USERS>(process, tools, Era::Sessions), load);
         let series = interleave(
             plan.rounds,
             &[
@@ -121,9 +121,9 @@ pub fn calls(field: &Field, plan: Plan) -> Vec<Row> {
     let goals = Goals { throughput: AtLeast(0.70), cpu: AtMost(1.4), rmcp: AtLeast(1.2) };
     let mut table = Vec::new();
     for tools in [20, 1_000] {
-        let load = plan.load(Task::Call);
-        let ours = |era, load| run(&field.ours, &ours_as::<USERS>(&field.ours, tools, era), load);
-        let other = |process: &Process, load| run(process, &others_as(process, tools, Era::Sessions), load);
+        let load = Load { sessions: CALLERS, ..plan.load(Task::Call) };
+        let ours = |era, load| run(&field.ours, &ours_as::<CALLERS>(&field.ours, tools, era), load);
+        let other = |process: &Process, load| run(process, &others_as::<CALLERS>(process, tools, Era::Sessions), load);
         let series = interleave(
             plan.rounds,
             &[
@@ -156,8 +156,8 @@ pub fn calls(field: &Field, plan: Plan) -> Vec<Row> {
 
 fn slow_calls(field: &Field, plan: Plan) -> [Row; 2] {
     let load = Load { connections: 256, sessions: 256, ..plan.load(Task::Call) };
-    let ours = ours_as::<USERS>(&field.slow_ours, 20, Era::Sessions);
-    let bare = others_as(&field.slow_bare, 20, Era::Sessions);
+    let ours = ours_as::<CALLERS>(&field.slow_ours, 20, Era::Sessions);
+    let bare = others_as::<CALLERS>(&field.slow_bare, 20, Era::Sessions);
     let series =
         interleave(plan.rounds, &[&|| run(&field.slow_ours, &ours, load), &|| run(&field.slow_bare, &bare, load)]);
     let work = format!("call, upstream of {SLOW_MS} ms, 256 connections");
@@ -172,7 +172,7 @@ fn slow_calls(field: &Field, plan: Plan) -> [Row; 2] {
 pub fn sessions(field: &Field, plan: Plan) -> Vec<Row> {
     let load = Load { sessions: 0, ..plan.load(Task::Session) };
     let ours = ours_as::<USERS>(&field.ours, 200, Era::Sessions);
-    let other = |process: &Process| run(process, &others_as(process, 200, Era::Sessions), load);
+    let other = |process: &Process| run(process, &others_as::<USERS>(process, 200, Era::Sessions), load);
     let series = interleave(
         plan.rounds,
         &[&|| run(&field.ours, &ours, load), &|| other(&field.bare), &|| other(&field.rmcp), &|| {
