@@ -71,7 +71,8 @@ def build(folder: Path) -> Image:
 
 
 def run_build_stage(stage: Stage, root: Path, target: Path) -> None:
-    env, workdir = {**os.environ}, root
+    # Where the caller's cargo builds means nothing in an image.
+    env, workdir = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}, root
     for word, rest in stage.steps:
         match word:
             case "WORKDIR":
