@@ -2,7 +2,8 @@
 
 use std::{
     fmt::{Display, Write as _},
-    io::{self, BufWriter, Write as _},
+    io::{self, BufWriter, Write},
+    time::Duration,
 };
 
 use env_logger::{Target, fmt::Formatter};
@@ -27,6 +28,16 @@ const MAX_CHARS: usize = 8192;
 /// Lines that may wait to be written.
 const MAX_WAITING: usize = 4096;
 
+/// What most lines take, in bytes.
+const LINE_BYTES: usize = 384;
+
+/// How long lines gather after some were written. That is what a line comes late at most, and many go out at once: the writer
+/// is woken and asks the system once for all of them.
+const GATHERING: Duration = Duration::from_millis(2);
+
+/// Bytes that are written at once at most.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 /// Starts logging to standard error. Lines are written by a thread of their own, many at once: a line costs a request no
 /// system call, and no worker waits for another's. Dropped, what this gives writes what still waits.
 pub fn init(settings: &Log) -> WorkerGuard {
@@ -36,7 +47,7 @@ pub fn init(settings: &Log) -> WorkerGuard {
     };
     // Whoever has more to say than can be written waits for room, so that no line is lost.
     let lines = NonBlockingBuilder::default().lossy(false).buffered_lines_limit(MAX_WAITING).thread_name("log");
-    let (lines, writing) = lines.finish(BufWriter::new(io::stderr()));
+    let (lines, writing) = lines.finish(Gathering(BufWriter::with_capacity(BUFFER_BYTES, io::stderr())));
     let target = Target::Pipe(Box::new(lines));
     let logger = env_logger::Builder::new().parse_filters(&settings.filter).format(format).target(target).try_init();
     if logger.is_err() {
@@ -45,56 +56,86 @@ pub fn init(settings: &Log) -> WorkerGuard {
     writing
 }
 
+/// A writer on a thread of its own that rests after it has written all there was.
+struct Gathering<W>(W);
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        #[expect(clippy::disallowed_methods, reason = "no worker runs on this thread")]
+        std::thread::sleep(GATHERING);
+        Ok(())
+    }
+}
+
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let mut line = format!("{} {:<5} {}: ", out.timestamp_millis(), record.level(), record.target());
+    let mut line = String::with_capacity(LINE_BYTES);
+    // Writing to a String can't fail.
+    let _ = write!(line, "{} {:<5} {}: ", out.timestamp_millis(), record.level(), record.target());
     // What clients send can stand in a message: it must not look like lines or colours of our own.
-    write_escaped(&mut line, &shown(record.args()));
+    push(&mut line, record.args(), |_| false);
     let _ = record.key_values().visit(&mut TextFields(&mut line));
-    writeln!(out, "{line}")
+    line.push('\n');
+    out.write_all(line.as_bytes())
 }
 
 struct TextFields<'a>(&'a mut String);
 
 impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        if is_absent(&value) {
-            return Ok(());
-        }
-        self.0.push(' ');
-        self.0.push_str(key.as_str());
-        self.0.push('=');
-        let value = shown(&value);
-        // Else a value could go on as further fields.
-        if value.is_empty() || value.contains([' ', '"', '=']) {
-            self.0.push('"');
-            write_escaped(self.0, &value.replace('\\', "\\\\").replace('"', "\\\""));
-            self.0.push('"');
-        } else {
-            write_escaped(self.0, &value);
+        if !is_absent(&value) {
+            self.0.push(' ');
+            self.0.push_str(key.as_str());
+            self.0.push('=');
+            // Else a value could go on as further fields.
+            push(self.0, &value, |text| text.is_empty() || text.contains([' ', '"', '=']));
         }
         Ok(())
     }
 }
 
-/// A message or a value, cut where it is so long that it would only fill the log.
-fn shown(text: &impl Display) -> String {
-    let mut text = text.to_string();
-    if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+/// Appends a message or a value, cut where it is so long that it would only fill the log, with all that could be taken for
+/// something else escaped, and in quotes where it has to be.
+fn push(line: &mut String, shown: &dyn Display, must_be_quoted: impl Fn(&str) -> bool) {
+    let start = line.len();
+    let _ = write!(line, "{shown}");
+    let text = line.get(start..).unwrap_or_default();
+    let quoted = must_be_quoted(text);
+    if !quoted && text.len() <= MAX_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return;
+    }
+    let text = cut(line.split_off(start));
+    if quoted {
+        line.push('"');
+    }
+    for c in text.chars() {
+        if c.is_control() || CONTROLS.contains(&c) {
+            let _ = write!(line, "{}", c.escape_default());
+            continue;
+        }
+        if quoted && matches!(c, '"' | '\\') {
+            line.push('\\');
+        }
+        line.push(c);
+    }
+    if quoted {
+        line.push('"');
+    }
+}
+
+/// What is shown of a text.
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_CHARS
+        && let Some((end, _)) = text.char_indices().nth(MAX_CHARS)
+    {
         text.truncate(end);
         text.push('…');
     }
     text
-}
-
-fn write_escaped(line: &mut String, text: &str) {
-    for c in text.chars() {
-        if c.is_control() || CONTROLS.contains(&c) {
-            // Writing to a String can't fail.
-            let _ = write!(line, "{}", c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
 }
 
 fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
@@ -102,7 +143,7 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     fields.insert("time".to_owned(), json!(out.timestamp_millis().to_string()));
     fields.insert("level".to_owned(), json!(record.level().as_str().to_lowercase()));
     fields.insert("target".to_owned(), json!(record.target()));
-    fields.insert("message".to_owned(), json!(shown(record.args())));
+    fields.insert("message".to_owned(), json!(cut(record.args().to_string())));
     let _ = record.key_values().visit(&mut JsonFields(&mut fields));
     let mut line = serde_json::Value::Object(fields).to_string();
     for control in CONTROLS {
@@ -123,7 +164,7 @@ impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
         let value = match (value.to_u64(), value.to_bool()) {
             (Some(number), _) => json!(number),
             (None, Some(truth)) => json!(truth),
-            (None, None) => json!(shown(&value)),
+            (None, None) => json!(cut(value.to_string())),
         };
         self.0.insert(key.as_str().to_owned(), value);
         Ok(())
