@@ -36,7 +36,9 @@ use crate::{
 
 /// A client of the Membrane API. It lives on one thread, with its own connections.
 pub struct MembraneClient {
-    http: awc::Client,
+    reads: awc::Client,
+    /// Apart from the reads, so that actions that take their time leave these a connection.
+    runs: awc::Client,
     settings: Settings,
     upstream: Arc<Upstream>,
 }
@@ -56,22 +58,10 @@ impl MembraneClient {
     /// A client for the API at `settings.base_url`, of which others may know something already.
     #[must_use]
     pub fn new(settings: &Settings, upstream: Arc<Upstream>) -> Self {
-        let connector = Connector::new()
-            .timeout(settings.connect_timeout)
-            .limit(settings.max_connections.get())
-            // Shorter than servers keep theirs, which is 5 s with some: a connection must not be used as it is closed.
-            .conn_keep_alive(Duration::from_secs(4));
-        let mut builder = awc::Client::builder()
-            .connector(connector)
-            // Each call has one deadline for head and body, see `exchange`.
-            .disable_timeout()
-            // A redirect could carry the token to another host.
-            .disable_redirects()
-            .add_default_header((header::USER_AGENT, concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))));
-        if settings.api_version == ApiVersion::V2025_10_21 {
-            builder = builder.add_default_header(("membrane-api-version", "2025-10-21"));
-        }
-        Self { http: builder.finish(), settings: settings.clone(), upstream }
+        // Reads wait for their turn before they ask for a connection.
+        let reads = http_client(settings, settings.concurrency.get());
+        let runs = http_client(settings, settings.max_connections.get());
+        Self { reads, runs, settings: settings.clone(), upstream }
     }
 
     /// What is known of the upstream.
@@ -167,7 +157,7 @@ impl MembraneClient {
                 ("/act".to_owned(), crate::protocol::json::to_string(&act))
             }
         };
-        let request = self.request(Method::POST, token, &path).content_type("application/json");
+        let request = self.request(&self.runs, Method::POST, token, &path).content_type("application/json");
         let read_output = |bytes: &Bytes| match bytes.is_empty() {
             true => Ok(None),
             false => read::<Run>(bytes).map(|run| run.output),
@@ -225,7 +215,7 @@ impl MembraneClient {
         loop {
             // Closed never: whoever waits gets its turn.
             let turn = self.upstream.reads.acquire().await;
-            let request = self.request(Method::GET, token, &url);
+            let request = self.request(&self.reads, Method::GET, token, &url);
             let exchange = self.exchange(request, token, Bytes::new(), self.settings.read_timeout);
             let outcome = self.observe(path.trim_start_matches('/'), async { read(&exchange.await?) }).await;
             self.note(&outcome, true);
@@ -261,15 +251,14 @@ impl MembraneClient {
         }
     }
 
-    fn request(&self, method: Method, token: &AccessToken, path: &str) -> ClientRequest {
+    fn request(&self, http: &awc::Client, method: Method, token: &AccessToken, path: &str) -> ClientRequest {
         let url = format!("{}{path}", self.settings.base_url.trim_end_matches('/'));
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret().reveal()))
             // A token has no characters that a header can't have.
             .unwrap_or(HeaderValue::from_static(""));
         // HTTP libraries log the heads that they send.
         bearer.set_sensitive(true);
-        self.http
-            .request(method, url)
+        http.request(method, url)
             .insert_header((header::AUTHORIZATION, bearer))
             .insert_header((header::ACCEPT, "application/json"))
     }
@@ -334,6 +323,25 @@ impl MembraneClient {
     }
 }
 
+fn http_client(settings: &Settings, max_connections: usize) -> awc::Client {
+    let connector = Connector::new()
+        .timeout(settings.connect_timeout)
+        .limit(max_connections)
+        // Shorter than servers keep theirs, which is 5 s with some: a connection must not be used as it is closed.
+        .conn_keep_alive(Duration::from_secs(4));
+    let mut builder = awc::Client::builder()
+        .connector(connector)
+        // Each call has one deadline for head and body, see `exchange`.
+        .disable_timeout()
+        // A redirect could carry the token to another host.
+        .disable_redirects()
+        .add_default_header((header::USER_AGENT, concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))));
+    if settings.api_version == ApiVersion::V2025_10_21 {
+        builder = builder.add_default_header(("membrane-api-version", "2025-10-21"));
+    }
+    builder.finish()
+}
+
 fn with_query(path: &str, query: &Query<'_>) -> String {
     // Pairs of texts always encode.
     let query = serde_urlencoded::to_string(query).unwrap_or_default();
@@ -380,7 +388,7 @@ mod tests {
         let settings = load(&Sources::default()).unwrap();
         let token = AccessToken::parse("pat-of-a-user", SystemTime::now()).unwrap();
         let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
-        let request = client.request(Method::GET, &token, "/self");
+        let request = client.request(&client.reads, Method::GET, &token, "/self");
         assert_eq!(request.headers().get(header::AUTHORIZATION).unwrap(), "Bearer pat-of-a-user");
         assert!(!format!("{:?}", request.headers()).contains("pat-"), "{:?}", request.headers());
     }
