@@ -52,7 +52,7 @@ impl Secret {
     /// A one-way fingerprint by which the secret can be remembered.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(Sha256::digest(self.0.as_bytes()).into())
+        Fingerprint::of(&self.0)
     }
 }
 
@@ -71,6 +71,14 @@ impl Serialize for Secret {
 /// The SHA-256 of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// That of a secret text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+}
 
 #[cfg(test)]
 mod tests {

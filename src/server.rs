@@ -1,6 +1,7 @@
 //! Puts the parts together, runs them, and stops them in order.
 
 use std::{
+    ffi::c_int,
     io,
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
@@ -9,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle, web::Data};
+use actix_web::{App, HttpServer, dev::ServerHandle};
+use socket2::SockRef;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -22,6 +24,10 @@ use crate::{
 
 /// How often the shards are looked after.
 const BEAT: Duration = Duration::from_secs(5);
+
+/// Connections that may wait to be accepted, for when many clients come back at once; those beyond it would come a second
+/// late. The system may allow fewer.
+const BACKLOG: c_int = 4096;
 
 /// Why the server can't run.
 #[derive(Debug, thiserror::Error)]
@@ -85,12 +91,11 @@ impl Server {
             let (shards, settings) = (shards.clone(), Arc::clone(settings));
             // Runs once on each worker's thread, which thereby gets its shard.
             move || {
-                let worker = Worker {
+                http::app(Worker {
                     local: shards.start_here(&settings),
                     shards: shards.clone(),
                     settings: Arc::clone(&settings),
-                };
-                App::new().app_data(Data::new(worker)).configure(|config| http::routes(&settings, config))
+                })
             }
         };
         // One listener: with more, each worker would run the factory once for each.
@@ -161,6 +166,7 @@ impl Server {
 fn listen(section: &'static str, host: &str, port: u16) -> Result<(TcpListener, SocketAddr), ServerError> {
     let failed = |source| ServerError::Listen { address: format!("{host}:{port}"), section, source };
     let listener = TcpListener::bind((host, port)).map_err(failed)?;
+    SockRef::from(&listener).listen(BACKLOG).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }

@@ -2,17 +2,28 @@
 //!
 //! Reading a token proves nothing: a claim counts only once the upstream has accepted the very token.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 
-use crate::{ids::UserKey, secret::Secret};
+use crate::{
+    ids::UserKey,
+    secret::{Fingerprint, Secret},
+};
 
-/// A Membrane access token, as the caller sent it.
+/// A Membrane access token, as the caller sent it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessToken {
+pub struct AccessToken(Arc<Read>);
+
+/// A token that was read.
+#[derive(Debug, PartialEq, Eq)]
+struct Read {
     secret: Secret,
+    fingerprint: Fingerprint,
     claim: Claim,
 }
 
@@ -80,25 +91,33 @@ impl AccessToken {
             [_, payload, _] if !text.starts_with("pat-") => read_claim(payload, now)?,
             _ => Claim::Opaque,
         };
-        Ok(Self { secret: Secret::new(text), claim })
+        let secret = Secret::new(text);
+        let fingerprint = secret.fingerprint();
+        Ok(Self(Arc::new(Read { secret, fingerprint, claim })))
     }
 
     /// The token's text.
     #[must_use]
     pub fn secret(&self) -> &Secret {
-        &self.secret
+        &self.0.secret
+    }
+
+    /// By what it can be remembered: that of its text.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint
     }
 
     /// Whether its time is over; an opaque token does not tell.
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
-        matches!(self.claim, Claim::User { expires_at: Some(at), .. } if at <= now)
+        matches!(self.0.claim, Claim::User { expires_at: Some(at), .. } if at <= now)
     }
 
     /// Whom it claims to speak for.
     #[must_use]
     pub fn claim(&self) -> &Claim {
-        &self.claim
+        &self.0.claim
     }
 }
 
@@ -166,7 +185,7 @@ mod tests {
             ("not-a-jwt".into(), Ok(Claim::Opaque)),
         ];
         for (text, expected) in cases {
-            let claim = AccessToken::parse(&text, now).map(|token| token.claim);
+            let claim = AccessToken::parse(&text, now).map(|token| token.claim().clone());
             assert_eq!(claim, expected, "token {text:?}");
         }
     }

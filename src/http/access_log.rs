@@ -1,7 +1,7 @@
 //! One log line for each request: method, path without query, status, milliseconds until the answer begins, and who asked
 //! for what. The metrics learn of the same request by its route.
 
-use std::{cell::Cell, fmt, time::Instant};
+use std::{borrow::Cow, cell::Cell, fmt, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -14,6 +14,7 @@ use actix_web::{
     middleware::Next,
 };
 use bytes::Bytes;
+use log::kv::Value;
 use uuid::Uuid;
 
 use super::spans;
@@ -59,7 +60,7 @@ impl RequestTag {
     /// The id that a request was given.
     pub fn given(request: &HttpRequest) -> Self {
         // Each request passed [`log_requests`].
-        request.extensions().get().cloned().unwrap_or(Self(HeaderValue::from_static("-")))
+        request.extensions().get().map_or(Self(HeaderValue::from_static("-")), |line: &Line| line.id.clone())
     }
 }
 
@@ -69,9 +70,10 @@ impl fmt::Display for RequestTag {
     }
 }
 
-/// What handlers add to the line of their request.
-#[derive(Debug, Default)]
+/// The line of a request, with what handlers add to it.
+#[derive(Debug)]
 pub struct Line {
+    id: RequestTag,
     /// Who asked, once that is known.
     pub user: Option<UserKey>,
     /// In which chat.
@@ -79,18 +81,14 @@ pub struct Line {
     /// In which session.
     pub session: Option<SessionId>,
     /// The JSON-RPC method.
-    pub rpc: Option<String>,
+    pub rpc: Option<Cow<'static, str>>,
     /// The era in which it was asked.
     pub era: Option<Era>,
 }
 
 /// Adds to the line of a request.
 pub fn note(request: &HttpRequest, add: impl FnOnce(&mut Line)) {
-    let mut extensions = request.extensions_mut();
-    if extensions.get::<Line>().is_none() {
-        extensions.insert(Line::default());
-    }
-    if let Some(line) = extensions.get_mut() {
+    if let Some(line) = request.extensions_mut().get_mut() {
         add(line);
     }
 }
@@ -102,14 +100,16 @@ pub fn note(request: &HttpRequest, add: impl FnOnce(&mut Line)) {
 pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
     let begin = Instant::now();
     let id = RequestTag::of(&request);
-    request.extensions_mut().insert(id.clone());
+    let line = Line { id: id.clone(), user: None, chat: None, session: None, rpc: None, era: None };
+    request.extensions_mut().insert(line);
     let mut span = spans::of_request(&request, method(request.method()), route(request.path()));
     let mut response = span.context().around(next.call(request)).await?;
     response.headers_mut().insert(REQUEST_ID, id.0.clone());
     let (request, status, time) = (response.request(), response.status().as_u16(), begin.elapsed());
-    let line = request.extensions_mut().remove::<Line>().unwrap_or_default();
-    let is_somebody = line.user.is_some();
-    let era = line.era.map_or("none", Era::as_str);
+    let line = request.extensions_mut().remove::<Line>();
+    let line = line.as_ref();
+    let user = line.and_then(|line| line.user.as_ref());
+    let era = line.and_then(|line| line.era).map_or("none", Era::as_str);
     span.count("http.response.status_code", status.into());
     span.note("http.response.header.x-request-id", &id);
     if status >= 500 {
@@ -123,13 +123,13 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
         status,
         ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         request:% = id,
-        user = line.user.map(|user| user.to_string()),
-        chat = line.chat.as_ref().map(ChatId::as_str),
-        session = line.session.map(|session| session.to_string()),
-        rpc = line.rpc;
+        user = user.map(Value::from_display),
+        chat = line.and_then(|line| line.chat.as_ref()).map(ChatId::as_str),
+        session = line.and_then(|line| line.session.as_ref()).map(Value::from_display),
+        rpc = line.and_then(|line| line.rpc.as_deref());
         "request"
     );
-    if !is_somebody {
+    if user.is_none() {
         // How long a head takes is bounded for the first of a connection alone. Only who was let in may send a second.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use log::kv::Value;
 use serde_json::value::RawValue;
 
 use super::access_log::RequestTag;
@@ -75,7 +76,7 @@ impl Drop for Audit {
             target: "audit",
             user:%,
             chat = chat.as_ref().map(ChatId::as_str),
-            session = session.map(|session| session.to_string()),
+            session = session.as_ref().map(Value::from_display),
             request:%,
             tool:% = self.tool,
             outcome = self.outcome,

@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpMessage, HttpRequest,
-    http::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue},
+    http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue},
 };
 
 use crate::{
@@ -35,32 +35,42 @@ pub struct Accepts {
     pub json: bool,
     /// `text/event-stream`.
     pub events: bool,
+    /// Either compressed by gzip (RFC 9110 § 8.4.1.3).
+    pub gzip: bool,
 }
 
 impl Accepts {
-    /// Reads the `Accept` headers; without one, everything is taken (RFC 9110 § 12.5.1).
+    /// Reads the `Accept` headers; without one, everything is taken (RFC 9110 § 12.5.1). Without `Accept-Encoding` nothing is
+    /// compressed, which would be allowed, but is not expected (RFC 9110 § 12.5.3).
     #[must_use]
     pub fn of(request: &HttpRequest) -> Self {
-        let mut headers = request.headers().get_all(ACCEPT).peekable();
-        if headers.peek().is_none() {
-            return Self { json: true, events: true };
-        }
-        Self::parse(headers.filter_map(|header| header.to_str().ok()))
+        let of = |name| request.headers().get_all(name).filter_map(|header| header.to_str().ok());
+        let types = request.headers().contains_key(ACCEPT).then(|| of(ACCEPT));
+        Self::parse(types, of(ACCEPT_ENCODING))
     }
 
-    fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Self {
-        let mut accepts = Self { json: false, events: false };
-        for item in headers.flat_map(|header| header.split(',')) {
-            let mut parts = item.split(';').map(|part| part.trim().to_ascii_lowercase());
-            let range = parts.next().unwrap_or_default();
-            if parts.any(|parameter| matches!(parameter.as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")) {
-                continue;
-            }
-            accepts.json |= matches!(range.as_str(), "application/json" | "application/*" | "*/*");
-            accepts.events |= matches!(range.as_str(), "text/event-stream" | "text/*" | "*/*");
+    fn parse<'a>(types: Option<impl Iterator<Item = &'a str>>, encodings: impl Iterator<Item = &'a str>) -> Self {
+        let is_one_of = |text: &str, names: &[&str]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
+        let gzip = wanted(encodings).any(|coding| is_one_of(coding, &["gzip", "x-gzip"]));
+        let Some(types) = types else { return Self { json: true, events: true, gzip } };
+        let mut accepts = Self { json: false, events: false, gzip };
+        for range in wanted(types) {
+            accepts.json |= is_one_of(range, &["application/json", "application/*", "*/*"]);
+            accepts.events |= is_one_of(range, &["text/event-stream", "text/*", "*/*"]);
         }
         accepts
     }
+}
+
+/// The members of lists like that of `Accept`, but for those that are refused (RFC 9110 § 12.4.2).
+fn wanted<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    const NEVER: [&str; 4] = ["q=0", "q=0.0", "q=0.00", "q=0.000"];
+    headers.flat_map(|header| header.split(',')).filter_map(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let name = parts.next()?;
+        let is_never = |parameter: &str| NEVER.iter().any(|never| parameter.eq_ignore_ascii_case(never));
+        (!parts.any(is_never)).then_some(name)
+    })
 }
 
 /// The token of a `Bearer` header, the scheme in any case (RFC 9110 § 11.1).
@@ -190,8 +200,26 @@ mod tests {
             (&[""], (false, false)),
         ];
         for (headers, (json, events)) in cases {
-            let accepts = Accepts::parse(headers.iter().copied());
-            assert_eq!(accepts, Accepts { json, events }, "{headers:?}");
+            let accepts = Accepts::parse(Some(headers.iter().copied()), [].into_iter());
+            assert_eq!(accepts, Accepts { json, events, gzip: false }, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn only_who_says_so_takes_gzip() {
+        let cases: [(&[&str], bool); 8] = [
+            (&[], false),
+            (&["gzip"], true),
+            (&["gzip, deflate, br"], true),
+            (&["br;q=1.0", "GZIP;q=0.5"], true),
+            (&["x-gzip"], true),
+            (&["identity"], false),
+            (&["gzip;q=0, *"], false),
+            (&["gzipped"], false),
+        ];
+        for (encodings, gzip) in cases {
+            let accepts = Accepts::parse(None::<std::iter::Empty<&str>>, encodings.iter().copied());
+            assert_eq!(accepts, Accepts { json: true, events: true, gzip }, "{encodings:?}");
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     protocol::{
         answer::Answer,
         jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
+        pieces::plain,
         request::{self, ClientNotification, ClientRequest},
         revision::{Era, Revision},
         tools::CallToolResult,
@@ -216,7 +217,7 @@ pub(super) fn progress_token(request: &Result<ClientRequest, Error>) -> Option<R
 /// The response to a request; none where the client has cancelled it.
 pub(super) fn response_to(id: &RequestId, answer: Result<Answer, Error>) -> Option<Vec<Bytes>> {
     match answer {
-        Ok(answer) => Some(jsonrpc::result_response(id, answer.into_pieces())),
+        Ok(answer) => Some(plain(jsonrpc::result_response(id, answer.into_pieces()))),
         Err(Error::Cancelled) => None,
         Err(error) => Some(vec![jsonrpc::error_response(Some(id), &error, Era::Legacy)]),
     }

@@ -25,12 +25,15 @@ mod streamable;
 mod webhooks;
 mod welcome;
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use actix_web::{
-    HttpRequest, HttpResponse, guard,
+    App, HttpRequest, HttpResponse,
+    body::MessageBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    guard,
     http::{Method, header},
-    middleware::{NormalizePath, from_fn},
+    middleware::{Condition, NormalizePath, from_fn},
     web::{self, Data, ServiceConfig},
 };
 
@@ -44,69 +47,88 @@ use crate::{
 pub use access_log::log_requests;
 pub use admin::{Admin, admin_routes};
 
+/// What paths are freed of.
+const DOUBLED: &str = "//";
+
 /// What every handler of a worker has at hand.
 pub struct Worker {
     /// All shards.
     pub shards: Shards,
     /// This worker's own.
-    pub local: LocalShard,
+    pub local: Rc<LocalShard>,
     /// The settings.
     pub settings: Arc<Settings>,
 }
 
-/// The routes, all below one scope so that what surrounds them is the same for each.
-pub fn routes(settings: &Arc<Settings>, config: &mut ServiceConfig) {
-    config.service(
-        web::scope("")
-            .wrap(NormalizePath::trim())
-            .wrap(from_fn(oauth::point_to_metadata))
-            .wrap(from_fn(panics::answer_panics))
-            .wrap(from_fn(limits::refuse_oversized))
-            // A page that may ask can read whatever is answered, the refusals and failures above included.
-            .wrap(origin::cors(settings))
-            .wrap(from_fn(origin::refuse_foreign))
-            .wrap(from_fn(log_requests))
-            .service(
-                web::resource("/mcp")
-                    .route(web::post().to(post::post))
-                    .route(web::get().to(streamable::get))
-                    .route(web::delete().to(streamable::delete))
-                    .default_service(refuse_method("GET, POST, DELETE")),
-            )
-            .service(
-                web::resource("/mcp/sessions").route(web::get().to(chats::list)).default_service(refuse_method("GET")),
-            )
-            .service(web::resource("/sse").route(web::get().to(sse::open)).default_service(refuse_method("GET")))
-            .service(
-                web::resource("/sse/messages").route(web::post().to(sse::post)).default_service(refuse_method("POST")),
-            )
-            .service(
-                web::resource("/webhooks/membrane")
-                    .route(web::post().to(webhooks::post))
-                    .default_service(refuse_method("POST")),
-            )
-            .route("/.well-known/oauth-protected-resource", web::get().to(oauth::resource))
-            .route("/.well-known/oauth-protected-resource/{endpoint:mcp|sse}", web::get().to(oauth::resource))
-            .route("/.well-known/oauth-authorization-server", web::get().to(oauth::authorization_server))
-            .route("/.well-known/openid-configuration", web::get().to(oauth::authorization_server))
-            .route("/oauth/authorize", web::get().to(oauth::authorize))
-            .service(
-                web::resource("/healthz")
-                    .route(web::get().to(async |worker: Data<Worker>| health::alive(&worker.shards).await))
-                    .default_service(refuse_method("GET")),
-            )
-            .service(
-                web::resource("/readyz")
-                    .route(web::get().to(async |worker: Data<Worker>| health::ready(&worker.shards).await))
-                    .default_service(refuse_method("GET")),
-            )
-            .service(
-                web::resource("/")
-                    .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(welcome::welcome))
-                    .default_service(refuse_method("GET, HEAD")),
-            )
-            .default_service(web::to(no_such_path)),
-    );
+/// The server of one worker: the routes, and what surrounds each of them.
+pub fn app(
+    worker: Worker,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let settings = Arc::clone(&worker.settings);
+    // Most paths are written as the routes are, and spared the search for what is to be trimmed.
+    let is_plain = guard::fn_guard(|request| {
+        let path = request.head().uri.path();
+        !path.contains(DOUBLED) && (path.len() == 1 || !path.ends_with('/'))
+    });
+    App::new()
+        .app_data(Data::new(worker))
+        .wrap(Condition::new(settings.oauth.enabled, from_fn(oauth::point_to_metadata)))
+        .wrap(from_fn(panics::answer_panics))
+        .wrap(from_fn(limits::refuse_oversized))
+        // A page that may ask can read whatever is answered, the refusals and failures above included.
+        .wrap(origin::cors(&settings))
+        .wrap(from_fn(origin::refuse_foreign))
+        .wrap(from_fn(log_requests))
+        .service(web::scope("").guard(is_plain).configure(routes))
+        .service(web::scope("").wrap(NormalizePath::trim()).configure(routes))
+}
+
+fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            web::resource("/mcp")
+                .route(web::post().to(post::post))
+                .route(web::get().to(streamable::get))
+                .route(web::delete().to(streamable::delete))
+                .default_service(refuse_method("GET, POST, DELETE")),
+        )
+        .service(web::resource("/mcp/sessions").route(web::get().to(chats::list)).default_service(refuse_method("GET")))
+        .service(web::resource("/sse").route(web::get().to(sse::open)).default_service(refuse_method("GET")))
+        .service(web::resource("/sse/messages").route(web::post().to(sse::post)).default_service(refuse_method("POST")))
+        .service(
+            web::resource("/webhooks/membrane")
+                .route(web::post().to(webhooks::post))
+                .default_service(refuse_method("POST")),
+        )
+        .route("/.well-known/oauth-protected-resource", web::get().to(oauth::resource))
+        .route("/.well-known/oauth-protected-resource/{endpoint:mcp|sse}", web::get().to(oauth::resource))
+        .route("/.well-known/oauth-authorization-server", web::get().to(oauth::authorization_server))
+        .route("/.well-known/openid-configuration", web::get().to(oauth::authorization_server))
+        .route("/oauth/authorize", web::get().to(oauth::authorize))
+        .service(
+            web::resource("/healthz")
+                .route(web::get().to(async |worker: Data<Worker>| health::alive(&worker.shards).await))
+                .default_service(refuse_method("GET")),
+        )
+        .service(
+            web::resource("/readyz")
+                .route(web::get().to(async |worker: Data<Worker>| health::ready(&worker.shards).await))
+                .default_service(refuse_method("GET")),
+        )
+        .service(
+            web::resource("/")
+                .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(welcome::welcome))
+                .default_service(refuse_method("GET, HEAD")),
+        )
+        .default_service(web::to(no_such_path));
 }
 
 /// 405 with the methods that are allowed (RFC 9110 § 15.5.6).

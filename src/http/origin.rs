@@ -42,7 +42,7 @@ pub async fn refuse_foreign<B: MessageBody>(
 }
 
 fn refusal(path: &str, headers: &HeaderMap, settings: &config::Server) -> Option<Error> {
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     if let Some(origin) = text(ORIGIN)
         && !allows_origin(&origin, settings)
     {
@@ -66,16 +66,12 @@ fn allows_origin(origin: &str, settings: &config::Server) -> bool {
 }
 
 fn allows_host(host: &str, settings: &config::Server) -> bool {
-    let Some(name) = host.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)) else {
-        return false;
-    };
-    let is_open = settings.allowed_hosts.is_empty() && !is_this_machine(&settings.host);
-    is_open
-        || is_this_machine(&name)
-        || settings
-            .allowed_hosts
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(&name) || allowed.eq_ignore_ascii_case(host))
+    let Ok(uri) = host.parse::<Uri>() else { return false };
+    let Some(name) = uri.host() else { return false };
+    let is_listed = |allowed: &String| allowed.eq_ignore_ascii_case(name) || allowed.eq_ignore_ascii_case(host);
+    is_this_machine(name)
+        || settings.allowed_hosts.iter().any(is_listed)
+        || (settings.allowed_hosts.is_empty() && !is_this_machine(&settings.host))
 }
 
 /// Lets the pages that may ask read the answers, headers that MCP uses included (Fetch § CORS protocol).

@@ -1,5 +1,7 @@
 //! `POST /mcp`: who asks, for what, and in which era (MCP 2026-07-28, basic/versioning § Backward Compatibility).
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -142,13 +144,21 @@ pub(super) async fn read_body(payload: Payload, worker: &Worker) -> Result<Bytes
 pub(super) fn note_method(http: &HttpRequest, body: &Body) {
     count_messages(body);
     access_log::note(http, |line| {
-        line.rpc = match body {
-            Body::Single(Message::Request(request)) => Some(request.method.clone()),
-            Body::Single(Message::Notification(notification)) => Some(notification.method.clone()),
-            Body::Single(Message::Response) => Some("response".to_owned()),
-            Body::Batch(_) => Some("batch".to_owned()),
-        }
+        line.rpc = Some(match body {
+            Body::Single(Message::Request(request)) => method_of(&request.method),
+            Body::Single(Message::Notification(notification)) => method_of(&notification.method),
+            Body::Single(Message::Response) => "response".into(),
+            Body::Batch(_) => "batch".into(),
+        });
     });
+}
+
+/// A method as it was sent.
+fn method_of(method: &str) -> Cow<'static, str> {
+    match metrics::known_method(method) {
+        known if known == method => known.into(),
+        _ => method.to_owned().into(),
+    }
 }
 
 fn count_messages(body: &Body) {

@@ -7,8 +7,11 @@ use actix_web::{
     body::MessageBody,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{
+            CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+        },
     },
+    web,
 };
 use actix_web_lab::sse;
 use bytes::Bytes;
@@ -16,13 +19,14 @@ use futures_util::{Stream, StreamExt};
 use metrics::gauge;
 use serde::Serialize;
 
-use super::body::Pieces;
+use super::{body::Pieces, headers::Accepts};
 use crate::{
     config,
     error::{Error, ErrorKind},
     protocol::{
         json,
         jsonrpc::{self, RequestId},
+        pieces::{Piece, gzip, plain},
         revision::Era,
     },
     session::event_log::Logged,
@@ -34,6 +38,9 @@ const RETRY_AFTER_S: &str = "5";
 
 /// Characters of a reason in a header: clients refuse heads that are too long.
 const MAX_DESCRIPTION_CHARS: usize = 256;
+
+/// What is smaller fits into a packet or two in any case.
+const MIN_COMPRESSED_BYTES: usize = 2048;
 
 /// Proxies must not hold events back.
 const NO_BUFFERING: (HeaderName, HeaderValue) =
@@ -110,6 +117,30 @@ fn challenge(problem: &TokenProblem) -> String {
     let quotable = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
     let description: String = problem.to_string().chars().filter(quotable).take(MAX_DESCRIPTION_CHARS).collect();
     format!("Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"{description}\"")
+}
+
+/// A message in pieces. What lists are made of is sent compressed to whoever takes that, and compressed when that first
+/// happens.
+pub async fn answer(message: Vec<Piece>, accepts: Accepts) -> HttpResponse {
+    let listings = || message.iter().filter_map(Piece::listing);
+    if !accepts.gzip || listings().map(|listing| listing.json().len()).sum::<usize>() < MIN_COMPRESSED_BYTES {
+        return json(plain(message));
+    }
+    let to_do: Vec<_> = listings().filter(|listing| !listing.is_deflated()).cloned().collect();
+    if !to_do.is_empty() {
+        // It takes longer than a worker may be kept. What can't be done then is sent as it is.
+        let _ = web::block(move || to_do.iter().for_each(|listing| listing.deflate())).await;
+    }
+    let mut response = match gzip(&message) {
+        Some(compressed) => {
+            let mut response = json(compressed);
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+        }
+        None => json(plain(message)),
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    response
 }
 
 /// JSON in pieces.

@@ -17,6 +17,7 @@ use crate::{
     error::Error,
     protocol::{
         jsonrpc::{self, RequestId},
+        pieces::{Piece, plain},
         revision::Era,
     },
 };
@@ -41,7 +42,7 @@ impl Manner {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Vec<Bytes>, Error>>>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Vec<Piece>, Error>>>>;
 
 /// What became of a request so far.
 pub(super) enum Response {
@@ -67,7 +68,7 @@ impl Response {
 /// Those of the answer, as long as no stream has begun; then they are its last event.
 pub(super) async fn respond(
     id: RequestId,
-    answer: impl Future<Output = Result<Vec<Bytes>, Error>> + 'static,
+    answer: impl Future<Output = Result<Vec<Piece>, Error>> + 'static,
     manner: Manner,
 ) -> Result<Response, Error> {
     let waits = !manner.streams_at_once();
@@ -77,7 +78,8 @@ pub(super) async fn respond(
         let soon =
             if accepts.events { tokio::time::timeout(settings.after, answer).await.ok() } else { Some(answer.await) };
         if let Some(result) = soon {
-            return Ok(Response::Ready(reply::json(jsonrpc::result_response(&running.id, result?))));
+            let message = jsonrpc::result_response(&running.id, result?);
+            return Ok(Response::Ready(reply::answer(message, accepts).await));
         }
     }
     Ok(Response::Running(running))
@@ -120,7 +122,7 @@ impl Running {
     /// A request that comes to `answer`.
     pub(super) fn new(
         id: RequestId,
-        answer: impl Future<Output = Result<Vec<Bytes>, Error>> + 'static,
+        answer: impl Future<Output = Result<Vec<Piece>, Error>> + 'static,
         progress_token: Option<RequestId>,
         era: Era,
         settings: &config::Streams,
@@ -151,7 +153,7 @@ impl Running {
         };
         self.answer = None;
         match result {
-            Ok(result) => Some(jsonrpc::result_response(&self.id, result)),
+            Ok(result) => Some(plain(jsonrpc::result_response(&self.id, result))),
             Err(Error::Cancelled) => None,
             Err(error) => Some(vec![jsonrpc::error_response(Some(&self.id), &error, self.era)]),
         }

@@ -108,12 +108,12 @@ fn subject(request: &Request) -> Option<String> {
         name: Option<String>,
         uri: Option<String>,
     }
-    let params: Params = json::read(request.params.as_deref()?).ok()?;
-    match request.method.as_str() {
-        "tools/call" | "prompts/get" => params.name,
-        "resources/read" => params.uri,
-        _ => None,
-    }
+    let subject = match request.method.as_str() {
+        "tools/call" | "prompts/get" => |params: Params| params.name,
+        "resources/read" => |params: Params| params.uri,
+        _ => return None,
+    };
+    json::read(request.params.as_deref()?).ok().and_then(subject)
 }
 
 /// The session of the request's chat, if it names one.
@@ -155,7 +155,7 @@ async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList
     }
     match scope.mode {
         ToolMode::Static => {
-            let catalog = shards.catalog(caller, scope.apps).await?;
+            let catalog = shards.catalog(&post.worker.local, &caller, &scope.apps).await?;
             Ok((catalog.list(Era::Modern), ttl_ms))
         }
         // Without state nothing can be enabled, so this list never changes.
@@ -207,7 +207,9 @@ impl ReadyCall {
                 worker.shards.deliver(session, caller.user().clone(), None, enable).await
             }
             Self::Enable { session: None, arguments } => match enable::read_names(&arguments) {
-                Ok(names) => Ok(enable::select(&worker.shards, caller, apps, names).await?.result_with_definitions()),
+                Ok(names) => Ok(enable::select(&worker.shards, &worker.local, caller, apps, names)
+                    .await?
+                    .result_with_definitions()),
                 Err(result) => Ok(result),
             },
             Self::Run { tool, arguments } => {
@@ -220,7 +222,7 @@ impl ReadyCall {
 /// The tool of that name, for a request without a chat: in dynamic mode any that could be enabled.
 async fn find_tool(post: &Post, name: ToolName) -> Result<Arc<Tool>, Error> {
     let (shards, caller, scope) = (&post.worker.shards, &post.caller, &post.scope);
-    let catalog = shards.catalog(caller.clone(), scope.apps.clone()).await?;
+    let catalog = shards.catalog(&post.worker.local, caller, &scope.apps).await?;
     if let Some(tool) = catalog.find(&name) {
         return Ok(Arc::clone(tool));
     }

@@ -23,6 +23,7 @@ use crate::{
         answer::Answer,
         jsonrpc::{self, Body, Message, Request, Unusable},
         lifecycle::{InitializeParams, InitializeResult},
+        pieces::plain,
         request::ClientRequest,
         revision::{Era, Revision},
     },
@@ -98,7 +99,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     spans::note_session(&mut span, Some(session));
 
     let answer = Answer::Initialize(InitializeResult::new(revision, mode));
-    let message = jsonrpc::result_response(&message.id, answer.into_pieces());
+    let message = plain(jsonrpc::result_response(&message.id, answer.into_pieces()));
     let mut response = match post.accepts.json {
         true => reply::json(message),
         false => reply::events(stream::iter([reply::message(&message)]), post.worker.settings.streams.keep_alive),

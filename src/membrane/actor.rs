@@ -72,7 +72,7 @@ impl MembraneActor {
         actix::spawn(trace.around(async move {
             let verdict = client.customer(&token).await.map_err(Error::from);
             addr.do_send(TokenChecked {
-                token: token.secret().fingerprint(),
+                token: token.fingerprint(),
                 verdict: verdict.and_then(|customer| user_of(token.claim(), &customer)),
             });
         }));
@@ -88,7 +88,7 @@ impl MembraneActor {
         if !self.workspace.as_ref()?.vouches_for(token) {
             return None;
         }
-        self.trust.accept(token.secret().fingerprint(), user.clone(), now);
+        self.trust.accept(token.fingerprint(), user.clone(), now);
         self.trust.caller(token, now)
     }
 
@@ -136,7 +136,7 @@ impl Handler<Authenticate> for MembraneActor {
         if let Some(caller) = self.recognise(&token) {
             return Box::pin(async move { Ok(caller) });
         }
-        let fingerprint = token.secret().fingerprint();
+        let fingerprint = token.fingerprint();
         let (reply, verdict) = oneshot::channel();
         let waiting = self.checks.entry(fingerprint).or_default();
         waiting.push((token.clone(), reply));

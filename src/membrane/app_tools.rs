@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::tool::{App, Tool};
 use crate::{
     ids::{IntegrationKey, ToolName},
-    protocol::revision::Era,
+    protocol::{pieces::Listing, revision::Era},
 };
 
 /// What two sets of tools have in common if they are the same.
@@ -19,6 +19,9 @@ pub type Content = [u8; 32];
 
 /// About what a tool takes beside its texts: its entries in maps, its allocations.
 const BYTES_PER_TOOL: usize = 512;
+
+/// How many times smaller a listing is once more when it is compressed, at least.
+const COMPRESSION: usize = 4;
 
 /// The tools of an app, in the order of their actions' keys.
 #[derive(Debug)]
@@ -30,9 +33,9 @@ pub struct AppTools {
     by_name: HashMap<ToolName, usize>,
     /// By name with `-` for each `_`, in that order; some may be alike in that.
     by_spelling: Vec<(String, usize)>,
-    listing: Bytes,
-    /// The listing for the modern era; mostly the same bytes.
-    modern_listing: Bytes,
+    listing: Arc<Listing>,
+    /// The listing for the modern era; mostly the same.
+    modern_listing: Arc<Listing>,
     content: Content,
     bytes: usize,
 }
@@ -81,15 +84,17 @@ impl AppTools {
         let mut by_spelling: Vec<_> = tools.iter().enumerate().map(|(i, tool)| (spelling(tool.name()), i)).collect();
         by_spelling.sort_unstable();
         let is_the_same = |tool: &Arc<Tool>| tool.definition(Era::Modern) == tool.definition(Era::Legacy);
+        let listing = Arc::new(Listing::new(listing));
         let modern_listing = match tools.iter().all(is_the_same) {
-            true => listing.clone(),
-            false => join(tools.iter().map(|tool| tool.definition(Era::Modern))),
+            true => Arc::clone(&listing),
+            false => Arc::new(Listing::new(join(tools.iter().map(|tool| tool.definition(Era::Modern))))),
         };
+        let listed = listing.json().len();
         let texts: usize = tools.iter().flat_map(|tool| tool.texts()).map(<[u8]>::len).sum();
         Self {
             integration,
             name,
-            bytes: listing.len() + texts + tools.len() * BYTES_PER_TOOL,
+            bytes: listed + listed / COMPRESSION + texts + tools.len() * BYTES_PER_TOOL,
             by_name: tools.iter().enumerate().map(|(i, tool)| (tool.name().clone(), i)).collect(),
             by_spelling,
             tools,
@@ -132,7 +137,7 @@ impl AppTools {
 
     /// The definitions of all tools for clients of an era as JSON, joined by commas.
     #[must_use]
-    pub fn listing(&self, era: Era) -> &Bytes {
+    pub fn listing(&self, era: Era) -> &Arc<Listing> {
         match era {
             Era::Legacy => &self.listing,
             Era::Modern => &self.modern_listing,
@@ -230,9 +235,9 @@ pub(super) mod tests {
         assert_eq!(names, ["slack_a", "slack_b"]);
         let definitions: Vec<_> = slack.tools().iter().map(|tool| tool.definition(Era::Legacy)).collect();
         let joined = definitions.iter().map(|bytes| &bytes[..]).collect::<Vec<_>>().join(&b","[..]);
-        assert_eq!(joined, slack.listing(Era::Legacy)[..]);
+        assert_eq!(joined, slack.listing(Era::Legacy).json()[..]);
         for definition in definitions {
-            assert!(slack.listing(Era::Legacy).as_ptr_range().contains(&definition.as_ptr()), "it is a copy");
+            assert!(slack.listing(Era::Legacy).json().as_ptr_range().contains(&definition.as_ptr()), "it is a copy");
         }
     }
 

@@ -123,11 +123,11 @@ impl Handler<LookedUp> for MembraneActor {
 
     fn handle(&mut self, LookedUp { batch, outcome }: LookedUp, ctx: &mut Context<Self>) {
         let Some(batch) = self.lookups.sent.remove(&batch) else { return };
-        let used = batch.token.secret().fingerprint();
+        let used = batch.token.fingerprint();
         let is_about_token = outcome.as_ref().is_err_and(MembraneError::is_unauthenticated);
         let mut is_first = false;
         for (names, (token, reply)) in batch.asked {
-            if is_about_token && token.secret().fingerprint() != used {
+            if is_about_token && token.fingerprint() != used {
                 // One caller's bad token says nothing about the others': they try with their own.
                 let (user, apps, catalog) = (batch.user.clone(), batch.apps.clone(), Arc::clone(&batch.catalog));
                 let asked = vec![(names.clone(), (token.clone(), reply))];

@@ -38,28 +38,54 @@ pub struct CatalogCache {
 
 #[derive(Default)]
 struct Entry {
-    loaded: Option<Loaded>,
+    loaded: Option<Arc<Loaded>>,
     failed: Option<(MembraneError, Instant)>,
     /// The token with which it was last asked for.
     token: Option<AccessToken>,
 }
 
-struct Loaded {
+/// A catalog as it was loaded.
+///
+/// Who was given it may give it out again without asking, as long as it [is fresh](Loaded::is_fresh) and there: the cache lets
+/// go of it when it is replaced, when something is known to have changed, and when it has to make room.
+#[derive(Debug)]
+pub struct Loaded {
     catalog: Arc<Catalog>,
     at: Instant,
+    fresh_until: Instant,
     /// Something is known to have changed since.
     is_outdated: bool,
+}
+
+impl Loaded {
+    /// A catalog that was loaded `at` this time.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, at: Instant, fresh_until: Instant) -> Self {
+        Self { catalog, at, fresh_until, is_outdated: false }
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Whether it counts as it is.
+    #[must_use]
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        !self.is_outdated && now < self.fresh_until
+    }
 }
 
 /// What there is of a catalog.
 #[derive(Debug)]
 pub enum Found {
     /// The catalog.
-    Fresh(Arc<Catalog>),
+    Fresh(Arc<Loaded>),
     /// The catalog as it was; time to load it anew.
-    Stale(Arc<Catalog>),
+    Stale(Arc<Loaded>),
     /// The catalog as it was; loading it anew has failed just now.
-    StaleAfterFailure(Arc<Catalog>),
+    StaleAfterFailure(Arc<Loaded>),
     /// Nothing, and loading it has failed just now.
     Failed(MembraneError),
     /// Nothing that counts.
@@ -88,20 +114,21 @@ impl CatalogCache {
         let loaded = entry.loaded.as_ref().filter(|loaded| now.duration_since(loaded.at) < self.stale);
         let failed = entry.failed.as_ref().filter(|(_, at)| now.duration_since(*at) < self.negative);
         match (loaded, failed) {
-            (Some(loaded), _) if self.is_fresh(loaded, now) => Found::Fresh(Arc::clone(&loaded.catalog)),
-            (Some(loaded), Some(_)) => Found::StaleAfterFailure(Arc::clone(&loaded.catalog)),
+            (Some(loaded), _) if loaded.is_fresh(now) => Found::Fresh(Arc::clone(loaded)),
+            (Some(loaded), Some(_)) => Found::StaleAfterFailure(Arc::clone(loaded)),
             (None, Some((error, _))) => Found::Failed(error.clone()),
-            (Some(loaded), None) if !loaded.is_outdated => Found::Stale(Arc::clone(&loaded.catalog)),
+            (Some(loaded), None) if !loaded.is_outdated => Found::Stale(Arc::clone(loaded)),
             _ => Found::Missing,
         }
     }
 
-    fn is_fresh(&self, loaded: &Loaded, now: Instant) -> bool {
-        let Loaded { catalog, at, is_outdated } = loaded;
-        if catalog.is_partial() {
-            return !is_outdated && now.duration_since(*at) < self.negative;
-        }
-        !is_outdated && now.duration_since(catalog.since().unwrap_or(*at)) < self.fresh
+    /// A catalog that was loaded just now.
+    pub fn loaded(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<Loaded> {
+        let fresh_until = match catalog.is_partial() {
+            true => now + self.negative,
+            false => catalog.since().unwrap_or(now) + self.fresh,
+        };
+        Arc::new(Loaded::new(catalog, now, fresh_until))
     }
 
     /// The catalog as it was when it was last loaded, however long ago, unless it has left; and whether its parts may still
@@ -114,20 +141,19 @@ impl CatalogCache {
     /// Notes the token with which a catalog was asked for.
     pub fn note_token(&mut self, key: &CatalogKey, token: &AccessToken) {
         let entry = self.entries.get_mut(key);
-        let is_new = |known: &AccessToken| known.secret().fingerprint() != token.secret().fingerprint();
+        let is_new = |known: &AccessToken| known.fingerprint() != token.fingerprint();
         if let Some(entry) = entry.filter(|entry| entry.token.as_ref().is_none_or(is_new)) {
             entry.token = Some(token.clone());
         }
     }
 
     /// Takes in a catalog that was loaded.
-    pub fn put(&mut self, key: CatalogKey, catalog: Arc<Catalog>, now: Instant) {
-        for tools in catalog.held() {
+    pub fn put(&mut self, key: CatalogKey, loaded: Arc<Loaded>) {
+        for tools in loaded.catalog.held() {
             self.hold(tools);
         }
         let entry = self.entry(key);
         entry.failed = None;
-        let loaded = Loaded { catalog, at: now, is_outdated: false };
         if let Some(before) = entry.loaded.replace(loaded) {
             self.release(&before.catalog);
         }
@@ -152,7 +178,9 @@ impl CatalogCache {
         for (key, entry) in self.entries.iter_mut().filter(|(key, _)| is_about(&key.0)) {
             entry.failed = None;
             if let Some(loaded) = &mut entry.loaded {
-                loaded.is_outdated = true;
+                let (catalog, at, fresh_until) = (Arc::clone(&loaded.catalog), loaded.at, loaded.fresh_until);
+                // In place of the one that others may give out.
+                *loaded = Arc::new(Loaded { catalog, at, fresh_until, is_outdated: true });
             }
             outdated.push(key.clone());
         }
@@ -233,6 +261,11 @@ mod tests {
         Arc::new(Catalog::new(vec![Part { tools: Arc::clone(tools), since }], None, failed))
     }
 
+    fn put(cache: &mut CatalogCache, key: CatalogKey, catalog: Arc<Catalog>, now: Instant) {
+        let loaded = cache.loaded(catalog, now);
+        cache.put(key, loaded);
+    }
+
     fn seconds(s: u64) -> Duration {
         Duration::from_secs(s)
     }
@@ -243,7 +276,7 @@ mod tests {
         let (ann, start) = (key("ann"), Instant::now());
         let tools = Interner::default().share(app("slack", &["a"]));
         assert!(matches!(cache.find(&ann, start), Found::Missing));
-        cache.put(ann.clone(), catalog(&tools, start, 0), start);
+        put(&mut cache, ann.clone(), catalog(&tools, start, 0), start);
         assert!(matches!(cache.find(&ann, start + seconds(59)), Found::Fresh(_)));
         assert!(matches!(cache.find(&ann, start + seconds(60)), Found::Stale(_)));
         assert!(matches!(cache.find(&ann, start + seconds(599)), Found::Stale(_)));
@@ -261,7 +294,7 @@ mod tests {
         assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Missing));
 
         let tools = Interner::default().share(app("slack", &["a"]));
-        cache.put(ann.clone(), catalog(&tools, start, 0), start);
+        put(&mut cache, ann.clone(), catalog(&tools, start, 0), start);
         cache.put_failure(ann.clone(), failure, start + seconds(70));
         assert!(matches!(cache.find(&ann, start + seconds(71)), Found::StaleAfterFailure(_)));
         assert!(matches!(cache.find(&ann, start + seconds(75)), Found::Stale(_)));
@@ -273,7 +306,7 @@ mod tests {
         let mut cache = CatalogCache::new(&settings().catalog);
         let (ann, start) = (key("ann"), Instant::now());
         let tools = Interner::default().share(app("slack", &["a"]));
-        cache.put(ann.clone(), catalog(&tools, start, 1), start);
+        put(&mut cache, ann.clone(), catalog(&tools, start, 1), start);
         assert!(matches!(cache.find(&ann, start + seconds(4)), Found::Fresh(_)));
         assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Stale(_)));
     }
@@ -285,13 +318,13 @@ mod tests {
         let tools = Interner::default().share(app("slack", &["a"]));
         let token = AccessToken::parse("pat-of-ann", SystemTime::now()).unwrap();
         for user in [&ann, &bob] {
-            cache.put(user.clone(), catalog(&tools, now, 0), now);
+            put(&mut cache, user.clone(), catalog(&tools, now, 0), now);
         }
         cache.note_token(&ann, &token);
         assert!(cache.token_to_reload(&ann).is_none(), "nothing has changed");
         assert_eq!(cache.outdate(|user| *user == ann.0).as_slice(), std::slice::from_ref(&ann));
-        let to_reload = cache.token_to_reload(&ann).map(|token| token.secret().fingerprint());
-        assert_eq!(to_reload, Some(token.secret().fingerprint()));
+        let to_reload = cache.token_to_reload(&ann).map(|token| token.fingerprint());
+        assert_eq!(to_reload, Some(token.fingerprint()));
         assert!(matches!(cache.find(&ann, now), Found::Missing));
         assert!(matches!(cache.find(&bob, now), Found::Fresh(_)));
         cache.put_failure(ann.clone(), MembraneError::EndlessList, now);
@@ -307,15 +340,15 @@ mod tests {
         settings.max_bytes = serde_json::from_str(&(shared.bytes() * 2 + BYTES_PER_ENTRY * 50).to_string()).unwrap();
         let mut cache = CatalogCache::new(&settings);
         for i in 0..40 {
-            cache.put(key(&format!("user-{i}")), catalog(&shared, now, 0), now);
-            cache.put(key("user-0"), catalog(&shared, now, 0), now);
+            put(&mut cache, key(&format!("user-{i}")), catalog(&shared, now, 0), now);
+            put(&mut cache, key("user-0"), catalog(&shared, now, 0), now);
         }
         assert_eq!(cache.bytes, shared.bytes() + BYTES_PER_ENTRY * 40);
         assert!(matches!(cache.find(&key("user-0"), now), Found::Fresh(_)), "used last");
 
         let own = interner.share(app("gmail", &["a", "b"]));
         for i in 0..20 {
-            cache.put(key(&format!("other-{i}")), catalog(&own, now, 0), now);
+            put(&mut cache, key(&format!("other-{i}")), catalog(&own, now, 0), now);
         }
         assert!(cache.bytes <= cache.max_bytes);
         assert!(matches!(cache.find(&key("user-1"), now), Found::Missing), "used least");
@@ -323,7 +356,7 @@ mod tests {
 
         let other = interner.share(app("asana", &["a"]));
         cache.max_bytes = 0;
-        cache.put(key("last"), catalog(&other, now, 0), now);
+        put(&mut cache, key("last"), catalog(&other, now, 0), now);
         assert_eq!((cache.entries.len(), cache.holders.len()), (1, 1), "the last one stays");
         assert_eq!(cache.bytes, other.bytes() + BYTES_PER_ENTRY);
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ids::{IntegrationKey, ToolName},
-    protocol::{answer::ToolList, revision::Era},
+    protocol::{answer::ToolList, pieces::Piece, revision::Era},
 };
 
 /// The tools of a user, in the order of integration key and action key.
@@ -124,7 +124,7 @@ impl Catalog {
     pub fn list(&self, era: Era) -> ToolList {
         let mut list = ToolList::default();
         for part in self.parts() {
-            list.push(part.listing(era).clone());
+            list.push(Piece::Listing(Arc::clone(part.listing(era))));
         }
         list
     }
@@ -133,7 +133,10 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{membrane::app_tools::tests::app, protocol::answer::Answer};
+    use crate::{
+        membrane::app_tools::tests::app,
+        protocol::{answer::Answer, pieces::plain},
+    };
 
     fn catalog(apps: &[(&str, &[&str])], before: Option<&Catalog>) -> Catalog {
         let part = |(integration, actions): &(&str, &[&str])| Part {
@@ -152,7 +155,7 @@ mod tests {
         let catalog = catalog(&[("slack", &["b", "a"]), ("acme_crm", &["get", "put"]), ("acme", &["crm_get"])], None);
         assert_eq!(names(&catalog), ["acme_crm_get", "acme_crm_put", "slack_a", "slack_b"]);
         assert_eq!(catalog.find(&ToolName::new("acme_crm_get")).unwrap().integration().as_str(), "acme");
-        let json = Answer::Tools(catalog.list(Era::Legacy)).into_pieces().concat();
+        let json = plain(Answer::Tools(catalog.list(Era::Legacy)).into_pieces()).concat();
         let list: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(list["tools"].as_array().unwrap().len(), 4);
     }

@@ -14,7 +14,7 @@ use metrics::counter;
 use tokio::sync::oneshot;
 
 use super::{
-    Catalog, CatalogChanged, LoadCatalog, MembraneActor, MembraneError, Refresh, TokenRefused,
+    Catalog, CatalogChanged, LoadCatalog, Loaded, MembraneActor, MembraneError, Refresh, TokenRefused,
     actor::{Asked, TokenChecked},
     cache::{CatalogCache, CatalogKey, Found},
     load::{Before, Manner, load_catalog},
@@ -51,7 +51,7 @@ struct Load {
     is_proven: bool,
     /// Whether what it loads has changed since it began.
     is_outdated: bool,
-    waiting: Vec<Asked<Arc<Catalog>, MembraneError>>,
+    waiting: Vec<Asked<Arc<Loaded>, MembraneError>>,
 }
 
 /// To self: a load has ended.
@@ -75,7 +75,7 @@ impl Loading {
 
     /// The upstream has accepted a token.
     pub(super) fn note_proof(&mut self, token: Fingerprint) {
-        for load in self.loads.values_mut().filter(|load| load.token.secret().fingerprint() == token) {
+        for load in self.loads.values_mut().filter(|load| load.token.fingerprint() == token) {
             load.is_proven = true;
         }
     }
@@ -99,8 +99,8 @@ impl MembraneActor {
         if !is_fresh && !self.loading.loads.contains_key(key) {
             self.load(key.clone(), token.clone(), Vec::new(), trace.clone(), ctx);
         }
-        let fingerprint = token.secret().fingerprint();
-        self.loading.loads.get(key).is_some_and(|load| load.token.secret().fingerprint() == fingerprint)
+        let fingerprint = token.fingerprint();
+        self.loading.loads.get(key).is_some_and(|load| load.token.fingerprint() == fingerprint)
     }
 
     /// Starts a load for those who wait for it.
@@ -108,7 +108,7 @@ impl MembraneActor {
         &mut self,
         key: CatalogKey,
         token: AccessToken,
-        waiting: Vec<Asked<Arc<Catalog>, MembraneError>>,
+        waiting: Vec<Asked<Arc<Loaded>, MembraneError>>,
         trace: trace::Context,
         ctx: &Context<Self>,
     ) {
@@ -125,7 +125,7 @@ impl MembraneActor {
             let told = Cell::new(false);
             let on_accepted = || {
                 if !told.replace(true) {
-                    let token = token.secret().fingerprint();
+                    let token = token.fingerprint();
                     addr.do_send(TokenChecked { token, verdict: Ok(user.clone()) });
                 }
             };
@@ -155,9 +155,9 @@ impl MembraneActor {
     }
 
     /// Takes a catalog in, and tells those who want to know if it is not what it was.
-    fn take_in(&mut self, key: &CatalogKey, catalog: &Arc<Catalog>, token: &AccessToken) {
-        let before = self.loading.cache.before(key);
-        self.loading.cache.put(key.clone(), Arc::clone(catalog), Instant::now());
+    fn take_in(&mut self, key: &CatalogKey, loaded: &Arc<Loaded>, token: &AccessToken) {
+        let (before, catalog) = (self.loading.cache.before(key), loaded.catalog());
+        self.loading.cache.put(key.clone(), Arc::clone(loaded));
         self.loading.cache.note_token(key, token);
         let Some((before, _)) = before.filter(|(before, _)| !before.lists_the_same(catalog)) else { return };
         log::info!(user:% = key.0; "a user's tools have changed");
@@ -168,7 +168,7 @@ impl MembraneActor {
 }
 
 impl Handler<LoadCatalog> for MembraneActor {
-    type Result = ResponseFuture<Result<Arc<Catalog>, MembraneError>>;
+    type Result = ResponseFuture<Result<Arc<Loaded>, MembraneError>>;
 
     fn handle(&mut self, LoadCatalog { caller, apps }: LoadCatalog, ctx: &mut Context<Self>) -> Self::Result {
         let key = (caller.user().clone(), apps);
@@ -176,20 +176,20 @@ impl Handler<LoadCatalog> for MembraneActor {
         self.loading.cache.note_token(&key, caller.token());
         let is_loading = self.loading.loads.contains_key(&key);
         let ready = match found {
-            Found::Fresh(catalog) => {
+            Found::Fresh(loaded) => {
                 count_lookup("fresh");
-                Ok(catalog)
+                Ok(loaded)
             }
-            Found::Stale(catalog) => {
+            Found::Stale(loaded) => {
                 count_lookup("stale");
                 if !is_loading {
                     self.load(key, caller.token().clone(), Vec::new(), caller.trace(), ctx);
                 }
-                Ok(catalog)
+                Ok(loaded)
             }
-            Found::StaleAfterFailure(catalog) => {
+            Found::StaleAfterFailure(loaded) => {
                 count_lookup("stale");
-                Ok(catalog)
+                Ok(loaded)
             }
             Found::Failed(error) => {
                 count_lookup("failed");
@@ -219,14 +219,15 @@ impl Handler<CatalogLoaded> for MembraneActor {
 
     fn handle(&mut self, CatalogLoaded { key, outcome }: CatalogLoaded, ctx: &mut Context<Self>) {
         let Some(Load { token, is_proven, is_outdated, waiting }) = self.loading.loads.remove(&key) else { return };
-        let fingerprint = token.secret().fingerprint();
+        let fingerprint = token.fingerprint();
         // One caller's bad token says nothing about the others': they try with their own. One that was never accepted may
         // have failed the load in any way.
         let is_about_token = matches!(&outcome, Err(error) if error.is_unauthenticated() || !is_proven);
+        let outcome = outcome.map(|catalog| self.loading.cache.loaded(catalog, Instant::now()));
         match &outcome {
-            Ok(catalog) => {
+            Ok(loaded) => {
                 if !is_outdated {
-                    self.take_in(&key, catalog, &token);
+                    self.take_in(&key, loaded, &token);
                 }
                 // Who asked after the first page, the trust having ended meanwhile, still waits.
                 self.accept_if_awaited(fingerprint, &key.0);
@@ -248,7 +249,7 @@ impl Handler<CatalogLoaded> for MembraneActor {
             // What changed while it was loaded is loaded again.
             let again = match &outcome {
                 Ok(_) => is_outdated,
-                Err(_) => is_about_token && theirs.secret().fingerprint() != fingerprint,
+                Err(_) => is_about_token && theirs.fingerprint() != fingerprint,
             };
             if again {
                 others.push((theirs, reply));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use actix::Message;
 
-use super::{Apps, Caller, Catalog, MembraneError, Tool, webhook::Changed};
+use super::{Apps, Caller, Catalog, Loaded, MembraneError, Tool, webhook::Changed};
 use crate::{
     error::Error,
     ids::{ToolName, UserKey},
@@ -42,7 +42,7 @@ pub enum Proof {
 
 /// Asks for a user's tools.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Arc<Catalog>, MembraneError>")]
+#[rtype(result = "Result<Arc<Loaded>, MembraneError>")]
 pub struct LoadCatalog {
     /// Whose.
     pub caller: Caller,

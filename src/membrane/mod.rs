@@ -26,6 +26,7 @@ pub mod webhook;
 
 pub use actor::MembraneActor;
 pub use apps::Apps;
+pub use cache::Loaded;
 pub use catalog::Catalog;
 pub use client::MembraneClient;
 pub use error::MembraneError;

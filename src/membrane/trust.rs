@@ -19,36 +19,41 @@ use crate::{
 /// A user whose token the upstream has accepted. Only authentication makes one, so whoever holds it may act for the user.
 #[derive(Debug, Clone)]
 pub struct Caller {
+    trusted: Arc<Trusted>,
+    trace: trace::Context,
+}
+
+#[derive(Debug)]
+struct Trusted {
     user: UserKey,
     token: AccessToken,
     allowance: Arc<Allowance>,
-    trusted_until: Instant,
-    trace: trace::Context,
+    until: Instant,
 }
 
 impl Caller {
     /// Who it is.
     #[must_use]
     pub fn user(&self) -> &UserKey {
-        &self.user
+        &self.trusted.user
     }
 
     /// The token to act with.
     #[must_use]
     pub fn token(&self) -> &AccessToken {
-        &self.token
+        &self.trusted.token
     }
 
     /// What they may use at once.
     #[must_use]
     pub fn allowance(&self) -> &Arc<Allowance> {
-        &self.allowance
+        &self.trusted.allowance
     }
 
     /// When their token has to be shown to the upstream again.
     #[must_use]
     pub fn trusted_until(&self) -> Instant {
-        self.trusted_until
+        self.trusted.until
     }
 
     /// In which trace they ask.
@@ -89,11 +94,12 @@ impl Trust {
 
     /// Who comes with a token, if it is trusted. That it has not expired is seen to where it is read, at each request.
     pub fn caller(&mut self, token: &AccessToken, now: Instant) -> Option<Caller> {
-        let fingerprint = token.secret().fingerprint();
+        let fingerprint = token.fingerprint();
         let Accepted { user, allowance, until } = self.accepted.get(&fingerprint)?;
         if *until > now {
-            let (user, allowance, trace) = (user.clone(), Arc::clone(allowance), trace::Context::default());
-            return Some(Caller { user, token: token.clone(), allowance, trusted_until: *until, trace });
+            let (user, token, allowance) = (user.clone(), token.clone(), Arc::clone(allowance));
+            let trusted = Arc::new(Trusted { user, token, allowance, until: *until });
+            return Some(Caller { trusted, trace: trace::Context::default() });
         }
         self.accepted.pop(&fingerprint);
         None
@@ -122,13 +128,13 @@ mod tests {
     fn trust_ends_by_time_by_revocation_and_by_number() {
         let tokens = ["a", "b", "c"].map(|text| AccessToken::parse(text, SystemTime::now()).unwrap());
         let [a, b, c] = &tokens;
-        let print = |token: &AccessToken| token.secret().fingerprint();
+        let print = |token: &AccessToken| token.fingerprint();
         let ann = UserKey::new("w", "ann");
         let start = Instant::now();
         let allowances =
             Allowances::new(Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 });
         let mut trust = Trust::new(Duration::from_secs(10), 2, allowances);
-        let user = |trust: &mut Trust, token, now| trust.caller(token, now).map(|caller| caller.user);
+        let user = |trust: &mut Trust, token, now| trust.caller(token, now).map(|caller| caller.user().clone());
         assert_eq!(user(&mut trust, a, start), None);
 
         trust.accept(print(a), ann.clone(), start);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{json, lifecycle::InitializeResult, tools::CallToolResult};
+use super::{json, lifecycle::InitializeResult, pieces::Piece, tools::CallToolResult};
 
 /// The result of a request.
 #[derive(Debug, Clone)]
@@ -20,20 +20,21 @@ pub enum Answer {
 /// The tools of a `tools/list` result: pieces of JSON, each one or more definitions joined by commas. They are shared
 /// with the catalog that made them, so a list costs no copy.
 #[derive(Debug, Clone, Default)]
-pub struct ToolList(Vec<Bytes>);
+pub struct ToolList(Vec<Piece>);
 
 impl ToolList {
     /// A list of the given definitions.
     #[must_use]
-    pub fn of(definitions: Bytes) -> Self {
+    pub fn of(definitions: impl Into<Piece>) -> Self {
         let mut list = Self::default();
         list.push(definitions);
         list
     }
 
     /// Appends definitions; an empty piece adds nothing.
-    pub fn push(&mut self, definitions: Bytes) {
-        if !definitions.is_empty() {
+    pub fn push(&mut self, definitions: impl Into<Piece>) {
+        let definitions = definitions.into();
+        if !definitions.json().is_empty() {
             self.0.push(definitions);
         }
     }
@@ -42,21 +43,21 @@ impl ToolList {
 impl Answer {
     /// The JSON of the result in pieces that are to be sent one after the other.
     #[must_use]
-    pub fn into_pieces(self) -> Vec<Bytes> {
+    pub fn into_pieces(self) -> Vec<Piece> {
         match self {
             Self::Initialize(result) => vec![json::to_string(&result).into()],
-            Self::Empty => vec![Bytes::from_static(b"{}")],
+            Self::Empty => vec![Bytes::from_static(b"{}").into()],
             Self::Tools(list) => {
                 let mut pieces = Vec::with_capacity(2 * list.0.len() + 2);
                 let mut before = Bytes::from_static(b"{\"tools\":[");
                 for definitions in list.0 {
-                    pieces.extend([before, definitions]);
+                    pieces.extend([before.into(), definitions]);
                     before = Bytes::from_static(b",");
                 }
                 if pieces.is_empty() {
-                    pieces.push(before);
+                    pieces.push(before.into());
                 }
-                pieces.push(Bytes::from_static(b"]}"));
+                pieces.push(Bytes::from_static(b"]}").into());
                 pieces
             }
             Self::Call(result) => vec![json::to_string(&result).into()],
@@ -67,6 +68,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::pieces::plain;
 
     #[test]
     fn a_list_joins_its_pieces() {
@@ -81,7 +83,7 @@ mod tests {
             for text in definitions {
                 list.push(Bytes::copy_from_slice(text.as_bytes()));
             }
-            let json = Answer::Tools(list).into_pieces().concat();
+            let json = plain(Answer::Tools(list).into_pieces()).concat();
             assert_eq!(String::from_utf8_lossy(&json), expected);
         }
     }

@@ -1,27 +1,40 @@
 //! Small pieces for JSON that is passed through without being understood.
 
+use memchr::memchr2;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// The same JSON without the white space between its tokens; every number and string stays as it was written.
 #[must_use]
 pub fn compact(raw: &RawValue) -> String {
-    let text = raw.get();
-    let mut compact = String::with_capacity(text.len());
-    let mut in_string = false;
-    let mut escaped = false;
-    for c in text.chars() {
-        if in_string {
-            in_string = escaped || c != '"';
-            escaped = c == '\\' && !escaped;
-        } else if c.is_ascii_whitespace() {
-            continue;
-        } else {
-            in_string = c == '"';
+    let mut rest = raw.get();
+    let mut compact = String::with_capacity(rest.len());
+    loop {
+        let (outside, string) = rest.split_at(rest.find('"').unwrap_or(rest.len()));
+        compact.extend(outside.split_ascii_whitespace());
+        if string.is_empty() {
+            return compact;
         }
-        compact.push(c);
+        let (string, after) = string.split_at(string_bytes(string.as_bytes()));
+        compact.push_str(string);
+        rest = after;
     }
-    compact
+}
+
+/// How long the string is with which JSON begins, its quotes included; all there is, where it does not end.
+fn string_bytes(json: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(rest) = json.get(at..)
+        && let Some(found) = memchr2(b'"', b'\\', rest)
+    {
+        at += found + 1;
+        match rest.get(found) {
+            // What is escaped does not end it.
+            Some(b'\\') => at += 1,
+            _ => return at,
+        }
+    }
+    json.len()
 }
 
 /// Serialises a value whose serialisation has no way to fail: our own types with text keys.
@@ -49,22 +62,21 @@ pub fn read<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
 /// Whether arrays and objects lie in each other more than `max` deep. JSON that is none is for the parser to refuse.
 #[must_use]
 pub fn is_deeper_than(json: &[u8], max: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json {
-        if in_string {
-            in_string = escaped || *byte != b'"';
-            escaped = *byte == b'\\' && !escaped;
-            continue;
-        }
+    let (mut depth, mut rest) = (0_usize, json);
+    while let Some((byte, after)) = rest.split_first() {
         match byte {
-            b'"' => in_string = true,
+            b'"' => {
+                rest = rest.get(string_bytes(rest)..).unwrap_or_default();
+                continue;
+            }
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => continue,
+            _ => {}
         }
         if depth > max {
             return true;
         }
+        rest = after;
     }
     false
 }
@@ -80,6 +92,8 @@ mod tests {
             (r#"" a \" b \\" "#, r#"" a \" b \\""#),
             (r#"["\\", " "]"#, r#"["\\"," "]"#),
             ("12345678901234567890.10", "12345678901234567890.10"),
+            ("\"é \\u0022 \\\\\" ", "\"é \\u0022 \\\\\""),
+            (" true ", "true"),
         ];
         for (text, expected) in cases {
             let raw: &RawValue = serde_json::from_str(text).unwrap();
@@ -96,6 +110,8 @@ mod tests {
             ("[[],[],[]]", 2),
             (r#"["[[[[", "\"[[[", "\\", [1]]"#, 2),
             ("]]][", 1),
+            (r#"["\"#, 1),
+            (r#"[["[[["#, 2),
         ];
         for (json, depth) in cases {
             assert!(!is_deeper_than(json.as_bytes(), depth), "{json}");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::{codes, json, revision::Era};
+use super::{codes, json, pieces::Piece, revision::Era};
 use crate::error::Error;
 
 /// Messages in a batch at most: each may have an answer as long as a list of tools.
@@ -196,11 +196,11 @@ pub fn error_response(id: Option<&RequestId>, error: &Error, era: Era) -> Bytes 
 
 /// The pieces of a result response around the pieces of its `result`, none of them copied.
 #[must_use]
-pub fn result_response(id: &RequestId, result: Vec<Bytes>) -> Vec<Bytes> {
+pub fn result_response(id: &RequestId, result: Vec<Piece>) -> Vec<Piece> {
     let mut pieces = Vec::with_capacity(result.len() + 2);
     pieces.push(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":").into());
     pieces.extend(result);
-    pieces.push(Bytes::from_static(b"}"));
+    pieces.push(Bytes::from_static(b"}").into());
     pieces
 }
 

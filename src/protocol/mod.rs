@@ -7,6 +7,7 @@ pub mod jsonrpc;
 pub mod lifecycle;
 pub mod modern;
 pub mod param_headers;
+pub mod pieces;
 pub mod request;
 pub mod revision;
 pub mod schema;

@@ -1,17 +1,21 @@
 //! Revision 2026-07-28: requests that stand alone, with all that a session would know in their `_meta`
 //! (MCP 2026-07-28, basic/index § `_meta`).
 
-use std::sync::LazyLock;
+use std::{fmt, sync::LazyLock};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     answer::Answer,
     json,
     jsonrpc::{Request, RequestId},
     lifecycle::{CAPABILITIES, SERVER_INFO, instructions},
+    pieces::Piece,
     request::{CallTool, no_cursor, required},
     revision::{MODERN, Revision},
     tools::ToolMode,
@@ -56,18 +60,43 @@ pub struct Envelope {
 /// Whether parameters claim to be of the modern era, by naming their revision.
 #[must_use]
 pub fn is_claimed(params: Option<&RawValue>) -> bool {
-    meta(params).is_some_and(|meta| meta.contains_key("io.modelcontextprotocol/protocolVersion"))
-}
-
-fn meta(params: Option<&RawValue>) -> Option<Map<String, Value>> {
     #[derive(Deserialize)]
     struct Params {
-        #[serde(rename = "_meta")]
-        meta: Option<Map<String, Value>>,
+        #[serde(default, rename = "_meta")]
+        meta: Option<Meta>,
+    }
+    #[derive(Deserialize)]
+    struct Meta {
+        #[serde(default, rename = "io.modelcontextprotocol/protocolVersion")]
+        version: Option<IgnoredAny>,
     }
     // Most messages are told by a glance.
-    let params = params.filter(|params| params.get().contains("\"_meta\""))?;
-    json::read::<Params>(params).ok()?.meta
+    let params = params.filter(|params| params.get().contains("\"_meta\""));
+    let meta = params.and_then(|params| json::read::<Params>(params).ok()?.meta);
+    meta.is_some_and(|meta| meta.version.is_some())
+}
+
+/// An object of which nobody wants to know what it holds.
+#[derive(Debug)]
+struct AnyObject;
+
+impl<'de> Deserialize<'de> for AnyObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = AnyObject;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<AnyObject, A::Error> {
+                while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(AnyObject)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
 }
 
 impl Envelope {
@@ -77,11 +106,16 @@ impl Envelope {
     /// [`Error::InvalidParams`] where a required member is missing or one is malformed.
     pub fn read(params: Option<&RawValue>) -> Result<Self, Error> {
         #[derive(Deserialize)]
+        struct Params {
+            #[serde(default, rename = "_meta")]
+            meta: Option<Meta>,
+        }
+        #[derive(Deserialize)]
         struct Meta {
             #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
             version: String,
             #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
-            _capabilities: Map<String, Value>,
+            _capabilities: AnyObject,
             #[serde(default, rename = "io.modelcontextprotocol/clientInfo")]
             _client: Option<ClientInfo>,
             #[serde(default, rename = "io.modelcontextprotocol/logLevel")]
@@ -106,9 +140,10 @@ impl Envelope {
             Alert,
             Emergency,
         }
-        let meta = meta(params).ok_or_else(|| Error::InvalidParams("_meta is missing".to_owned()))?;
-        let Meta { version, .. } = serde_json::from_value(Value::Object(meta))
-            .map_err(|error| Error::InvalidParams(format!("_meta: {error}")))?;
+        let read = params.map(json::read::<Params>).transpose();
+        let params = read.map_err(|error| Error::InvalidParams(format!("_meta: {error}")))?;
+        let meta = params.and_then(|params| params.meta);
+        let Meta { version, .. } = meta.ok_or_else(|| Error::InvalidParams("_meta is missing".to_owned()))?;
         Ok(Self { version })
     }
 
@@ -156,22 +191,22 @@ fn opening() -> Bytes {
 
 /// The JSON of a result, in pieces. A list may be kept for `ttl_ms`, by the user who asked and nobody else.
 #[must_use]
-pub fn result(answer: Answer, ttl_ms: u64) -> Vec<Bytes> {
+pub fn result(answer: Answer, ttl_ms: u64) -> Vec<Piece> {
     let is_list = matches!(answer, Answer::Tools(_));
     let mut pieces = answer.into_pieces();
-    if let Some(first) = pieces.first_mut() {
+    if let Some(Piece::Plain(first)) = pieces.first_mut() {
         // Every result is an object; its brace opens ours.
         *first = first.slice(1..);
     }
     let caching = if is_list { format!("\"ttlMs\":{ttl_ms},\"cacheScope\":\"private\",") } else { String::new() };
-    let mut result = vec![opening(), caching.into()];
+    let mut result = vec![opening().into(), caching.into()];
     result.append(&mut pieces);
     result
 }
 
 /// The result of `server/discover`: the same for everybody.
 #[must_use]
-pub fn discover(mode: ToolMode) -> Vec<Bytes> {
+pub fn discover(mode: ToolMode) -> Vec<Piece> {
     let rest = json!({
         "supportedVersions": Revision::supported(),
         "capabilities": CAPABILITIES,
@@ -179,7 +214,7 @@ pub fn discover(mode: ToolMode) -> Vec<Bytes> {
         "ttlMs": LASTING_TTL_MS,
         "cacheScope": "public",
     });
-    vec![opening(), Bytes::from(json::to_string(&rest)).slice(1..)]
+    vec![opening().into(), Bytes::from(json::to_string(&rest)).slice(1..).into()]
 }
 
 /// A notification on the stream of the subscription `id`.
@@ -214,7 +249,7 @@ mod tests {
     use super::*;
     use crate::{
         error::ErrorKind,
-        protocol::{answer::ToolList, tools::CallToolResult},
+        protocol::{answer::ToolList, pieces::plain, tools::CallToolResult},
     };
 
     fn raw(text: &str) -> Box<RawValue> {
@@ -264,12 +299,12 @@ mod tests {
         list.push(Bytes::from_static(b"{}"));
         for answer in [Answer::Tools(list), Answer::Tools(ToolList::default()), Answer::Call(CallToolResult::text("t"))]
         {
-            let json: Value = serde_json::from_slice(&result(answer, 5).concat()).unwrap();
+            let json: Value = serde_json::from_slice(&plain(result(answer, 5)).concat()).unwrap();
             assert_eq!(json["resultType"], "complete");
             assert!(json["_meta"]["io.modelcontextprotocol/serverInfo"]["name"].is_string());
             assert_eq!(json["ttlMs"].is_u64(), json["tools"].is_array());
         }
-        let json: Value = serde_json::from_slice(&discover(ToolMode::Static).concat()).unwrap();
+        let json: Value = serde_json::from_slice(&plain(discover(ToolMode::Static)).concat()).unwrap();
         assert_eq!(json["supportedVersions"][0], MODERN);
     }
 }

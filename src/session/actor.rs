@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::{
-    Shards,
+    LocalShard, Shards,
     calls::{Calls, Ticket},
+    delivery::Reply,
     enable,
     event_log::Limits,
     kept::Kept,
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     error::Error,
     ids::ToolName,
-    membrane::{Apps, Caller, FindTools, MembraneClient, Tool},
+    membrane::{Apps, Caller, Catalog, FindTools, Tool},
     protocol::{
         answer::ToolList,
         request,
@@ -52,7 +53,7 @@ pub struct SessionActor {
     /// Where the session is kept; nowhere, if it lives only as long as its stream.
     pub(super) kept: Option<Kept>,
     pub(super) shards: Shards,
-    client: Rc<MembraneClient>,
+    local: Rc<LocalShard>,
 }
 
 /// What a session may hold.
@@ -74,14 +75,14 @@ struct CallFinished(Ticket);
 type Called = ResponseFuture<Result<CallToolResult, Error>>;
 
 impl SessionActor {
-    /// A session that runs its tools through `client`.
+    /// A session on the thread of `local`.
     #[must_use]
     pub fn new(
         profile: Profile,
         toolbox: Toolbox,
         kept: Option<Kept>,
         shards: Shards,
-        client: Rc<MembraneClient>,
+        local: Rc<LocalShard>,
         limits: &SessionLimits,
     ) -> Self {
         Self {
@@ -96,7 +97,7 @@ impl SessionActor {
             calls: Calls::default(),
             streams: Streams::new(limits.log, limits.queue_bytes),
             shards,
-            client,
+            local,
         }
     }
 
@@ -124,13 +125,13 @@ impl SessionActor {
     }
 
     fn enable_tools(&self, caller: Caller, apps: Apps, arguments: Box<RawValue>, ctx: &Context<Self>) -> Called {
-        let (shards, addr) = (self.shards.clone(), ctx.address());
+        let (shards, local, addr) = (self.shards.clone(), Rc::clone(&self.local), ctx.address());
         Box::pin(async move {
             let names = match enable::read_names(&arguments) {
                 Ok(names) => names,
                 Err(result) => return Ok(result),
             };
-            let selection = enable::select(&shards, &caller, &apps, names).await?;
+            let selection = enable::select(&shards, &local, &caller, &apps, names).await?;
             let result = selection.result();
             let enable = Enable { toolbox: selection.into_toolbox(), over: None };
             addr.send(enable).await.map_err(|_gone| Error::SessionNotFound)??;
@@ -139,21 +140,24 @@ impl SessionActor {
     }
 
     fn run_tool(&self, caller: Caller, call: request::CallTool, addr: Addr<Self>) -> Called {
-        let (shards, client) = (self.shards.clone(), Rc::clone(&self.client));
-        let find = self.find_tool(caller.clone(), self.profile.scope.clone(), call.name, addr);
+        let (shards, local) = (self.shards.clone(), Rc::clone(&self.local));
+        let find = self.find_tool(&caller, &self.profile.scope, call.name, addr);
         Box::pin(async move {
-            let tool = find.await?;
-            Ok(shards.call(&client, &caller, &tool, &call.arguments, Era::Legacy).await)
+            let tool = match find {
+                Reply::Now(found) => found?,
+                Reply::Later(find) => find.await?,
+            };
+            Ok(shards.call(&local.client, &caller, &tool, &call.arguments, Era::Legacy).await)
         })
     }
 
     /// The enabled tools. Those that were enabled before the session was last revived are looked up again, once.
     fn toolbox(&self, caller: &Caller, apps: &Apps, addr: Addr<Self>) -> ResponseFuture<Result<Toolbox, Error>> {
         let (mut toolbox, names) = (self.toolbox.clone(), self.toolbox.unresolved());
-        let (shards, caller, apps) = (self.shards.clone(), caller.clone(), apps.clone());
+        let (shards, local, caller, apps) = (self.shards.clone(), Rc::clone(&self.local), caller.clone(), apps.clone());
         Box::pin(async move {
             if !names.is_empty() {
-                let catalog = shards.catalog(caller.clone(), apps.clone()).await?;
+                let catalog = shards.catalog(&local, &caller, &apps).await?;
                 let found = shards.find_tools(FindTools { caller, apps, catalog, names }).await?;
                 toolbox.resolve(found.clone());
                 addr.do_send(Resolved(found));
@@ -162,32 +166,42 @@ impl SessionActor {
         })
     }
 
-    fn find_tool(
+    /// Does something with the tools of a user and, in dynamic mode, with what is enabled: here and now where both are known.
+    fn with_tools<T: 'static>(
         &self,
-        caller: Caller,
-        scope: Scope,
-        name: ToolName,
+        caller: &Caller,
+        scope: &Scope,
         addr: Addr<Self>,
-    ) -> ResponseFuture<Result<Arc<Tool>, Error>> {
-        let toolbox = (scope.mode == ToolMode::Dynamic).then(|| self.toolbox(&caller, &scope.apps, addr));
-        let shards = self.shards.clone();
-        Box::pin(async move {
+        act: impl FnOnce(&Catalog, Option<&Toolbox>) -> Result<T, Error> + 'static,
+    ) -> Reply<Result<T, Error>> {
+        let toolbox = (scope.mode == ToolMode::Dynamic).then_some(&self.toolbox);
+        if toolbox.is_none_or(Toolbox::is_resolved)
+            && let Some(catalog) = self.local.catalog(caller, &scope.apps)
+        {
+            return Reply::Now(act(&catalog, toolbox));
+        }
+        let toolbox = toolbox.map(|_| self.toolbox(caller, &scope.apps, addr));
+        let (shards, local) = (self.shards.clone(), Rc::clone(&self.local));
+        let (caller, apps) = (caller.clone(), scope.apps.clone());
+        Reply::Later(Box::pin(async move {
             let toolbox = match toolbox {
                 Some(toolbox) => Some(toolbox.await?),
                 None => None,
             };
-            let catalog = shards.catalog(caller, scope.apps.clone()).await?;
-            let known = catalog.find(&name);
-            let tool = match &toolbox {
-                None => known,
-                Some(toolbox) => toolbox.find(&name, &catalog, &scope.apps),
-            };
-            match (tool, known) {
-                (Some(tool), _) => Ok(Arc::clone(tool)),
-                (None, Some(_)) => Err(Error::ToolNotEnabled(name)),
-                (None, None) => Err(toolbox::no_such_tool(&catalog, name, toolbox.as_ref())),
-            }
-        })
+            let catalog = shards.catalog(&local, &caller, &apps).await?;
+            act(&catalog, toolbox.as_ref())
+        }))
+    }
+
+    fn find_tool(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        name: ToolName,
+        addr: Addr<Self>,
+    ) -> Reply<Result<Arc<Tool>, Error>> {
+        let apps = scope.apps.clone();
+        self.with_tools(caller, scope, addr, move |catalog, toolbox| toolbox::find(catalog, toolbox, name, &apps))
     }
 }
 
@@ -225,34 +239,27 @@ impl Handler<Introduce> for SessionActor {
 }
 
 impl Handler<ListTools> for SessionActor {
-    type Result = ResponseFuture<Result<ToolList, Error>>;
+    type Result = Reply<Result<ToolList, Error>>;
 
     fn handle(&mut self, ListTools { caller, era, scope }: ListTools, ctx: &mut Context<Self>) -> Self::Result {
         self.streams.settle();
-        let Scope { mode, apps } = scope.unwrap_or_else(|| self.profile.scope.clone());
-        let toolbox = (mode == ToolMode::Dynamic).then(|| self.toolbox(&caller, &apps, ctx.address()));
-        let shards = self.shards.clone();
-        Box::pin(async move {
-            match toolbox {
-                Some(toolbox) => {
-                    let toolbox = toolbox.await?;
-                    let catalog = match toolbox.is_empty() {
-                        true => Arc::default(),
-                        false => shards.catalog(caller, apps.clone()).await?,
-                    };
-                    Ok(toolbox.list(&catalog, &apps, era))
-                }
-                None => Ok(shards.catalog(caller, apps).await?.list(era)),
-            }
+        let scope = scope.as_ref().unwrap_or(&self.profile.scope);
+        if scope.mode == ToolMode::Dynamic && self.toolbox.is_empty() {
+            // Nothing need be loaded for this.
+            return Reply::Now(Ok(self.toolbox.list(&Catalog::default(), &scope.apps, era)));
+        }
+        let apps = scope.apps.clone();
+        self.with_tools(&caller, scope, ctx.address(), move |catalog, toolbox| {
+            Ok(toolbox.map_or_else(|| catalog.list(era), |toolbox| toolbox.list(catalog, &apps, era)))
         })
     }
 }
 
 impl Handler<FindTool> for SessionActor {
-    type Result = ResponseFuture<Result<Arc<Tool>, Error>>;
+    type Result = Reply<Result<Arc<Tool>, Error>>;
 
     fn handle(&mut self, FindTool { caller, scope, name }: FindTool, ctx: &mut Context<Self>) -> Self::Result {
-        self.find_tool(caller, scope, name, ctx.address())
+        self.find_tool(&caller, &scope, name, ctx.address())
     }
 }
 

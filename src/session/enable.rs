@@ -6,7 +6,7 @@ use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 use serde_json::value::RawValue;
 
 use super::{
-    SessionActor, Shards,
+    LocalShard, SessionActor, Shards,
     messages::{Enable, Estate, Inherit, LeaveChat, Resolved},
     toolbox::Toolbox,
 };
@@ -96,11 +96,12 @@ pub fn read_names(arguments: &RawValue) -> Result<BTreeSet<ToolName>, CallToolRe
 /// Where the upstream can't be asked.
 pub async fn select(
     shards: &Shards,
+    local: &LocalShard,
     caller: &Caller,
     apps: &Apps,
     names: BTreeSet<ToolName>,
 ) -> Result<Selection, Error> {
-    let catalog = shards.catalog(caller.clone(), apps.clone()).await?;
+    let catalog = shards.catalog(local, caller, apps).await?;
     let mut toolbox = Toolbox::default();
     let mut missing = Vec::new();
     for name in names {

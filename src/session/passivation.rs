@@ -48,7 +48,7 @@ impl SessionRegistry {
                 actix::spawn(async move { shards.end_kept(session, owner).await });
             }
         }
-        if self.shard == 0 {
+        if self.local.number == 0 {
             let shards = self.shards.clone();
             if self.store.peers().is_some() {
                 // What has expired there is not told of.

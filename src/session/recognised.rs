@@ -64,7 +64,7 @@ mod tests {
         let allowed = Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 };
         let mut trust = Trust::new(Duration::from_secs(10), 2, Allowances::new(allowed));
         let token = AccessToken::parse("pat-x", SystemTime::now()).unwrap();
-        let print = token.secret().fingerprint();
+        let print = token.fingerprint();
         trust.accept(print, UserKey::new("w", "ann"), now);
         let caller = trust.caller(&token, now).unwrap();
 

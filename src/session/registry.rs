@@ -7,17 +7,17 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, dev::ToEnvelope};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use super::{
-    SessionActor, Shards,
+    LocalShard, SessionActor, Shards,
     actor::SessionLimits,
     changes::Listeners,
     event_log::Limits,
     kept::Kept,
-    messages::{CloseSession, Deliver, Drain, End, Inherit, LeaveChat, OpenSession, Profile, Revive, WindDown},
+    messages::{CloseSession, Drain, End, Inherit, LeaveChat, OpenSession, Profile, Revive, WindDown},
     pulse::Load,
     toolbox::Toolbox,
 };
@@ -26,7 +26,6 @@ use crate::{
     config::Settings,
     error::Error,
     ids::{ChatId, SessionId, UserKey},
-    membrane::MembraneClient,
     protocol::revision::Revision,
     store::{News, SessionRecord, SessionStore, StoreError},
 };
@@ -48,10 +47,9 @@ pub struct SessionRegistry {
     limits: SessionLimits,
     /// The server stops: no stream may begin that would keep it from that.
     pub(super) is_draining: bool,
-    pub(super) shard: usize,
+    pub(super) local: Rc<LocalShard>,
     pub(super) shards: Shards,
     pub(super) store: Arc<dyn SessionStore>,
-    client: Rc<MembraneClient>,
 }
 
 type Waiting = (UserKey, oneshot::Sender<Result<(), Error>>);
@@ -85,9 +83,9 @@ struct Loaded {
 }
 
 impl SessionRegistry {
-    /// The registry of shard number `shard`.
+    /// The registry of the shard `local`, which is this thread's.
     #[must_use]
-    pub fn new(shard: usize, shards: Shards, client: Rc<MembraneClient>, settings: &Settings) -> Self {
+    pub fn new(local: Rc<LocalShard>, shards: Shards, settings: &Settings) -> Self {
         let streams = &settings.streams;
         let log = Limits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting: streams.log };
         let limits = SessionLimits {
@@ -103,10 +101,9 @@ impl SessionRegistry {
             idle: settings.sessions.idle,
             limits,
             is_draining: false,
-            shard,
+            local,
             store: shards.store(),
             shards,
-            client,
         }
     }
 
@@ -117,8 +114,22 @@ impl SessionRegistry {
         entry.filter(|entry| entry.owner == *user).ok_or(Error::SessionNotFound)
     }
 
+    /// A session of `user`, for a use of it, and the chat that the store has to be told it belongs to, if it has to be.
+    pub(super) fn reach(
+        &mut self,
+        session: SessionId,
+        user: &UserKey,
+        chat: Option<ChatId>,
+    ) -> Result<(Addr<SessionActor>, Option<ChatId>), Error> {
+        let ended = self.shards.ended();
+        let entry = self.entry(session, user)?;
+        entry.used = Instant::now();
+        let bind = chat.filter(|chat| entry.must_bind(chat, ended));
+        Ok((entry.session.clone(), bind))
+    }
+
     /// Whether a session is in memory, and alive.
-    fn is_here(&self, session: SessionId) -> bool {
+    pub(super) fn is_here(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|entry| entry.session.connected())
     }
 
@@ -135,7 +146,7 @@ impl SessionRegistry {
     }
 
     fn session_actor(&self, profile: Profile, toolbox: Toolbox, kept: Option<Kept>) -> SessionActor {
-        SessionActor::new(profile, toolbox, kept, self.shards.clone(), Rc::clone(&self.client), &self.limits)
+        SessionActor::new(profile, toolbox, kept, self.shards.clone(), Rc::clone(&self.local), &self.limits)
     }
 
     fn revive(&mut self, id: SessionId, record: SessionRecord) -> Result<(), Error> {
@@ -182,7 +193,7 @@ impl Handler<OpenSession> for SessionRegistry {
             Ok(permit) => permit,
             Err(error) => return Box::pin(async { Err(error) }),
         };
-        let (id, opened) = (self.shards.draw_id(self.shard), SystemTime::now());
+        let (id, opened) = (self.shards.draw_id(self.local.number), SystemTime::now());
         let revision = profile.revision.map(Revision::as_str);
         let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
         log::info!(target: "session", session:% = id, user:%, revision, client; "session opened");
@@ -273,45 +284,6 @@ impl Handler<Loaded> for SessionRegistry {
             // Who no longer waits will ask again.
             let _ = reply.send(outcome);
         }
-    }
-}
-
-impl<M, T> Handler<Deliver<M>> for SessionRegistry
-where
-    M: Message<Result = Result<T, Error>> + Send + 'static,
-    T: Send + 'static,
-    SessionActor: Handler<M>,
-    Context<SessionActor>: ToEnvelope<SessionActor, M>,
-{
-    type Result = ResponseFuture<Result<T, Error>>;
-
-    fn handle(&mut self, deliver: Deliver<M>, ctx: &mut Context<Self>) -> Self::Result {
-        if !self.is_here(deliver.session) {
-            let addr = ctx.address();
-            return Box::pin(async move {
-                let gone = |_| Error::Internal;
-                addr.send(Revive { session: deliver.session, user: deliver.user.clone() }).await.map_err(gone)??;
-                addr.send(deliver).await.map_err(gone)?
-            });
-        }
-        let Deliver { session, user, chat, message } = deliver;
-        let ended = self.shards.ended();
-        let entry = match self.entry(session, &user) {
-            Ok(entry) => entry,
-            Err(error) => return Box::pin(async { Err(error) }),
-        };
-        entry.used = Instant::now();
-        let answer = entry.session.send(message);
-        let bind = chat.filter(|chat| entry.must_bind(chat, ended));
-        let bound = bind.map(|chat| self.store.bind_chat(user, chat, session));
-        Box::pin(async move {
-            if let Some(bound) = bound
-                && let Err(error) = bound.await
-            {
-                log::warn!(session:%; "its chat can't be tied to it: {error}");
-            }
-            answer.await.unwrap_or(Err(Error::SessionNotFound))
-        })
     }
 }
 

@@ -14,14 +14,16 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
-use actix::{Actor, Addr, Handler, Message, Recipient, dev::ToEnvelope};
+use actix::{Actor, Addr, Handler, MailboxError, Message, Recipient, dev::ToEnvelope};
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
 use super::{
     SessionActor, SessionRegistry,
+    leases::Leases,
     lockouts::Lockouts,
     messages::{CloseSession, Deliver, Drain, Event, Listen, OpenSession},
     queue,
@@ -36,7 +38,7 @@ use crate::{
         Apps, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Refresh,
         Tool, Upstream, Watchers, call, webhook::Changed,
     },
-    metrics::{Outcome, Run},
+    metrics::{Outcome, Run, count_lookup},
     protocol::{revision::Era, tools::CallToolResult},
     secret::Fingerprint,
     store::{News, SessionStore},
@@ -67,6 +69,16 @@ pub struct LocalShard {
     /// The client of its thread.
     pub client: Rc<MembraneClient>,
     recognised: Recognised,
+    leases: Leases,
+}
+
+impl LocalShard {
+    /// The tools of a caller, where the thread knows them and need not ask.
+    #[must_use]
+    pub fn catalog(&self, caller: &Caller, apps: &Apps) -> Option<Arc<Catalog>> {
+        let known = self.leases.catalog(caller, apps, Instant::now());
+        known.inspect(|_| count_lookup("fresh"))
+    }
 }
 
 struct Shard {
@@ -101,18 +113,21 @@ impl Shards {
 
     /// Starts the next shard, on this thread.
     #[must_use]
-    pub fn start_here(&self, settings: &Settings) -> LocalShard {
+    pub fn start_here(&self, settings: &Settings) -> Rc<LocalShard> {
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
         let client = Rc::new(MembraneClient::new(&settings.membrane, Arc::clone(&self.0.upstream)));
-        let registry = SessionRegistry::new(number, self.clone(), Rc::clone(&client), settings).start();
+        let (recognised, leases) = (Recognised::default(), Leases::default());
+        let local = Rc::new(LocalShard { number, client, recognised, leases });
+        let registry = SessionRegistry::new(Rc::clone(&local), self.clone(), settings).start();
         let watchers = Watchers { changes: registry.clone().recipient(), refusals: registry.clone().recipient() };
-        let membrane = MembraneActor::new(Rc::clone(&client), self.0.allowances.clone(), watchers, settings).start();
+        let membrane =
+            MembraneActor::new(Rc::clone(&local.client), self.0.allowances.clone(), watchers, settings).start();
         if let Some(slot) = self.0.shards.get(number) {
             // The number is this thread's alone, so the slot is empty.
             let lockouts = Lockouts::new(settings.auth.max_failures_per_min.at_least_one()).start();
             let _ = slot.set(Shard { registry, membrane, lockouts });
         }
-        LocalShard { number, client, recognised: Recognised::default() }
+        local
     }
 
     /// Draws a session id that belongs to a shard.
@@ -147,7 +162,7 @@ impl Shards {
     fn of_token(&self, token: &AccessToken) -> Result<&Shard, Error> {
         match token.claim() {
             Claim::User { user, .. } => self.of_user(user),
-            Claim::Opaque => self.shard(self.number(hash(&token.secret().fingerprint()))),
+            Claim::Opaque => self.shard(self.number(hash(&token.fingerprint()))),
         }
     }
 
@@ -177,7 +192,12 @@ impl Shards {
         SessionRegistry: Handler<Deliver<M>>,
     {
         let registry = &self.shard(self.number(session.spread()))?.registry;
-        ask(registry, Deliver { session, user, chat, message }).await?
+        let answered = registry.send(Deliver { session, user, chat, message }).await;
+        answered.unwrap_or_else(|gone| match registry.connected() {
+            // The session has ended before it could answer.
+            true => Err(Error::SessionNotFound),
+            false => Err(no_answer(gone)),
+        })
     }
 
     /// Ends a session of `user`.
@@ -237,7 +257,7 @@ impl Shards {
 
     /// The upstream refused a token: it must be shown there again before it counts.
     pub fn distrust(&self, token: &AccessToken) {
-        let token = token.secret().fingerprint();
+        let token = token.fingerprint();
         self.distrust_here(token);
         if let Some(peers) = self.peers() {
             drop(peers.tell(&News::Distrusted(token)));
@@ -270,16 +290,20 @@ impl Shards {
         join_all(shards.map(|shard| shard.membrane.send(Refresh(Arc::clone(&changed))))).await;
     }
 
-    /// The tools of a user.
+    /// The tools of a user, for a request on the thread of `local`.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] where the upstream no longer accepts the token, [`Error::UpstreamUnavailable`] where it
     /// can't be asked.
-    pub async fn catalog(&self, caller: Caller, apps: Apps) -> Result<Arc<Catalog>, Error> {
-        let token = caller.token().clone();
+    pub async fn catalog(&self, local: &LocalShard, caller: &Caller, apps: &Apps) -> Result<Arc<Catalog>, Error> {
+        if let Some(catalog) = local.catalog(caller, apps) {
+            return Ok(catalog);
+        }
         let membrane = &self.of_user(caller.user())?.membrane;
-        let loaded = ask(membrane, LoadCatalog { caller, apps }).await?;
-        self.heed(&token, loaded)
+        let loaded = ask(membrane, LoadCatalog { caller: caller.clone(), apps: apps.clone() }).await?;
+        let loaded = self.heed(caller.token(), loaded)?;
+        local.leases.remember(caller, apps.clone(), &loaded, Instant::now());
+        Ok(Arc::clone(loaded.catalog()))
     }
 
     /// Tools that are not in a user's catalog, by the names asked for.
@@ -348,10 +372,12 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    actor.send(message).await.map_err(|gone| {
-        log::error!("an actor can't be asked: {gone}");
-        Error::Internal
-    })
+    actor.send(message).await.map_err(no_answer)
+}
+
+fn no_answer(gone: MailboxError) -> Error {
+    log::error!("an actor can't be asked: {gone}");
+    Error::Internal
 }
 
 /// The same for equal values on every thread.

@@ -65,6 +65,12 @@ impl Toolbox {
         self.0.insert(tool.name().clone(), Held::Itself(tool));
     }
 
+    /// Whether no tool has to be looked up again.
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        !self.0.values().any(|held| matches!(held, Held::Unresolved))
+    }
+
     /// The tools that have to be looked up again.
     #[must_use]
     pub fn unresolved(&self) -> Vec<ToolName> {
@@ -143,6 +149,23 @@ impl Toolbox {
             list.push(tool.definition(era).clone());
         }
         list
+    }
+}
+
+/// Finds a tool in a catalog or, in dynamic mode, among those of it and beyond it that are enabled.
+///
+/// # Errors
+/// [`Error::ToolNotEnabled`], and those of [`no_such_tool`].
+pub fn find(catalog: &Catalog, enabled: Option<&Toolbox>, name: ToolName, apps: &Apps) -> Result<Arc<Tool>, Error> {
+    let known = catalog.find(&name);
+    let tool = match enabled {
+        None => known,
+        Some(toolbox) => toolbox.find(&name, catalog, apps),
+    };
+    match (tool, known) {
+        (Some(tool), _) => Ok(Arc::clone(tool)),
+        (None, Some(_)) => Err(Error::ToolNotEnabled(name)),
+        (None, None) => Err(no_such_tool(catalog, name, enabled)),
     }
 }
 

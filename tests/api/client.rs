@@ -1,7 +1,8 @@
 //! Clients of the server under test, which hide nothing of what goes over the wire.
 
-use std::fmt::Display;
+use std::{fmt::Display, io::Read};
 
+use flate2::read::GzDecoder;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -28,12 +29,21 @@ pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
+    /// Bytes of the body, as they were sent.
+    pub sent: usize,
 }
 
 impl Reply {
     pub async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
-        let reply = Self { status, headers, text: response.text().await.unwrap() };
+        let body = response.bytes().await.unwrap();
+        let mut text = Vec::new();
+        match headers.get("content-encoding") {
+            Some(coding) if coding == "gzip" => GzDecoder::new(&body[..]).read_to_end(&mut text).unwrap(),
+            _ => (&body[..]).read_to_end(&mut text).unwrap(),
+        };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let reply = Self { status, headers, text, sent: body.len() };
         if reply.status.is_client_error() || reply.status.is_server_error() {
             leaks::assert_none(format!("{reply:?}").as_bytes(), "an error");
         }

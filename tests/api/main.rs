@@ -19,6 +19,8 @@ mod catalog;
 mod chats;
 mod client;
 mod command_line;
+mod compression;
+mod crowds;
 mod doctor;
 mod durability;
 mod dynamic;

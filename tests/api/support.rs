@@ -246,16 +246,28 @@ impl Server {
         self.stats().await["requests"][what].as_u64().unwrap_or(0)
     }
 
+    fn signal(&self, signal: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Has it do nothing until it is to go on.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
     /// Asks it to stop.
     pub fn terminate(&self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.signal("-TERM");
     }
 
     /// Kills it (SIGKILL), and waits until nobody answers any more.
     pub fn kill(&self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        self.signal("-KILL");
         let address = self.url.strip_prefix("http://").unwrap();
         while TcpStream::connect(address).is_ok() {
             std::thread::yield_now();

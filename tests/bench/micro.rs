@@ -20,6 +20,7 @@ use integration_app_mcp_server::{
         answer::Answer,
         jsonrpc::{self, Body, Message, RequestId},
         modern::{self, Envelope, ModernRequest},
+        pieces::{self, Listing},
         request::ClientRequest,
         revision::Era,
         validation::Validator,
@@ -125,6 +126,25 @@ fn tools_list(bencher: Bencher, count: usize) {
     bencher.bench(|| {
         jsonrpc::result_response(&RequestId::Signed(1), Answer::Tools(catalog.list(Era::Legacy)).into_pieces())
     });
+}
+
+/// The same compressed, put together of what has been compressed before.
+#[divan::bench(args = SIZES)]
+fn tools_list_by_gzip(bencher: Bencher, count: usize) {
+    let catalog = make_catalog(apps(count));
+    catalog.parts().for_each(|part| part.listing(Era::Legacy).deflate());
+    bencher.bench(|| {
+        let list = Answer::Tools(catalog.list(Era::Legacy)).into_pieces();
+        pieces::gzip(&jsonrpc::result_response(&RequestId::Signed(1), list)).unwrap()
+    });
+}
+
+/// The compressing, once for the tools of an app.
+#[divan::bench]
+fn listing_compressed(bencher: Bencher) {
+    let catalog = make_catalog(apps(50));
+    let listing = catalog.parts().next().unwrap().listing(Era::Legacy).json().clone();
+    bencher.with_inputs(|| Listing::new(listing.clone())).bench_refs(|listing| listing.deflate());
 }
 
 /// A name as it is listed.

@@ -1,18 +1,30 @@
 //! Whose a token is: known on this thread, known to the shard that knows about it, or found out from the upstream.
 
-use std::{sync::atomic::Ordering, time::Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Instant, SystemTime},
+};
 
 use super::{LocalShard, Shards, ask};
 use crate::{
     error::Error,
     ids::ClientAddress,
     membrane::{Authenticate, Caller, Proof, Recognise},
+    secret::Fingerprint,
     session::lockouts::{HasFailed, IsLockedOut},
     token::AccessToken,
     trace,
 };
 
 impl Shards {
+    /// Whose a token is, where that is known on the thread of `local`.
+    #[must_use]
+    pub fn recognise(&self, local: &LocalShard, token: &str, now: SystemTime) -> Option<Caller> {
+        let distrusted = self.0.distrusted.load(Ordering::Acquire);
+        let caller = local.recognised.caller(Fingerprint::of(token), distrusted, Instant::now())?;
+        Some(caller).filter(|caller| !caller.token().has_expired(now))
+    }
+
     /// Finds out whose token this is, for a request on the thread of `local`.
     ///
     /// # Errors
@@ -25,10 +37,8 @@ impl Shards {
         proof: Proof,
         address: ClientAddress,
     ) -> Result<Caller, Error> {
-        let (fingerprint, distrusted) = (token.secret().fingerprint(), self.0.distrusted.load(Ordering::Acquire));
-        if let Some(caller) = local.recognised.caller(fingerprint, distrusted, Instant::now()) {
-            return Ok(caller);
-        }
+        // From before the question: what ends meanwhile ends what is remembered of the answer.
+        let (fingerprint, distrusted) = (token.fingerprint(), self.0.distrusted.load(Ordering::Acquire));
         let outcome = self.ask_about(token, proof, address).await;
         if let Ok(caller) = &outcome {
             local.recognised.remember(fingerprint, caller, distrusted);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     process::Process,
-    work::{Client, Era, SIZES, apps, token},
+    work::{Client, Era, SIZES, apps},
 };
 
 /// Users that ask in turns.
@@ -61,12 +61,12 @@ impl Lists {
 
 /// Clients of the server, one for each of `N` users.
 pub fn ours_as<const N: usize>(ours: &Process, tools: usize, era: Era) -> [Client; N] {
-    std::array::from_fn(|number| Client {
-        address: ours.address,
-        path: "/mcp".to_owned(),
-        era,
-        token: token(tools, apps(tools), number),
-    })
+    std::array::from_fn(|number| Client::new(ours.address, era, (tools, apps(tools)), number))
+}
+
+/// The same, taking compressed answers.
+pub fn ours_by_gzip<const N: usize>(ours: &Process, tools: usize, era: Era) -> [Client; N] {
+    ours_as(ours, tools, era).map(|client| Client { takes_gzip: true, ..client })
 }
 
 /// Clients of a baseline; all send the same headers.

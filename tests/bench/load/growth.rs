@@ -3,13 +3,13 @@
 use std::{fmt::Write as _, path::Path};
 
 use super::{
-    field::{Field, bare, others_as, ours_as},
+    field::{CALLERS, Field, bare, others_as, ours_as},
     generator::{Load, Sample, Task, run},
     measure::{Figure, interleave},
     plot::{Panel, plot},
     process::Process,
     speed::Plan,
-    work::{Client, Era, SIZES, apps, token},
+    work::{Client, Era, SIZES, apps},
 };
 
 /// A point of a curve.
@@ -84,12 +84,7 @@ pub fn growth(field: &Field, plan: Plan, folder: &Path) -> String {
     });
     let users = [1, 10, 100, 1_000].map(|users| {
         let server = start(&[]);
-        let client = |number| Client {
-            address: server.address,
-            path: "/mcp".to_owned(),
-            era: Era::Sessions,
-            token: token(200, apps(200), number),
-        };
+        let client = |number| Client::new(server.address, Era::Sessions, (200, apps(200)), number);
         let clients: Vec<_> = (0..users).map(client).collect();
         let load = Load { connections: users.max(16), sessions: users.max(16), ..load };
         Point::measure(users, &server, &clients, load, plan)
@@ -103,6 +98,16 @@ pub fn growth(field: &Field, plan: Plan, folder: &Path) -> String {
         Point::measure(workers, &base, &others_as::<16>(&base, 20, Era::Sessions), load, plan)
     });
 
+    let calls = Load { sessions: CALLERS, ..plan.load(Task::Call) };
+    let calling_workers = [1, 2].map(|workers| {
+        let server = start(&[("MCP__SERVER__WORKERS", &workers.to_string())]);
+        Point::measure(workers, &server, &ours_as::<CALLERS>(&server, 20, Era::Sessions), calls, plan)
+    });
+    let bare_calling_workers = [1, 2].map(|workers| {
+        let base = bare(&field.lists, &field.upstream, workers, "bare");
+        Point::measure(workers, &base, &others_as::<CALLERS>(&base, 20, Era::Sessions), calls, plan)
+    });
+
     let curve = |file, title, axis, points| Curve { file, title, axis, points };
     let mut text = String::new();
     for curve in [
@@ -111,6 +116,13 @@ pub fn growth(field: &Field, plan: Plan, folder: &Path) -> String {
         curve("users.svg", "By users with 200 tools each", "users", users.into()),
         curve("workers.svg", "By workers, lists of 20", "workers", workers.into()),
         curve("workers-bare.svg", "By workers, lists of 20, bare actix-web", "workers", bare_workers.into()),
+        curve("workers-calls.svg", "By workers, calls", "workers", calling_workers.into()),
+        curve(
+            "workers-calls-bare.svg",
+            "By workers, calls, bare actix-web and awc",
+            "workers",
+            bare_calling_workers.into(),
+        ),
     ] {
         curve.write(folder, &mut text);
     }

@@ -5,6 +5,7 @@
 //! cargo bench --bench load
 //! cargo bench --bench load -- --quick            # shorter, and only prints
 //! cargo bench --bench load -- --only lists,calls # of lists, calls, sessions, cold, memory, growth; only prints
+//! cargo bench --bench load -- --only lists-1000  # lists of one size
 //! ```
 
 #![expect(
@@ -67,9 +68,7 @@ fn measure(is_quick: bool, only: Option<&str>) {
 
     let field = Field::start();
     let mut rows = Vec::new();
-    if wants("lists") {
-        rows.extend(speed::lists(&field, plan));
-    }
+    rows.extend(speed::lists(&field, plan, |tools| wants("lists") || wants(&format!("lists-{tools}"))));
     if wants("calls") {
         rows.extend(speed::calls(&field, plan));
     }

@@ -15,7 +15,7 @@ use super::{
         Row,
     },
     speed::Plan,
-    work::{Client, Era, apps, expect, token},
+    work::{Client, Era, apps, expect},
 };
 
 /// Connections at once while sessions are opened.
@@ -194,12 +194,7 @@ fn kept(field: &Field, count: usize) -> [Row; 2] {
 fn many_users(field: &Field, users: usize) -> Row {
     const TOOLS: usize = 1_000;
     let server = Process::server(field.upstream.address, &[]);
-    let client = |number| Client {
-        address: server.address,
-        path: "/mcp".to_owned(),
-        era: Era::Modern,
-        token: token(TOOLS, apps(TOOLS), number),
-    };
+    let client = |number| Client::new(server.address, Era::Modern, (TOOLS, apps(TOOLS)), number);
     let ask = |number| wait(client(number).result(Client::list)).expect("a list");
     let start = server.settled_memory();
     ask(0);

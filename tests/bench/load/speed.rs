@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::{
-    field::{CALLERS, Field, SLOW_MS, USERS, others_as, ours_as},
+    field::{CALLERS, Field, SLOW_MS, USERS, others_as, ours_as, ours_by_gzip},
     generator::{Load, Sample, Task, run},
     http::Connection,
     measure::{Figure, Series, interleave},
@@ -14,7 +14,7 @@ use super::{
         Goal::{self, AtLeast, AtMost},
         Row,
     },
-    work::{Client, Era, token},
+    work::{Client, Era},
 };
 
 /// How long and how often to measure.
@@ -77,16 +77,17 @@ fn rows(work: &str, own: &Series, base: (&str, &Series), rmcp: &Series, goals: &
     ]
 }
 
-/// `tools/list` in both eras.
-pub fn lists(field: &Field, plan: Plan) -> Vec<Row> {
+/// `tools/list` in both eras, and compressed, of as many tools as `is_wanted` says.
+pub fn lists(field: &Field, plan: Plan, is_wanted: impl Fn(usize) -> bool) -> Vec<Row> {
     let goals = [
         (20, Goals { throughput: AtLeast(0.65), cpu: AtMost(1.5), rmcp: AtLeast(2.0) }),
         (200, Goals { throughput: AtLeast(0.75), cpu: AtMost(1.4), rmcp: AtLeast(4.5) }),
         (1_000, Goals { throughput: AtLeast(0.95), cpu: AtMost(1.2), rmcp: AtLeast(8.0) }),
     ];
     let mut table = Vec::new();
-    for (tools, goals) in goals {
+    for (tools, goals) in goals.into_iter().filter(|(tools, _)| is_wanted(*tools)) {
         let load = plan.load(Task::List);
+        let by_gzip = || run(&field.ours, &ours_by_gzip::<USERS>(&field.ours, tools, Era::Sessions), load);
         let ours = |era| run(&field.ours, &ours_as::<USERS>(&field.ours, tools, era), load);
         let other = |process: &Process| run(process, &others_as::<USERS>(process, tools, Era::Sessions), load);
         let series = interleave(
@@ -94,16 +95,18 @@ pub fn lists(field: &Field, plan: Plan) -> Vec<Row> {
             &[
                 &|| ours(Era::Sessions),
                 &|| ours(Era::Modern),
+                &by_gzip,
                 &|| other(&field.bare),
                 &|| other(&field.floor),
                 &|| other(&field.rmcp),
                 &|| other(&field.rmcp_sessions),
             ],
         );
-        let [sessions, modern, bare, floor, json, events] = series.as_slice() else { return table };
+        let [sessions, modern, by_gzip, bare, floor, json, events] = series.as_slice() else { return table };
         let rmcp = faster(json, events);
         table.extend(rows(&format!("list of {tools}, sessions"), sessions, ("(a)", bare), rmcp, &goals));
         table.extend(rows(&format!("list of {tools}, 2026-07-28"), modern, ("(a)", bare), rmcp, &goals));
+        table.extend(rows(&format!("list of {tools}, gzip"), by_gzip, ("(a)", bare), rmcp, &goals));
         let of_floor = sessions.ratio(floor, throughput);
         table.push(Row::new(
             format!("list of {tools}, sessions"),
@@ -196,28 +199,26 @@ pub fn sessions(field: &Field, plan: Plan) -> Vec<Row> {
 
 /// The first session of a user, whose tools are not loaded yet.
 pub fn cold(field: &Field, plan: Plan) -> Vec<Row> {
+    const AT_ONCE: (&str, &str) = ("MCP__MEMBRANE__PER_USER_CONCURRENCY", "24");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let latency = f64::from(SLOW_MS);
-    let client = |number: usize| Client {
-        address: field.slow_ours.address,
-        path: "/mcp".to_owned(),
-        era: Era::Sessions,
-        token: token(200, 20, 100 + number),
-    };
-    let open = async |client: Client| {
+    let wider = Process::server(field.slow_upstream.address, &[AT_ONCE]);
+    let open = async |server: &Process, user: usize| {
         let begun = Instant::now();
+        let client = Client::new(server.address, Era::Sessions, (200, 20), 100 + user);
         client.result(Client::list).await.expect("a list");
         begun.elapsed().as_secs_f64() * 1e3
     };
-    let times: Vec<_> = (0..plan.rounds)
-        .map(|round| {
-            let cold = runtime.block_on(open(client(round)));
-            (cold, runtime.block_on(open(client(round))))
-        })
-        .collect();
-    let in_latencies = Figure::of(times.iter().map(|(cold, warm)| (cold - warm) / latency).collect());
-    let (cold, warm) =
-        (Figure::of(times.iter().map(|t| t.0).collect()), Figure::of(times.iter().map(|t| t.1).collect()));
+    let row = |server: &Process, how: &str| {
+        let opens = |user| runtime.block_on(async { (open(server, user).await, open(server, user).await) });
+        let times: Vec<_> = (0..plan.rounds).map(opens).collect();
+        let figure = |of: fn(&(f64, f64)) -> f64| Figure::of(times.iter().map(of).collect());
+        let (cold, warm) = (figure(|times| times.0), figure(|times| times.1));
+        let in_latencies = figure(|(cold, warm)| (cold - warm) / f64::from(SLOW_MS));
+        let detail = format!("{:.0} ms cold, {:.1} ms warm", cold.median, warm.median);
+        let work = format!("cold open, 20 apps, upstream of L = {SLOW_MS} ms{how}");
+        Row::new(work, "(cold − warm) / L", AtMost(2.5), in_latencies, detail)
+    };
+    let mut table = vec![row(&field.slow_ours, ""), row(&wider, ", 24 requests at once instead of 8")];
 
     let walks = || -> f64 {
         let ask = async {
@@ -229,11 +230,8 @@ pub fn cold(field: &Field, plan: Plan) -> Vec<Row> {
         runtime.block_on(ask)
     };
     let before = walks();
-    runtime.block_on(join_all((0..50).map(|_| open(client(plan.rounds)))));
-    let work = format!("cold open, 20 apps, upstream of L = {SLOW_MS} ms");
-    let detail = format!("{:.0} ms cold, {:.1} ms warm", cold.median, warm.median);
-    vec![
-        Row::new(work, "(cold − warm) / L", AtMost(2.5), in_latencies, detail),
-        Row::new("50 cold opens of one user at once", "walks", AtMost(1.0), Figure::once(walks() - before), ""),
-    ]
+    runtime.block_on(join_all((0..50).map(|_| open(&field.slow_ours, plan.rounds))));
+    let walks = Figure::once(walks() - before);
+    table.push(Row::new("50 cold opens of one user at once", "walks", AtMost(1.0), walks, ""));
+    table
 }

@@ -137,11 +137,91 @@ fn write_actions(id: &str) -> Bytes {
                 "inputSchema": schema(),
             });
             let padding = TOOL_BYTES.saturating_sub(action.to_string().len());
-            action["inputSchema"]["description"] = Value::String("x".repeat(padding));
+            action["inputSchema"]["description"] = Value::String(prose(padding, app * 1_000 + i));
             action
         })
         .collect();
     json!({"items": items}).to_string().into()
+}
+
+/// Text of so many bytes, of words in no order, so that it compresses no better than what people write.
+fn prose(bytes: usize, seed: usize) -> String {
+    const WORDS: [&str; 64] = [
+        "message",
+        "record",
+        "the",
+        "contact",
+        "a",
+        "of",
+        "folder",
+        "attachment",
+        "and",
+        "to",
+        "is",
+        "sent",
+        "thread",
+        "calendar",
+        "by",
+        "which",
+        "optional",
+        "returns",
+        "list",
+        "owner",
+        "date",
+        "updated",
+        "when",
+        "for",
+        "each",
+        "account",
+        "field",
+        "value",
+        "must",
+        "be",
+        "present",
+        "label",
+        "invoice",
+        "channel",
+        "in",
+        "this",
+        "workspace",
+        "deal",
+        "stage",
+        "create",
+        "task",
+        "assigned",
+        "user",
+        "with",
+        "email",
+        "address",
+        "or",
+        "identifier",
+        "page",
+        "comment",
+        "status",
+        "open",
+        "closed",
+        "archived",
+        "from",
+        "until",
+        "limit",
+        "search",
+        "query",
+        "matching",
+        "only",
+        "if",
+        "not",
+        "default",
+    ];
+    let mut state = seed as u64;
+    let mut text = String::new();
+    while text.len() < bytes {
+        // Knuth's generator, of which the upper bits are the better ones.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let number = usize::try_from(state >> 58).unwrap_or_default();
+        text.extend([WORDS.get(number).copied().unwrap_or_default(), " "]);
+    }
+    text.truncate(bytes);
+    text
 }
 
 fn schema() -> Value {

@@ -18,7 +18,7 @@ const IN_LATEST: [(&str, &str); 1] = [("mcp-protocol-version", LATEST)];
 const MODERN: &str = "2026-07-28";
 
 /// Mints the token of user `number` with so many tools in so many apps.
-pub fn token(tools: usize, apps: usize, number: usize) -> String {
+fn token(tools: usize, apps: usize, number: usize) -> String {
     let claims = json!({"id": format!("t{tools}-a{apps}-{number}"), "iss": "bench", "exp": END});
     jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("a token")
 }
@@ -44,9 +44,16 @@ pub struct Client {
     pub path: String,
     pub era: Era,
     pub token: String,
+    /// It takes answers that are compressed, as the official SDKs do.
+    pub takes_gzip: bool,
 }
 
 impl Client {
+    /// User `number` of the server at `address`, with so many tools in so many apps.
+    pub fn new(address: SocketAddr, era: Era, (tools, apps): (usize, usize), number: usize) -> Self {
+        Self { address, path: "/mcp".to_owned(), era, token: token(tools, apps, number), takes_gzip: false }
+    }
+
     /// A request with the headers that all have.
     fn request(&self, method: &str, session: Option<&str>, more: &[(&str, &str)], body: &str) -> Vec<u8> {
         let bearer = format!("Bearer {}", self.token);
@@ -55,6 +62,7 @@ impl Client {
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
         ];
+        headers.extend(self.takes_gzip.then_some(("accept-encoding", "gzip, deflate")));
         headers.extend(session.map(|session| ("mcp-session-id", session)));
         headers.extend(more);
         request(method, &self.path, &headers, body)

@@ -1,0 +1,118 @@
+//! How a message gets to its session, and the answer back to who asked: the registry hands the message on together with the
+//! place where the answer goes, so that nothing has to wait in between.
+
+use actix::{
+    Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    dev::{MessageResponse, OneshotSender},
+};
+
+use super::{
+    SessionActor, SessionRegistry,
+    messages::{Deliver, Revive},
+};
+use crate::error::Error;
+
+/// To a session: a message that its registry passes on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Passed<M: Message> {
+    message: M,
+    /// Where the answer goes.
+    reply: Option<OneshotSender<M::Result>>,
+}
+
+impl<M> Handler<Passed<M>> for SessionActor
+where
+    M: Message,
+    Self: Handler<M>,
+{
+    type Result = ();
+
+    fn handle(&mut self, Passed { message, reply }: Passed<M>, ctx: &mut Context<Self>) {
+        Handler::<M>::handle(self, message, ctx).handle(ctx, reply);
+    }
+}
+
+/// What a registry does with a message for a session.
+pub enum Delivery<M: Message> {
+    /// It goes on to the session, which answers it.
+    To(Addr<SessionActor>, M),
+    /// Something else comes first.
+    Later(ResponseFuture<M::Result>),
+    /// There is no such session.
+    Refused(Error),
+}
+
+impl<M, T> MessageResponse<SessionRegistry, Deliver<M>> for Delivery<M>
+where
+    M: Message<Result = Result<T, Error>> + Send + 'static,
+    T: Send + 'static,
+    SessionActor: Handler<M>,
+{
+    fn handle(self, ctx: &mut Context<SessionRegistry>, reply: Option<OneshotSender<M::Result>>) {
+        match self {
+            // A session that has ended meanwhile takes the place for the answer along, and who asked learns of that.
+            Self::To(session, message) => session.do_send::<Passed<M>>(Passed { message, reply }),
+            Self::Later(answer) => MessageResponse::<SessionRegistry, Deliver<M>>::handle(answer, ctx, reply),
+            Self::Refused(error) => {
+                MessageResponse::<SessionRegistry, Deliver<M>>::handle(Err::<T, _>(error), ctx, reply);
+            }
+        }
+    }
+}
+
+impl<M, T> Handler<Deliver<M>> for SessionRegistry
+where
+    M: Message<Result = Result<T, Error>> + Send + 'static,
+    T: Send + 'static,
+    SessionActor: Handler<M>,
+{
+    type Result = Delivery<M>;
+
+    fn handle(&mut self, deliver: Deliver<M>, ctx: &mut Context<Self>) -> Self::Result {
+        if !self.is_here(deliver.session) {
+            let addr = ctx.address();
+            return Delivery::Later(Box::pin(async move {
+                let gone = |_| Error::Internal;
+                addr.send(Revive { session: deliver.session, user: deliver.user.clone() }).await.map_err(gone)??;
+                addr.send(deliver).await.unwrap_or(Err(Error::SessionNotFound))
+            }));
+        }
+        let Deliver { session: id, user, chat, message } = deliver;
+        let (session, bind) = match self.reach(id, &user, chat) {
+            Ok(reached) => reached,
+            Err(error) => return Delivery::Refused(error),
+        };
+        let Some(chat) = bind else { return Delivery::To(session, message) };
+        // Asked here and now, so that what comes after this message is answered after it.
+        let answer = session.send(message);
+        let bound = self.store.bind_chat(user, chat, id);
+        Delivery::Later(Box::pin(async move {
+            if let Err(error) = bound.await {
+                log::warn!(session:% = id; "its chat can't be tied to it: {error}");
+            }
+            answer.await.unwrap_or(Err(Error::SessionNotFound))
+        }))
+    }
+}
+
+/// An answer that is there, or is on its way.
+pub enum Reply<T> {
+    /// It is there.
+    Now(T),
+    /// It is on its way.
+    Later(ResponseFuture<T>),
+}
+
+impl<A, M> MessageResponse<A, M> for Reply<M::Result>
+where
+    A: Actor,
+    M: Message,
+{
+    fn handle(self, ctx: &mut A::Context, reply: Option<OneshotSender<M::Result>>) {
+        match self {
+            Self::Now(answer) => MessageResponse::<A, M>::handle(MessageResult::<M>(answer), ctx, reply),
+            Self::Later(answer) => MessageResponse::<A, M>::handle(answer, ctx, reply),
+        }
+    }
+}
