@@ -29,6 +29,10 @@ const BEAT: Duration = Duration::from_secs(5);
 /// late. The system may allow fewer.
 const BACKLOG: c_int = 4096;
 
+/// What is written to a connection at once, about: each write wakes the reader, for which a large list is no place. A
+/// connection at rest keeps no more than this.
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+
 /// Why the server can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -120,6 +124,7 @@ impl Server {
             .tcp_nodelay(true)
             // A client that has gone must be noticed while its stream is idle.
             .h1_allow_half_closed(false)
+            .h1_write_buffer_size(WRITE_BUFFER_BYTES)
             .shutdown_timeout(settings.server.shutdown.as_secs())
             .disable_signals()
             .run();

@@ -9,7 +9,7 @@ mod redis;
 use std::{
     path::Path,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use integration_app_mcp_server::{
@@ -231,6 +231,30 @@ async fn chats_whose_sessions_are_gone_do_not_pile_up() {
     }
     let left: usize = redis.command("HLEN mcp:chats:4:acme:ann").unwrap()[1..].parse().unwrap();
     assert!(left < 100, "{left} of 300 chats are left, though none has a session");
+}
+
+#[tokio::test]
+async fn chats_leave_the_file_with_their_sessions() {
+    let folder = std::env::temp_dir().join(format!("mcp-store-{}", SessionId::draw()));
+    let store = EmbeddedStore::open(&folder, Duration::from_secs(3)).unwrap();
+    let [ended, expired] = [SessionId::draw(), SessionId::draw()];
+    store.open(ended, record(&ann(), &[]), Some(chat("ended"))).await.unwrap();
+    store.close(ended, ann()).await.unwrap();
+    store.open(expired, record(&ann(), &[]), Some(chat("expired"))).await.unwrap();
+    let begun = Instant::now();
+    while store.expire().await.unwrap() == 0 {
+        assert!(begun.elapsed() < PATIENCE, "it does not expire");
+        tokio::task::yield_now().await;
+    }
+    drop(store);
+    // The store's thread lets go of the file when it has ended.
+    let file = rusqlite::Connection::open(folder.join("sessions.db")).unwrap();
+    file.busy_timeout(PATIENCE).unwrap();
+    for table in ["sessions", "chats"] {
+        let left: i64 = file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -76,9 +76,9 @@ fn wanted<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'
 /// The token of a `Bearer` header, the scheme in any case (RFC 9110 § 11.1).
 #[must_use]
 pub fn bearer(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.trim().split_once(' ')?;
-    let token = token.trim();
+    let value = std::str::from_utf8(request.headers().get(AUTHORIZATION)?.as_bytes()).ok()?;
+    let (scheme, token) = value.trim_ascii().split_once(' ')?;
+    let token = token.trim_ascii();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 

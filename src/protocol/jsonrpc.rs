@@ -22,6 +22,18 @@ pub enum RequestId {
     Text(Box<str>),
 }
 
+impl RequestId {
+    /// Reads an id, without the detour that is needed where it is a member of something larger.
+    fn read(id: &RawValue) -> Option<Self> {
+        let text = id.get();
+        match text.parse() {
+            Ok(number) => Some(Self::Signed(number)),
+            Err(_) if text.starts_with('"') => json::read(id).ok().map(Self::Text),
+            Err(_) => text.parse().ok().map(Self::Unsigned),
+        }
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&json::to_string(self))
@@ -126,10 +138,10 @@ fn parse_message(text: &[u8]) -> Result<Message, Unusable> {
             Ok(_) => not_json(&error),
         }
     })?;
-    let id = match envelope.id.map(json::read::<RequestId>) {
+    let id = match envelope.id.map(RequestId::read) {
         None => None,
-        Some(Ok(id)) => Some(id),
-        Some(Err(_)) => return Err(invalid(None, "id must be a string or an integer")),
+        Some(Some(id)) => Some(id),
+        Some(None) => return Err(invalid(None, "id must be a string or an integer")),
     };
     if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
         return Err(invalid(id, "jsonrpc must be \"2.0\""));

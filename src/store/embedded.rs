@@ -4,12 +4,11 @@
 //! written (a group commit), so that many sessions cost one write. The file survives the end of the process at any moment;
 //! of a machine that loses power it may lose the last moments, but is never left half written (WAL, `synchronous = NORMAL`).
 
+mod file;
+
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +19,7 @@ use std::{
 };
 
 use metrics::{counter, histogram};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 
 use super::{SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis, record::SessionState};
@@ -28,39 +27,6 @@ use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
 };
-
-/// The file within the folder of the settings.
-const FILE: &str = "sessions.db";
-
-/// The newest format of the file, to which the last of [`MIGRATIONS`] leads.
-const FORMAT: i64 = 2;
-
-/// From each format to the next. A file of format n has seen the first n.
-const MIGRATIONS: [&str; 2] = [
-    "
-    CREATE TABLE sessions (
-        id TEXT PRIMARY KEY,
-        workspace TEXT NOT NULL,
-        user TEXT NOT NULL,
-        opened INTEGER NOT NULL,
-        used INTEGER NOT NULL,
-        state TEXT NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX sessions_by_use ON sessions (used);
-    CREATE TABLE chats (
-        workspace TEXT NOT NULL,
-        user TEXT NOT NULL,
-        chat TEXT NOT NULL,
-        session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
-        PRIMARY KEY (workspace, user, chat)
-    ) WITHOUT ROWID;
-    CREATE INDEX chats_by_session ON chats (session);
-    ",
-    "ALTER TABLE sessions ADD COLUMN version INTEGER NOT NULL DEFAULT 0;",
-];
-
-/// Marks a `SQLite` file as one of this server's (`PRAGMA application_id`).
-const APPLICATION_ID: i64 = 0x4d43_5053;
 
 /// Jobs that may wait. More than that is refused, not piled up.
 const MAX_WAITING: usize = 8192;
@@ -85,14 +51,14 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError`], where the file can't be used.
     pub fn open(folder: &Path, retention: Duration) -> Result<Self, StoreError> {
-        let path = if folder.as_os_str().is_empty() { PathBuf::from(":memory:") } else { folder.join(FILE) };
-        let connection = connect(folder, &path)?;
+        let path = file::path(folder);
+        let connection = file::connect(folder, &path)?;
         let (jobs, waiting) = sync_channel(MAX_WAITING);
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
         let worker =
             thread::Builder::new().name("store".to_owned()).spawn(move || work(&connection, &waiting, &health));
-        worker.map_err(|error| unusable(&path, &error))?;
+        worker.map_err(|error| file::unusable(&path, &error))?;
         Ok(Self { jobs, retention, is_healthy })
     }
 
@@ -129,58 +95,13 @@ impl EmbeddedStore {
     }
 }
 
-/// Opens the file, makes it ours, and brings it to the newest format.
-fn connect(folder: &Path, path: &Path) -> Result<Connection, StoreError> {
-    if !folder.as_os_str().is_empty() {
-        fs::create_dir_all(folder).map_err(|error| unusable(path, &error))?;
-        // Session ids are nobody else's business.
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-        file.map_err(|error| unusable(path, &error))?;
-    }
-    let mut connection = Connection::open(path).map_err(|error| unopened(path, &error))?;
-    prepare(&mut connection, path).map_err(|error| unopened(path, &error))??;
-    Ok(connection)
-}
-
-fn prepare(connection: &mut Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
-    let path = || path.display().to_string();
-    // One process owns the file: another would not know what this one holds in memory.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let (found, application) = (number("user_version")?, number("application_id")?);
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if tables > 0 && application != APPLICATION_ID {
-        return Ok(Err(StoreError::Damaged { path: path(), reason: "it is not this server's".to_owned() }));
-    }
-    if found > FORMAT {
-        return Ok(Err(StoreError::Newer { path: path(), found, known: FORMAT }));
-    }
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if verdict != "ok" {
-        return Ok(Err(StoreError::Damaged { path: path(), reason: verdict }));
-    }
-    let migration = connection.transaction()?;
-    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        migration.execute_batch(step)?;
-    }
-    migration.pragma_update(None, "application_id", APPLICATION_ID)?;
-    migration.pragma_update(None, "user_version", FORMAT)?;
-    migration.commit()?;
-    // What earlier servers left in the log of changes goes into the file, so that the log begins small.
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(Ok(()))
-}
-
 /// Does the jobs that come, those that wait together in one transaction, until nobody is left to send any.
 fn work(connection: &Connection, jobs: &Receiver<Job>, is_healthy: &AtomicBool) {
     while let Ok(first) = jobs.recv() {
-        let begun = connection.execute_batch("BEGIN");
+        let begun = execute(connection, "BEGIN");
         let group = std::iter::once(first).chain(jobs.try_iter()).take(MAX_GROUP);
         let done: Vec<_> = group.map(|job| job(connection)).collect();
-        let written = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|error| failed(&error));
+        let written = begun.and_then(|()| execute(connection, "COMMIT")).map_err(|error| failed(&error));
         if written.is_err() && !connection.is_autocommit() {
             // What could not be written is not to be seen by those who ask next.
             let _ = connection.execute_batch("ROLLBACK");
@@ -201,14 +122,21 @@ fn in_savepoint<T>(
     connection: &Connection,
     job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    connection.execute_batch("SAVEPOINT job")?;
+    execute(connection, "SAVEPOINT job")?;
     let outcome = job(connection);
-    let end = if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
     // Some failures, such as a full disk, have ended the whole transaction already.
     if !connection.is_autocommit() {
-        connection.execute_batch(end)?;
+        if outcome.is_err() {
+            execute(connection, "ROLLBACK TO job")?;
+        }
+        execute(connection, "RELEASE job")?;
     }
     outcome
+}
+
+/// Executes a statement that has no parameters, and is remembered.
+fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(|_| ())
 }
 
 fn insert(connection: &Connection, session: SessionId, record: &SessionRecord, used: i64) -> rusqlite::Result<usize> {
@@ -351,14 +279,22 @@ impl SessionStore for EmbeddedStore {
         self.ask("close", move |connection| {
             let mut delete = connection
                 .prepare_cached("DELETE FROM sessions WHERE id = ? AND workspace = ? AND user = ? AND used > ?")?;
-            let key = params![session.to_string(), owner.workspace(), owner.user(), horizon];
-            Ok(delete.execute(key)? > 0)
+            let id = session.to_string();
+            let was_there = delete.execute(params![id, owner.workspace(), owner.user(), horizon])? > 0;
+            if was_there {
+                connection.prepare_cached("DELETE FROM chats WHERE session = ?")?.execute([id])?;
+            }
+            Ok(was_there)
         })
     }
 
     fn expire(&self) -> StoreFuture<usize> {
         let horizon = self.horizon();
-        self.ask("expire", move |connection| connection.execute("DELETE FROM sessions WHERE used <= ?", [horizon]))
+        self.ask("expire", move |connection| {
+            let of_past = "DELETE FROM chats WHERE session IN (SELECT id FROM sessions WHERE used <= ?)";
+            connection.prepare_cached(of_past)?.execute([horizon])?;
+            connection.prepare_cached("DELETE FROM sessions WHERE used <= ?")?.execute([horizon])
+        })
     }
 
     fn count(&self) -> StoreFuture<Option<usize>> {
@@ -381,17 +317,4 @@ fn version(number: i64) -> u64 {
 
 fn failed(error: &rusqlite::Error) -> StoreError {
     StoreError::Failed(error.to_string())
-}
-
-fn unusable(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Open { path: path.display().to_string(), reason: error.to_string() }
-}
-
-fn unopened(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let (path, reason) = (path.display().to_string(), error.to_string());
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path },
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, reason },
-        _ => StoreError::Open { path, reason },
-    }
 }

@@ -168,7 +168,8 @@ fn kept(field: &Field, count: usize) -> [Row; 2] {
     let of_lists = each(&server, before, 5 * count);
 
     let (server, clients) = warm(field, 20, &[]);
-    open(&clients, count, true);
+    // Until the file's cache has the size that it keeps.
+    open(&clients, 4 * count, true);
     let before = server.settled_memory();
     open(&clients, count, true);
     let of_ended = each(&server, before, count);

@@ -1,0 +1,109 @@
+//! The file of the embedded store: opened, made ours, and brought to the newest format.
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::store::StoreError;
+
+/// The file within the folder of the settings.
+const FILE: &str = "sessions.db";
+
+/// The newest format of the file, to which the last of [`MIGRATIONS`] leads.
+const FORMAT: i64 = 2;
+
+/// From each format to the next. A file of format n has seen the first n.
+const MIGRATIONS: [&str; 2] = [
+    "
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        workspace TEXT NOT NULL,
+        user TEXT NOT NULL,
+        opened INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        state TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX sessions_by_use ON sessions (used);
+    CREATE TABLE chats (
+        workspace TEXT NOT NULL,
+        user TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+        PRIMARY KEY (workspace, user, chat)
+    ) WITHOUT ROWID;
+    CREATE INDEX chats_by_session ON chats (session);
+    ",
+    "ALTER TABLE sessions ADD COLUMN version INTEGER NOT NULL DEFAULT 0;",
+];
+
+/// Marks a `SQLite` file as one of this server's (`PRAGMA application_id`).
+const APPLICATION_ID: i64 = 0x4d43_5053;
+
+/// The file of a folder; without a name, one in memory.
+pub(super) fn path(folder: &Path) -> PathBuf {
+    if folder.as_os_str().is_empty() { PathBuf::from(":memory:") } else { folder.join(FILE) }
+}
+
+/// Opens the file, makes it ours, and brings it to the newest format.
+pub(super) fn connect(folder: &Path, path: &Path) -> Result<Connection, StoreError> {
+    if !folder.as_os_str().is_empty() {
+        fs::create_dir_all(folder).map_err(|error| unusable(path, &error))?;
+        // Session ids are nobody else's business.
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+        file.map_err(|error| unusable(path, &error))?;
+    }
+    let mut connection = Connection::open(path).map_err(|error| unopened(path, &error))?;
+    prepare(&mut connection, path).map_err(|error| unopened(path, &error))??;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
+    let path = || path.display().to_string();
+    // One process owns the file: another would not know what this one holds in memory.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // Chats are deleted with their sessions by name: a cascade would make a table of its own for each session that ends.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (found, application) = (number("user_version")?, number("application_id")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Ok(Err(StoreError::Damaged { path: path(), reason: "it is not this server's".to_owned() }));
+    }
+    if found > FORMAT {
+        return Ok(Err(StoreError::Newer { path: path(), found, known: FORMAT }));
+    }
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Ok(Err(StoreError::Damaged { path: path(), reason: verdict }));
+    }
+    let migration = connection.transaction()?;
+    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        migration.execute_batch(step)?;
+    }
+    migration.pragma_update(None, "application_id", APPLICATION_ID)?;
+    migration.pragma_update(None, "user_version", FORMAT)?;
+    migration.commit()?;
+    // What earlier servers left in the log of changes goes into the file, so that the log begins small.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(Ok(()))
+}
+
+pub(super) fn unusable(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Open { path: path.display().to_string(), reason: error.to_string() }
+}
+
+fn unopened(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let (path, reason) = (path.display().to_string(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path },
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, reason },
+        _ => StoreError::Open { path, reason },
+    }
+}
