@@ -236,6 +236,23 @@ impl Drop for UpstreamRequest {
     }
 }
 
+/// Counts something that the store was asked to do, and took `time` for.
+pub fn count_store(operation: &'static str, is_done: bool, time: Duration) {
+    thread_local! { static HANDLES: Handles<(&'static str, bool), (Counter, Histogram)> = RefCell::default(); }
+    let make = |&(operation, is_done): &(&'static str, bool)| {
+        let outcome = if is_done { "ok" } else { "failed" };
+        (
+            counter!("mcp_store_operations_total", "operation" => operation, "outcome" => outcome),
+            histogram!("mcp_store_operation_duration_seconds", "operation" => operation),
+        )
+    };
+    let count = |(operations, durations): &(Counter, Histogram)| {
+        operations.increment(1);
+        durations.record(time);
+    };
+    HANDLES.with(|handles| with(handles, (operation, is_done), make, count));
+}
+
 /// Counts a lookup of a user's tools.
 pub fn count_lookup(result: &'static str) {
     thread_local! { static HANDLES: Handles<&'static str, Counter> = RefCell::default(); }

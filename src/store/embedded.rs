@@ -18,13 +18,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use metrics::{counter, histogram};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 
 use super::{SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis, record::SessionState};
 use crate::{
     ids::{ChatId, SessionId, UserKey},
+    metrics::count_store,
     protocol::json,
 };
 
@@ -75,9 +75,7 @@ impl EmbeddedStore {
             Box::new(move |written| {
                 let outcome = written.and(outcome);
                 let is_done = outcome.is_ok();
-                let result = if is_done { "ok" } else { "failed" };
-                counter!("mcp_store_operations_total", "operation" => operation, "outcome" => result).increment(1);
-                histogram!("mcp_store_operation_duration_seconds", "operation" => operation).record(asked.elapsed());
+                count_store(operation, is_done, asked.elapsed());
                 // Who no longer waits need not know.
                 let _ = reply.send(outcome);
                 is_done

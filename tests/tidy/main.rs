@@ -19,7 +19,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
     ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics", "trace"]),
-    ("store", &["config", "protocol", "error", "ids", "secret"]),
+    ("store", &["config", "protocol", "error", "ids", "secret", "metrics"]),
     (
         "session",
         &[

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::{counter, histogram};
 use redis::{
     Client, Cmd, FromRedisValue, RedisResult, Script,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -19,7 +18,10 @@ use tokio::{
 use uuid::Uuid;
 
 use super::keys;
-use crate::store::{StoreError, StoreFuture};
+use crate::{
+    metrics::count_store,
+    store::{StoreError, StoreFuture},
+};
 
 /// How often Redis is told that this server lives, which also shows whether Redis takes what it is given.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
@@ -170,9 +172,7 @@ impl Link {
                 // Those who come next need not wait for the same; the beat finds out when it is over.
                 outcome.inspect_err(|trouble| link.note(Some(trouble.clone())))
             };
-            let result = if outcome.is_ok() { "ok" } else { "failed" };
-            counter!("mcp_store_operations_total", "operation" => operation, "outcome" => result).increment(1);
-            histogram!("mcp_store_operation_duration_seconds", "operation" => operation).record(asked.elapsed());
+            count_store(operation, outcome.is_ok(), asked.elapsed());
             outcome.map_err(StoreError::Failed)
         });
         Box::pin(async { task.await.unwrap_or_else(|_gone| Err(StoreError::Failed("it has stopped".to_owned()))) })

@@ -12,10 +12,14 @@ use super::{
     work::{Client, Era, SIZES, apps},
 };
 
+/// More than the cores of a small machine: what a request costs must not grow with them.
+const WORKERS: [usize; 3] = [1, 2, 4];
+
 /// A point of a curve.
 struct Point {
     at: usize,
     throughput: f64,
+    cpu_us: f64,
     p99_ms: f64,
     mib: f64,
 }
@@ -27,10 +31,12 @@ impl Point {
         let point = Self {
             at,
             throughput: figure(|sample| sample.throughput).median,
+            cpu_us: figure(|sample| sample.cpu_us).median,
             p99_ms: figure(|sample| sample.p99_us).median / 1e3,
             mib: process.settled_memory() / 1024.0,
         };
-        println!("{at}: {:.0}/s, p99 {:.2} ms, {:.1} MiB", point.throughput, point.p99_ms, point.mib);
+        let Self { throughput, cpu_us, p99_ms, mib, .. } = point;
+        println!("{at}: {throughput:.0}/s, CPU {cpu_us:.1} µs, p99 {p99_ms:.2} ms, {mib:.1} MiB");
         point
     }
 }
@@ -57,9 +63,13 @@ impl Curve {
         plot(&folder.join(self.file), self.axis, &panels);
         let folder = folder.file_name().unwrap_or_default().to_string_lossy();
         let _ = write!(text, "\n#### {}\n\n![{}]({folder}/{})\n\n", self.title, self.title, self.file);
-        let _ = write!(text, "| {} | requests/s | p99 | resident memory |\n|---|---|---|---|\n", self.axis);
-        for Point { at, throughput, p99_ms, mib } in &self.points {
-            let _ = writeln!(text, "| {at} | {throughput:.0} | {p99_ms:.2} ms | {mib:.1} MiB |");
+        let _ = write!(
+            text,
+            "| {} | requests/s | CPU for one | p99 | resident memory |\n|---|---|---|---|---|\n",
+            self.axis
+        );
+        for Point { at, throughput, cpu_us, p99_ms, mib } in &self.points {
+            let _ = writeln!(text, "| {at} | {throughput:.0} | {cpu_us:.1} µs | {p99_ms:.2} ms | {mib:.1} MiB |");
         }
     }
 }
@@ -89,21 +99,21 @@ pub fn growth(field: &Field, plan: Plan, folder: &Path) -> String {
         let load = Load { connections: users.max(16), sessions: users.max(16), ..load };
         Point::measure(users, &server, &clients, load, plan)
     });
-    let workers = [1, 2].map(|workers| {
+    let workers = WORKERS.map(|workers| {
         let server = start(&[("MCP__SERVER__WORKERS", &workers.to_string())]);
         Point::measure(workers, &server, &ours_as::<16>(&server, 20, Era::Sessions), load, plan)
     });
-    let bare_workers = [1, 2].map(|workers| {
+    let bare_workers = WORKERS.map(|workers| {
         let base = bare(&field.lists, &field.upstream, workers, "bare");
         Point::measure(workers, &base, &others_as::<16>(&base, 20, Era::Sessions), load, plan)
     });
 
     let calls = Load { sessions: CALLERS, ..plan.load(Task::Call) };
-    let calling_workers = [1, 2].map(|workers| {
+    let calling_workers = WORKERS.map(|workers| {
         let server = start(&[("MCP__SERVER__WORKERS", &workers.to_string())]);
         Point::measure(workers, &server, &ours_as::<CALLERS>(&server, 20, Era::Sessions), calls, plan)
     });
-    let bare_calling_workers = [1, 2].map(|workers| {
+    let bare_calling_workers = WORKERS.map(|workers| {
         let base = bare(&field.lists, &field.upstream, workers, "bare");
         Point::measure(workers, &base, &others_as::<CALLERS>(&base, 20, Era::Sessions), calls, plan)
     });

@@ -55,6 +55,9 @@ fn list(client: &Client, count: usize) {
     });
 }
 
+/// What the server measures takes memory until it is counted, which it does every 5 s.
+const COUNTED: Duration = Duration::from_secs(6);
+
 /// KiB more, for each of so many.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn each(process: &Process, before: f64, count: usize) -> f64 {
@@ -163,15 +166,19 @@ fn passivated(field: &Field, count: usize) -> Row {
 fn kept(field: &Field, count: usize) -> [Row; 2] {
     let (server, clients) = warm(field, 200, &[]);
     list(&clients[0], count);
+    pause(COUNTED);
     let before = server.settled_memory();
     list(&clients[0], 5 * count);
+    pause(COUNTED);
     let of_lists = each(&server, before, 5 * count);
 
     let (server, clients) = warm(field, 20, &[]);
     // Until the file's cache has the size that it keeps.
     open(&clients, 4 * count, true);
+    pause(COUNTED);
     let before = server.settled_memory();
     open(&clients, count, true);
+    pause(COUNTED);
     let of_ended = each(&server, before, count);
     [
         Row::new(
