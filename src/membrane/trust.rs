@@ -118,11 +118,20 @@ impl Trust {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{num::NonZeroU32, time::SystemTime};
 
     use super::*;
     use crate::allowance::Allowed;
+
+    /// Ann of the workspace w, whose token is trusted from now on for so long.
+    pub(crate) fn ann(token: &str, now: Instant, lasting: Duration) -> Caller {
+        let allowed = Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 };
+        let mut trust = Trust::new(lasting, 1, Allowances::new(allowed));
+        let token = AccessToken::parse(token, SystemTime::now()).unwrap();
+        trust.accept(token.fingerprint(), UserKey::new("w", "ann"), now);
+        trust.caller(&token, now).unwrap()
+    }
 
     #[test]
     fn trust_ends_by_time_by_revocation_and_by_number() {

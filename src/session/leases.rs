@@ -50,29 +50,15 @@ impl Leases {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        num::NonZeroU32,
-        time::{Duration, SystemTime},
-    };
+    use std::time::Duration;
 
     use super::*;
-    use crate::{
-        allowance::{Allowances, Allowed},
-        ids::UserKey,
-        membrane::trust::Trust,
-        token::AccessToken,
-    };
+    use crate::membrane::trust::tests::ann;
 
     #[test]
     fn a_catalog_is_given_out_as_long_as_it_is_fresh_and_there_and_to_the_same_token() {
-        let allowed = Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 };
         let now = Instant::now();
-        let mut trust = Trust::new(Duration::from_secs(100), 2, Allowances::new(allowed));
-        let [one, another] = ["pat-1", "pat-2"].map(|text| {
-            let token = AccessToken::parse(text, SystemTime::now()).unwrap();
-            trust.accept(token.fingerprint(), UserKey::new("w", "ann"), now);
-            trust.caller(&token, now).unwrap()
-        });
+        let [one, another] = ["pat-1", "pat-2"].map(|token| ann(token, now, Duration::from_secs(100)));
         let (apps, some) = (Apps::default(), Apps::parse(["slack"]));
         let until = now + Duration::from_secs(10);
         let loaded = Arc::new(Loaded::new(Arc::default(), now, until));

@@ -45,28 +45,16 @@ impl Recognised {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        num::NonZeroU32,
-        time::{Duration, SystemTime},
-    };
+    use std::time::Duration;
 
     use super::*;
-    use crate::{
-        allowance::{Allowances, Allowed},
-        ids::UserKey,
-        membrane::trust::Trust,
-        token::AccessToken,
-    };
+    use crate::membrane::trust::tests::ann;
 
     #[test]
     fn what_is_remembered_ends_with_the_trust_in_it_and_with_that_in_any_token() {
         let now = Instant::now();
-        let allowed = Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 };
-        let mut trust = Trust::new(Duration::from_secs(10), 2, Allowances::new(allowed));
-        let token = AccessToken::parse("pat-x", SystemTime::now()).unwrap();
-        let print = token.fingerprint();
-        trust.accept(print, UserKey::new("w", "ann"), now);
-        let caller = trust.caller(&token, now).unwrap();
+        let caller = ann("pat-x", now, Duration::from_secs(10));
+        let print = caller.token().fingerprint();
 
         let recognised = Recognised::default();
         let is_known = |ended, after| recognised.caller(print, ended, now + Duration::from_secs(after)).is_some();

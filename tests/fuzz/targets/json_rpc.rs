@@ -8,6 +8,7 @@ use integration_app_mcp_server::protocol::{
     json,
     jsonrpc::{self, Body, Message, RequestId, Unusable},
     modern::{self, Envelope, ModernRequest},
+    pieces::plain,
     request::{CallTool, ClientNotification, ClientRequest},
     revision::Era,
 };
@@ -38,7 +39,7 @@ fuzz_target!(|body: &[u8]| {
 fn read(message: &Message) {
     match message {
         Message::Request(request) => {
-            echoes(&request.id, &jsonrpc::result_response(&request.id, vec!["{}".into()]).concat());
+            echoes(&request.id, &plain(jsonrpc::result_response(&request.id, vec!["{}".into()])).concat());
             if let Ok(ClientRequest::CallTool(call)) = ClientRequest::read(request) {
                 untouched(&call, request.params.as_deref());
             }
