@@ -77,8 +77,9 @@ impl Source {
 
     /// The part of a form of this file that stands before its tests.
     pub fn product(form: &str) -> &str {
-        let tests = ["#[cfg(test)]\nmod tests", "#[cfg(test)]\npub(super) mod tests"];
-        tests.into_iter().fold(form, |form, tests| form.split(tests).next().unwrap_or_default())
+        let visible = ["", "pub(super) ", "pub(crate) "];
+        let tests = visible.map(|visible| format!("#[cfg(test)]\n{visible}mod tests"));
+        tests.iter().fold(form, |form, tests| form.split(tests).next().unwrap_or_default())
     }
 
     /// Each text literal with its line.
