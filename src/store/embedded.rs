@@ -43,7 +43,12 @@ pub struct EmbeddedStore {
 
 /// Does something, and gives what answers once that is written, or could not be.
 type Job = Box<dyn FnOnce(&Connection) -> Done + Send>;
-type Done = Box<dyn FnOnce(Result<(), StoreError>) -> bool>;
+
+/// A job that is done, or has failed, and is not answered yet.
+struct Done {
+    has_failed: bool,
+    answer: Box<dyn FnOnce(Result<(), StoreError>)>,
+}
 
 impl EmbeddedStore {
     /// Opens the store in a folder, which is made if need be; without a name, in memory.
@@ -72,14 +77,14 @@ impl EmbeddedStore {
         let asked = Instant::now();
         let job: Job = Box::new(move |connection| {
             let outcome = in_savepoint(connection, job).map_err(|error| failed(&error));
-            Box::new(move |written| {
+            let has_failed = outcome.is_err();
+            let answer = Box::new(move |written: Result<(), StoreError>| {
                 let outcome = written.and(outcome);
-                let is_done = outcome.is_ok();
-                count_store(operation, is_done, asked.elapsed());
+                count_store(operation, outcome.is_ok(), asked.elapsed());
                 // Who no longer waits need not know.
                 let _ = reply.send(outcome);
-                is_done
-            })
+            });
+            Done { has_failed, answer }
         });
         if self.jobs.try_send(job).is_err() {
             return Box::pin(async { Err(StoreError::Busy) });
@@ -104,13 +109,15 @@ fn work(connection: &Connection, jobs: &Receiver<Job>, is_healthy: &AtomicBool) 
             // What could not be written is not to be seen by those who ask next.
             let _ = connection.execute_batch("ROLLBACK");
         }
-        // All are answered, also after the first that failed.
-        let failures = done.into_iter().filter_map(|done| (!done(written.clone())).then_some(())).count();
-        let was_healthy = is_healthy.swap(failures == 0, Ordering::Relaxed);
-        match (was_healthy, &written) {
-            (true, _) if failures > 0 => log::error!("the store can't do what it is asked: {written:?}"),
-            (false, _) if failures == 0 => log::info!("the store works again"),
+        // Before the answers: who has one may ask next how the store is.
+        let works = written.is_ok() && !done.iter().any(|done| done.has_failed);
+        match (is_healthy.swap(works, Ordering::Relaxed), works) {
+            (true, false) => log::error!("the store can't do what it is asked: {written:?}"),
+            (false, true) => log::info!("the store works again"),
             _ => {}
+        }
+        for Done { answer, .. } in done {
+            answer(written.clone());
         }
     }
 }
