@@ -86,6 +86,12 @@ pub struct Line {
     pub era: Option<Era>,
 }
 
+impl Line {
+    fn new(id: RequestTag) -> Self {
+        Self { id, user: None, chat: None, session: None, rpc: None, era: None }
+    }
+}
+
 /// Adds to the line of a request.
 pub fn note(request: &HttpRequest, add: impl FnOnce(&mut Line)) {
     if let Some(line) = request.extensions_mut().get_mut() {
@@ -100,16 +106,13 @@ pub fn note(request: &HttpRequest, add: impl FnOnce(&mut Line)) {
 pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
     let begin = Instant::now();
     let id = RequestTag::of(&request);
-    let line = Line { id: id.clone(), user: None, chat: None, session: None, rpc: None, era: None };
-    request.extensions_mut().insert(line);
+    request.extensions_mut().insert(Line::new(id.clone()));
     let mut span = spans::of_request(&request, method(request.method()), route(request.path()));
     let mut response = span.context().around(next.call(request)).await?;
     response.headers_mut().insert(REQUEST_ID, id.0.clone());
     let (request, status, time) = (response.request(), response.status().as_u16(), begin.elapsed());
-    let line = request.extensions_mut().remove::<Line>();
-    let line = line.as_ref();
-    let user = line.and_then(|line| line.user.as_ref());
-    let era = line.and_then(|line| line.era).map_or("none", Era::as_str);
+    let line = request.extensions_mut().remove().unwrap_or_else(|| Line::new(id.clone()));
+    let era = line.era.map_or("none", Era::as_str);
     span.count("http.response.status_code", status.into());
     span.note("http.response.header.x-request-id", &id);
     if status >= 500 {
@@ -123,13 +126,13 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
         status,
         ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         request:% = id,
-        user = user.map(Value::from_display),
-        chat = line.and_then(|line| line.chat.as_ref()).map(ChatId::as_str),
-        session = line.and_then(|line| line.session.as_ref()).map(Value::from_display),
-        rpc = line.and_then(|line| line.rpc.as_deref());
+        user = line.user.as_ref().map(Value::from_display),
+        chat = line.chat.as_ref().map(ChatId::as_str),
+        session = line.session.as_ref().map(Value::from_display),
+        rpc = line.rpc.as_deref();
         "request"
     );
-    if user.is_none() {
+    if line.user.is_none() {
         // How long a head takes is bounded for the first of a connection alone. Only who was let in may send a second.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }

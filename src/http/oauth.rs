@@ -94,7 +94,7 @@ fn with_one_scope(query: &str) -> String {
     serde_urlencoded::to_string(pairs).unwrap_or_default()
 }
 
-/// Tells who is not let in where to read how to be (RFC 9728 § 5.1).
+/// Tells who is not let in where to read how to be (RFC 9728 § 5.1). It surrounds the routes only where OAuth is enabled.
 ///
 /// # Errors
 /// Those of the service around which it stands.
@@ -115,7 +115,7 @@ pub async fn point_to_metadata<B: MessageBody>(
 }
 
 fn pointer(request: &HttpRequest) -> Option<String> {
-    let worker = request.app_data::<Data<Worker>>().filter(|worker| worker.settings.oauth.enabled)?;
+    let worker = request.app_data::<Data<Worker>>()?;
     let endpoint = if request.path().starts_with("/sse") { "sse" } else { "mcp" };
     let base = base(request, worker);
     Some(format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{endpoint}\", scope=\"{SCOPE}\""))
