@@ -59,8 +59,14 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
         listener("admin", &settings.admin.host, settings.admin.port),
     ];
     findings.push(examine_store(settings));
-    let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
     let url = &settings.membrane.base_url;
+    let client = match client(settings) {
+        Ok(client) => client,
+        Err(finding) => {
+            findings.push(finding);
+            return findings;
+        }
+    };
     let upstream = match unsupported_proxy(settings) {
         Some(name) => Finding::bad(
             "upstream",
@@ -79,8 +85,17 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
 
 /// What is wrong with the upstream, if something is: for whoever has just started a server at a terminal.
 pub async fn upstream_trouble(settings: &Settings) -> Option<Finding> {
-    let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
-    Some(upstream(&client, &settings.membrane.base_url).await).filter(|finding| !finding.is_good())
+    let finding = match client(settings) {
+        Ok(client) => upstream(&client, &settings.membrane.base_url).await,
+        Err(finding) => finding,
+    };
+    Some(finding).filter(|finding| !finding.is_good())
+}
+
+fn client(settings: &Settings) -> Result<MembraneClient, Finding> {
+    let upstream = Upstream::new(&settings.membrane)
+        .map_err(|error| Finding::bad("upstream", error.to_string(), "See membrane.base_url and membrane.ca_file."))?;
+    Ok(MembraneClient::new(&settings.membrane, Arc::new(upstream)))
 }
 
 fn listener(part: &'static str, host: &str, port: Count) -> Finding {

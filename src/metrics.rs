@@ -40,6 +40,7 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_upstream_request_duration_seconds", H, "Time until the upstream's answer was whole, by endpoint"),
     ("mcp_upstream_retries_total", C, "Reads that were sent to the upstream once more"),
     ("mcp_upstream_breaker_open", G, "1 while the upstream keeps failing and is left alone, else 0"),
+    ("mcp_upstream_connections_refused_total", C, "Connections to the upstream closed because what came on them answered no request, or not unambiguously"),
     ("mcp_catalog_lookups_total", C, "Lookups of a user's tools, by result: fresh, stale, coalesced, loaded, failed"),
     ("mcp_catalog_bytes", G, "Memory that the tools of all users take, each set of equal ones counted once for each worker"),
     ("mcp_catalog_changes_total", C, "Loads that found a user's tools changed"),
@@ -99,6 +100,7 @@ impl Exporter {
             "mcp_streams_closed_slow_total",
             "mcp_panics_total",
             "mcp_upstream_retries_total",
+            "mcp_upstream_connections_refused_total",
             "mcp_catalog_changes_total",
         ] {
             counter!(name).absolute(0);

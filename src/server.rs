@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     config::{Settings, unsupported_proxy},
     http::{self, Admin, Worker},
+    membrane::{Upstream, UpstreamError},
     metrics::Exporter,
     session::Shards,
     store::{self, StoreError},
@@ -49,6 +50,9 @@ pub enum ServerError {
     /// Sessions can't be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The settings of the upstream lead nowhere.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The upstream would have to be asked through a proxy.
     #[error(
         "{0} names a proxy, but this server asks the upstream directly: take the variable away, or except the upstream's \
@@ -78,7 +82,7 @@ impl Server {
     /// Starts to listen.
     ///
     /// # Errors
-    /// [`ServerError::Listen`], [`ServerError::Store`], [`ServerError::Proxy`].
+    /// [`ServerError::Listen`], [`ServerError::Store`], [`ServerError::Upstream`], [`ServerError::Proxy`].
     pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
         install_tls();
         if let Some(name) = unsupported_proxy(settings) {
@@ -90,7 +94,7 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
         };
-        let shards = Shards::new(workers, store::open(settings)?, settings);
+        let shards = Shards::new(workers, store::open(settings)?, Upstream::new(&settings.membrane)?, settings);
         let factory = {
             let (shards, settings) = (shards.clone(), Arc::clone(settings));
             // Runs once on each worker's thread, which thereby gets its shard.

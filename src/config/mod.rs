@@ -98,6 +98,7 @@ pub enum LogFormat {
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Membrane {
     pub base_url: String,
+    pub ca_file: PathBuf,
     pub api_version: ApiVersion,
     #[serde(rename = "connect_timeout_ms", with = "millis")]
     pub connect_timeout: Duration,

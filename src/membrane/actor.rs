@@ -112,13 +112,22 @@ impl MembraneActor {
     }
 }
 
-/// Whom the upstream says an accepted token speaks for. Without a workspace's key the customer's own id, unique
-/// everywhere, has to do.
+/// Returns the user that an accepted token speaks for. Without a workspace's key the customer's own id, unique everywhere, has
+/// to do.
+///
+/// A token that names one user and is accepted as another's is refused: the answer is not about this token, or the claims are
+/// not what the upstream goes by.
 fn user_of(claim: &Claim, customer: &Customer) -> Result<UserKey, Error> {
+    let Customer { id, internal_id, workspace_key } = customer;
     if let Claim::User { user, .. } = claim {
-        return Ok(user.clone());
+        let agrees = |said: &Option<String>, claimed: &str| said.as_deref().is_none_or(|said| said == claimed);
+        if agrees(internal_id, user.user()) && agrees(workspace_key, user.workspace()) {
+            return Ok(user.clone());
+        }
+        log::error!(user:%; "the upstream says that a token of this user is another's, and it is refused");
+        return Err(TokenProblem::Refused("it names another user than the upstream knows it by".to_owned()).into());
     }
-    match (&customer.workspace_key, &customer.internal_id, &customer.id) {
+    match (workspace_key, internal_id, id) {
         (Some(workspace), Some(user), _) => Ok(UserKey::new(workspace, user)),
         (_, _, Some(id)) => Ok(UserKey::new("", id)),
         _ => Err(TokenProblem::WithoutUser.into()),

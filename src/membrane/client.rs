@@ -3,11 +3,12 @@
 
 use std::{
     collections::HashSet,
-    error::Error as StdError,
+    io,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use actix_tls::connect::ConnectError as ConnectFailure;
 use awc::{
     ClientRequest, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
@@ -25,6 +26,7 @@ use super::{
     model::{Action, Connection, Customer, Page},
     retry::{Retries, read_retry_after},
     upstream::Upstream,
+    wire,
 };
 use crate::{
     config::{ApiVersion, Membrane as Settings},
@@ -39,6 +41,7 @@ pub struct MembraneClient {
     reads: awc::Client,
     /// Apart from the reads, so that actions that take their time leave these a connection.
     runs: awc::Client,
+    connector: wire::Connector,
     settings: Settings,
     upstream: Arc<Upstream>,
 }
@@ -54,14 +57,28 @@ pub enum ActionsOf {
 
 type Query<'a> = [(&'static str, &'a str)];
 
+/// Header by which requests are named, as many servers and proxies repeat it.
+const REQUEST_ID: &str = "x-request-id";
+
+/// Request to be sent.
+struct Request<'a> {
+    http: &'a awc::Client,
+    method: Method,
+    /// With its query.
+    path: &'a str,
+    /// JSON, or nothing.
+    body: Bytes,
+}
+
 impl MembraneClient {
     /// A client for the API at `settings.base_url`, of which others may know something already.
     #[must_use]
     pub fn new(settings: &Settings, upstream: Arc<Upstream>) -> Self {
+        let connector = wire::Connector::new(upstream.tls.clone());
         // Reads wait for their turn before they ask for a connection.
-        let reads = http_client(settings, settings.concurrency.get());
-        let runs = http_client(settings, settings.max_connections.get());
-        Self { reads, runs, settings: settings.clone(), upstream }
+        let reads = http_client(settings, &connector, settings.concurrency.get());
+        let runs = http_client(settings, &connector, settings.max_connections.get());
+        Self { reads, runs, connector, settings: settings.clone(), upstream }
     }
 
     /// What is known of the upstream.
@@ -157,12 +174,12 @@ impl MembraneClient {
                 ("/act".to_owned(), crate::protocol::json::to_string(&act))
             }
         };
-        let request = self.request(&self.runs, Method::POST, token, &path).content_type("application/json");
         let read_output = |bytes: &Bytes| match bytes.is_empty() {
             true => Ok(None),
             false => read::<Run>(bytes).map(|run| run.output),
         };
-        let exchange = self.exchange(request, token, body.into(), self.settings.run_timeout);
+        let request = Request { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
+        let exchange = self.exchange(request, token, self.settings.run_timeout);
         let outcome = self.observe("run", async { read_output(&exchange.await?) }).await;
         // How long an action takes is its own affair.
         self.note(&outcome, !matches!(&outcome, Err(MembraneError::Timeout { .. })));
@@ -215,8 +232,8 @@ impl MembraneClient {
         loop {
             // Closed never: whoever waits gets its turn.
             let turn = self.upstream.reads.acquire().await;
-            let request = self.request(&self.reads, Method::GET, token, &url);
-            let exchange = self.exchange(request, token, Bytes::new(), self.settings.read_timeout);
+            let request = Request { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
+            let exchange = self.exchange(request, token, self.settings.read_timeout);
             let outcome = self.observe(path.trim_start_matches('/'), async { read(&exchange.await?) }).await;
             self.note(&outcome, true);
             let wait = outcome.as_ref().err().and_then(|error| retries.wait_after(error));
@@ -251,32 +268,19 @@ impl MembraneClient {
         }
     }
 
-    fn request(&self, http: &awc::Client, method: Method, token: &AccessToken, path: &str) -> ClientRequest {
-        let url = format!("{}{path}", self.settings.base_url.trim_end_matches('/'));
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret().reveal()))
-            // A token has no characters that a header can't have.
-            .unwrap_or(HeaderValue::from_static(""));
-        // HTTP libraries log the heads that they send.
-        bearer.set_sensitive(true);
-        http.request(method, url)
-            .insert_header((header::AUTHORIZATION, bearer))
-            .insert_header((header::ACCEPT, "application/json"))
-    }
-
     /// Sends a request and reads the whole answer, all within `deadline`.
     async fn exchange(
         &self,
-        request: ClientRequest,
+        request: Request<'_>,
         token: &AccessToken,
-        body: Bytes,
         deadline: Duration,
     ) -> Result<Bytes, MembraneError> {
-        let (method, path) = (request.get_method(), request.get_uri().path());
-        let mut span = Span::begin(Kind::Client, Context::current(), format_args!("{method} {path}"));
-        span.note("http.request.method", method);
-        span.note("server.address", request.get_uri().host().unwrap_or_default());
-        let request = span.context().headers().fold(request, ClientRequest::insert_header);
-        let outcome = self.send(request, token, body, deadline, &mut span).await;
+        let path = request.path.split_once('?').map_or(request.path, |(path, _)| path);
+        let mut span = Span::begin(Kind::Client, Context::current(), format_args!("{} {path}", request.method));
+        span.note("http.request.method", &request.method);
+        span.note("server.address", self.upstream.url.host().unwrap_or_default());
+        let outcome = tokio::time::timeout(deadline, self.send(request, token, &mut span)).await;
+        let outcome = outcome.unwrap_or(Err(MembraneError::Timeout { after_ms: deadline.as_millis() }));
         match &outcome {
             Ok(_) => {}
             Err(MembraneError::Refused(refusal)) => span.fail(refusal.status),
@@ -285,29 +289,24 @@ impl MembraneClient {
         outcome
     }
 
-    async fn send(
-        &self,
-        request: ClientRequest,
-        token: &AccessToken,
-        body: Bytes,
-        deadline: Duration,
-        span: &mut Span,
-    ) -> Result<Bytes, MembraneError> {
+    async fn send(&self, request: Request<'_>, token: &AccessToken, span: &mut Span) -> Result<Bytes, MembraneError> {
+        let tag = self.upstream.tags.next();
+        let (http, body) = self.prepare(request, token, &tag).await?;
+        let http = span.context().headers().fold(http, ClientRequest::insert_header);
+        let mut response = http.send_body(body).await.map_err(|error| not_sent(&error))?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        if header(REQUEST_ID).is_some_and(|id| self.upstream.tags.is_of_another(id, &tag)) {
+            // Dropped before its body is read, its connection is closed.
+            return Err(MembraneError::Broken("it answers another request".to_owned()));
+        }
+        let status = response.status();
+        let retry_after = header(header::RETRY_AFTER.as_str());
+        let retry_after = retry_after.and_then(|value| read_retry_after(value, SystemTime::now()));
         let limit = self.settings.max_response_bytes.get();
-        let exchange = async {
-            let mut response = request.send_body(body).await.map_err(|error| not_sent(&error))?;
-            let status = response.status();
-            let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let retry_after = retry_after.and_then(|value| read_retry_after(value, SystemTime::now()));
-            let bytes = response.body().limit(limit).await.map_err(|error| match error {
-                PayloadError::Overflow => MembraneError::TooLarge { limit },
-                other => MembraneError::Broken(other.to_string()),
-            })?;
-            Ok((status, retry_after, bytes))
-        };
-        let (status, retry_after, bytes) = tokio::time::timeout(deadline, exchange)
-            .await
-            .map_err(|_elapsed| MembraneError::Timeout { after_ms: deadline.as_millis() })??;
+        let bytes = response.body().limit(limit).await.map_err(|error| match error {
+            PayloadError::Overflow => MembraneError::TooLarge { limit },
+            other => MembraneError::Broken(other.to_string()),
+        })?;
         span.count("http.response.status_code", status.as_u16().into());
         if status.is_success() && (status == StatusCode::NO_CONTENT || !bytes.is_empty()) {
             Ok(bytes)
@@ -321,10 +320,38 @@ impl MembraneClient {
             Err(MembraneError::Refused(refusal.into()))
         }
     }
+
+    /// Writes the head of a request in the version of HTTP that the upstream speaks. `tag` names the request, for an upstream
+    /// that repeats it.
+    async fn prepare(
+        &self,
+        request: Request<'_>,
+        token: &AccessToken,
+        tag: &str,
+    ) -> Result<(ClientRequest, Bytes), MembraneError> {
+        let learnt = tokio::time::timeout(self.settings.connect_timeout, self.connector.protocol(&self.upstream.url));
+        let learnt = learnt.await.unwrap_or(Err(ConnectFailure::Io(io::ErrorKind::TimedOut.into())));
+        let protocol = learnt.map_err(|error| not_connected(&error.into()))?;
+        let Request { http, method, path, body } = request;
+        let http = http.request(method, self.upstream.address(protocol, path));
+        let http = match body.is_empty() {
+            true => http,
+            false => http.content_type("application/json"),
+        };
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret().reveal()))
+            // A token has no characters that a header can't have.
+            .unwrap_or(HeaderValue::from_static(""));
+        // HTTP libraries log the heads that they send.
+        bearer.set_sensitive(true);
+        let http =
+            http.insert_header((header::AUTHORIZATION, bearer)).insert_header((header::ACCEPT, "application/json"));
+        Ok((http.insert_header((REQUEST_ID, tag)), body))
+    }
 }
 
-fn http_client(settings: &Settings, max_connections: usize) -> awc::Client {
+fn http_client(settings: &Settings, connector: &wire::Connector, max_connections: usize) -> awc::Client {
     let connector = Connector::new()
+        .connector(connector.clone())
         .timeout(settings.connect_timeout)
         .limit(max_connections)
         // Shorter than servers keep theirs, which is 5 s with some: a connection must not be used as it is closed.
@@ -352,28 +379,23 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MembraneError> {
     serde_json::from_slice(bytes).map_err(|error| MembraneError::Malformed(error.to_string()))
 }
 
-fn is_of_tls(error: &std::io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
-}
-
 fn not_sent(error: &SendRequestError) -> MembraneError {
     match error {
-        SendRequestError::Connect(ConnectError::Timeout) => {
-            MembraneError::Unreachable("no connection in time".to_owned())
-        }
-        SendRequestError::Connect(ConnectError::Resolver(error)) => {
-            MembraneError::Unreachable(format!("its name can't be resolved: {error}"))
-        }
-        SendRequestError::Connect(ConnectError::NoRecords) => {
-            MembraneError::Unreachable("its name can't be resolved: it has no address".to_owned())
-        }
-        SendRequestError::Connect(ConnectError::Io(error)) if is_of_tls(error) => {
-            MembraneError::Unreachable(format!("no secure connection (TLS): {error}"))
-        }
-        SendRequestError::Connect(error) => MembraneError::Unreachable(error.to_string()),
+        SendRequestError::Connect(error) => not_connected(error),
         SendRequestError::Url(error) => MembraneError::Unreachable(error.to_string()),
         other => MembraneError::Broken(other.to_string()),
     }
+}
+
+fn not_connected(error: &ConnectError) -> MembraneError {
+    MembraneError::Unreachable(match error {
+        ConnectError::Timeout => "no connection in time".to_owned(),
+        ConnectError::Io(error) if error.kind() == io::ErrorKind::TimedOut => "no connection in time".to_owned(),
+        ConnectError::Resolver(error) => format!("its name can't be resolved: {error}"),
+        ConnectError::NoRecords => "its name can't be resolved: it has no address".to_owned(),
+        ConnectError::Io(error) if wire::is_of_tls(error) => format!("no secure connection (TLS): {error}"),
+        other => other.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -387,8 +409,11 @@ mod tests {
     async fn a_request_that_is_logged_does_not_show_its_token() {
         let settings = load(&Sources::default()).unwrap();
         let token = AccessToken::parse("pat-of-a-user", SystemTime::now()).unwrap();
-        let client = MembraneClient::new(&settings.membrane, Arc::new(Upstream::new(&settings.membrane)));
-        let request = client.request(&client.reads, Method::GET, &token, "/self");
+        let upstream =
+            Upstream::new(&Settings { base_url: "http://127.0.0.1".to_owned(), ..settings.membrane.clone() });
+        let client = MembraneClient::new(&settings.membrane, Arc::new(upstream.unwrap()));
+        let request = Request { http: &client.reads, method: Method::GET, path: "/self", body: Bytes::new() };
+        let (request, _) = client.prepare(request, &token, "tag").await.unwrap();
         assert_eq!(request.headers().get(header::AUTHORIZATION).unwrap(), "Bearer pat-of-a-user");
         assert!(!format!("{:?}", request.headers()).contains("pat-"), "{:?}", request.headers());
     }

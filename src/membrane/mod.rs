@@ -23,6 +23,7 @@ pub mod tool;
 pub mod trust;
 pub mod upstream;
 pub mod webhook;
+mod wire;
 
 pub use actor::MembraneActor;
 pub use apps::Apps;
@@ -36,4 +37,4 @@ pub use messages::{
 };
 pub use tool::Tool;
 pub use trust::Caller;
-pub use upstream::Upstream;
+pub use upstream::{Upstream, UpstreamError};

@@ -1,13 +1,42 @@
 //! What all clients of the process have in common: the upstream is one, however many threads ask it.
 
-use tokio::sync::Semaphore;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use super::{breaker::Breaker, interner::Interner, retry::Budget};
+use awc::http::Uri;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::{
+    breaker::Breaker,
+    interner::Interner,
+    retry::Budget,
+    wire::{CaFileError, Protocol, UpstreamTls},
+};
 use crate::config::Membrane as Settings;
+
+/// Why nothing can be asked of the upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// `membrane.base_url` is no URL.
+    #[error("membrane.base_url is no URL of a server: {0}")]
+    Url(String),
+    /// The authorities that it names can't be read.
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
+}
 
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Upstream {
+    /// Where it is.
+    pub(super) url: Uri,
+    /// How TLS is spoken with it, where it is.
+    pub(super) tls: Option<UpstreamTls>,
+    /// Names of requests.
+    pub(super) tags: RequestTags,
     /// Whether it is to be asked at all.
     pub(super) breaker: Breaker,
     /// How much may be sent again.
@@ -19,14 +48,39 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// An upstream of which nothing is known yet.
-    #[must_use]
-    pub fn new(settings: &Settings) -> Self {
-        Self {
+    /// Returns an upstream of which nothing is known yet.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub fn new(settings: &Settings) -> Result<Self, UpstreamError> {
+        let url: Uri = settings.base_url.parse().map_err(|error| UpstreamError::Url(format!("{error}")))?;
+        if url.authority().is_none() {
+            return Err(UpstreamError::Url("it names no host".to_owned()));
+        }
+        let own = Some(settings.ca_file.as_path()).filter(|path| *path != Path::new(""));
+        let tls = match url.scheme_str() {
+            Some("https") => Some(UpstreamTls::new(own)?),
+            _ => None,
+        };
+        Ok(Self {
+            url,
+            tls,
+            tags: RequestTags::new(),
             breaker: Breaker::new(settings.breaker_failures.at_least_one().get(), settings.breaker_pause),
             budget: Budget::default(),
             reads: Semaphore::new(settings.concurrency.get().min(Semaphore::MAX_PERMITS)),
             tools: Interner::default(),
+        })
+    }
+
+    /// Returns the address of a path as `awc` wants it, which takes `http` for HTTP/1.1 and `https` for HTTP/2.
+    pub(super) fn address(&self, protocol: Protocol, path: &str) -> String {
+        let authority = self.url.authority().map_or("", |authority| authority.as_str());
+        let base = self.url.path().trim_end_matches('/');
+        match (protocol, &self.tls, self.url.port()) {
+            (Protocol::Http2, ..) => format!("https://{authority}{base}{path}"),
+            (Protocol::Http1, Some(_), None) => format!("http://{authority}:443{base}{path}"),
+            (Protocol::Http1, ..) => format!("http://{authority}{base}{path}"),
         }
     }
 
@@ -34,5 +88,68 @@ impl Upstream {
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.breaker.is_open()
+    }
+}
+
+/// Names for the requests of this process, by which an answer to another one is told from that to this one where the upstream
+/// repeats them.
+#[derive(Debug)]
+pub(super) struct RequestTags {
+    process: String,
+    next: AtomicU64,
+}
+
+impl RequestTags {
+    fn new() -> Self {
+        Self { process: format!("{}-", Uuid::new_v4().simple()), next: AtomicU64::new(1) }
+    }
+
+    /// Returns a name that no request has had.
+    pub(super) fn next(&self) -> String {
+        format!("{}{}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Returns whether `id` names a request of this process other than that of `tag`. An upstream may well give ids of its own.
+    pub(super) fn is_of_another(&self, id: &str, tag: &str) -> bool {
+        id != tag && id.starts_with(&self.process)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    fn upstream(url: &str) -> Result<Upstream, UpstreamError> {
+        let settings = load(&Sources::default()).unwrap().membrane;
+        Upstream::new(&Settings { base_url: url.to_owned(), ..settings })
+    }
+
+    #[test]
+    fn an_address_keeps_host_port_and_path_of_the_upstream() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let cases = [
+            ("http://host", Protocol::Http1, "http://host/self"),
+            ("http://host:81/api/", Protocol::Http1, "http://host:81/api/self"),
+            ("https://host", Protocol::Http1, "http://host:443/self"),
+            ("https://host:444", Protocol::Http1, "http://host:444/self"),
+            ("https://host/api", Protocol::Http2, "https://host/api/self"),
+            ("https://[::1]", Protocol::Http1, "http://[::1]:443/self"),
+        ];
+        for (url, protocol, expected) in cases {
+            assert_eq!(upstream(url).unwrap().address(protocol, "/self"), expected, "{url}");
+        }
+        assert!(upstream("https://").is_err());
+    }
+
+    #[test]
+    fn only_names_of_other_requests_of_this_process_are_of_another() {
+        let (tags, others) = (RequestTags::new(), RequestTags::new());
+        let (first, second) = (tags.next(), tags.next());
+        assert!(!tags.is_of_another(&first, &first));
+        assert!(tags.is_of_another(&first, &second));
+        for id in ["", "4711", others.next().as_str()] {
+            assert!(!tags.is_of_another(id, &first), "{id}");
+        }
     }
 }

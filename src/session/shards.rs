@@ -90,7 +90,7 @@ struct Shard {
 impl Shards {
     /// Room for `count` shards, none of them started.
     #[must_use]
-    pub fn new(count: usize, store: Arc<dyn SessionStore>, settings: &Settings) -> Self {
+    pub fn new(count: usize, store: Arc<dyn SessionStore>, upstream: Upstream, settings: &Settings) -> Self {
         let allowances = Allowances::new(Allowed {
             calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
             streams: settings.streams.max_per_user.get(),
@@ -98,12 +98,11 @@ impl Shards {
             all_sessions: settings.sessions.max.get(),
         });
         let shards = (0..count).map(|_| OnceLock::new()).collect();
-        let upstream = Arc::new(Upstream::new(&settings.membrane));
         Self(Arc::new(Inner {
             shards,
             started: AtomicUsize::new(0),
             allowances,
-            upstream,
+            upstream: Arc::new(upstream),
             store,
             ended: AtomicU64::new(0),
             distrusted: AtomicU64::new(0),

@@ -52,7 +52,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
             "trace",
         ],
     ),
-    ("server", &["http", "session", "store", "config", "metrics"]),
+    ("server", &["http", "session", "membrane", "store", "config", "metrics"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret"]),
     ("banner", &["config", "sandbox"]),

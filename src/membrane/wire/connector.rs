@@ -1,0 +1,220 @@
+//! Opening connections, and finding out which HTTP the upstream speaks.
+//!
+//! `awc` chooses between HTTP/1.1 and HTTP/2 by the scheme of the URL that it is given: built without TLS of its own, it
+//! speaks HTTP/1.1 for `http` and HTTP/2 for `https`, on whatever the connector returns. So TLS is done here, with the
+//! [guard](super::guard) on top of it, and [`Connector::protocol`] tells which scheme to write.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt, io,
+    pin::Pin,
+    rc::{Rc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection, ConnectorService};
+use actix_web::{dev::Service, rt::net::ActixStream};
+use awc::http::Uri;
+use futures_util::future::LocalBoxFuture;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf, Ready},
+    net::TcpStream,
+    sync::OnceCell,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
+
+use super::{
+    guard::{Guarded, GuardedStream, close_idle},
+    tls::UpstreamTls,
+};
+
+/// How often idle connections are looked for. `awc` takes none that has been idle for 4 s.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Version of HTTP that is spoken with the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Each connection carries one request at a time.
+    Http1,
+    /// Responses name their requests.
+    Http2,
+}
+
+/// Opens the connections of one client to one upstream. Cheap to clone; it lives on one thread.
+#[derive(Clone)]
+pub struct Connector(Rc<Inner>);
+
+struct Inner {
+    tcp: ConnectorService,
+    tls: Option<UpstreamTls>,
+    /// Learnt from the first connection over TLS.
+    protocol: OnceCell<Cell<Protocol>>,
+    /// Connection by which the protocol was learnt, for the first request.
+    spare: RefCell<Option<(UpstreamStream, Protocol)>>,
+    open: RefCell<Vec<Weak<RefCell<Guarded>>>>,
+}
+
+impl Connector {
+    /// Returns a connector that speaks TLS, where it is given how. It must be made within an actix system.
+    #[must_use]
+    pub fn new(tls: Option<UpstreamTls>) -> Self {
+        let inner = Rc::new(Inner {
+            tcp: ConnectorService::default(),
+            tls,
+            protocol: OnceCell::new(),
+            spare: RefCell::default(),
+            open: RefCell::default(),
+        });
+        let swept = Rc::downgrade(&inner);
+        actix::spawn(async move {
+            let mut sweep = tokio::time::interval(SWEEP);
+            loop {
+                sweep.tick().await;
+                let Some(inner) = swept.upgrade() else { break };
+                close_idle(&mut inner.open.borrow_mut());
+            }
+        });
+        Self(inner)
+    }
+
+    /// Returns the version of HTTP to speak with the upstream at `url`. The first caller connects to find out, and leaves the
+    /// connection for the next request; others wait for it.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    pub async fn protocol(&self, url: &Uri) -> Result<Protocol, ConnectError> {
+        if self.0.tls.is_none() {
+            return Ok(Protocol::Http1);
+        }
+        let learn = async || {
+            let (stream, protocol) = self.0.connect(ConnectInfo::new(url.clone()), Protocol::Http2).await?;
+            *self.0.spare.borrow_mut() = Some((stream, protocol));
+            Ok(Cell::new(protocol))
+        };
+        Ok(self.0.protocol.get_or_try_init(learn).await?.get())
+    }
+}
+
+impl Inner {
+    /// Opens a connection on which at best `wanted` is spoken.
+    async fn connect(
+        &self,
+        info: ConnectInfo<Uri>,
+        wanted: Protocol,
+    ) -> Result<(UpstreamStream, Protocol), ConnectError> {
+        let (tcp, url) = self.tcp.call(info).await?.into_parts();
+        let Some(tls) = &self.tls else {
+            return Ok((self.guard(Either::Left(tcp)), Protocol::Http1));
+        };
+        let config = match wanted {
+            Protocol::Http1 => &tls.http_1,
+            Protocol::Http2 => &tls.either,
+        };
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host).map_err(|error| ConnectError::Io(io::Error::other(error)))?;
+        let stream = TlsConnector::from(config.clone()).connect(name, tcp).await.map_err(ConnectError::Io)?;
+        let speaks_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = Either::Right(Box::new(stream));
+        Ok(match speaks_http_2 {
+            true => (UpstreamStream(Either::Right(stream)), Protocol::Http2),
+            false => (self.guard(stream), Protocol::Http1),
+        })
+    }
+
+    fn guard(&self, stream: Stream) -> UpstreamStream {
+        let guarded = GuardedStream::new(stream);
+        self.open.borrow_mut().push(guarded.downgrade());
+        UpstreamStream(Either::Left(guarded))
+    }
+}
+
+impl Service<ConnectInfo<Uri>> for Connector {
+    type Response = Connection<Uri, UpstreamStream>;
+    type Error = ConnectError;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, ConnectError>>;
+
+    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&self, info: ConnectInfo<Uri>) -> Self::Future {
+        let inner = Rc::clone(&self.0);
+        Box::pin(async move {
+            let url = info.request().clone();
+            // The scheme says what awc is going to speak: see the module.
+            let wanted = if url.scheme_str() == Some("https") { Protocol::Http2 } else { Protocol::Http1 };
+            let spare = inner.spare.borrow_mut().take_if(|(_, protocol)| *protocol == wanted);
+            let (stream, protocol) = match spare {
+                Some(spare) => spare,
+                None => inner.connect(info, wanted).await?,
+            };
+            if protocol == wanted {
+                return Ok(Connection::new(url, stream));
+            }
+            // Nothing was sent: the request fails as one that could not connect, and the next ones speak the other.
+            if let Some(learnt) = inner.protocol.get() {
+                learnt.set(protocol);
+            }
+            Err(ConnectError::Io(io::Error::other("the upstream no longer speaks HTTP/2")))
+        })
+    }
+}
+
+/// TCP connection, with or without TLS on it.
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// Connection as `awc` gets it: guarded, or as it is where HTTP/2 is spoken, whose responses name their requests and whose
+/// interim ones `h2` skips.
+pub struct UpstreamStream(Either<GuardedStream, Stream>);
+
+impl AsyncRead for UpstreamStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for UpstreamStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Required of the streams that `awc` is given; it reads and writes them, and never asks for their readiness.
+impl ActixStream for UpstreamStream {
+    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        Poll::Ready(Ok(Ready::READABLE))
+    }
+
+    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        Poll::Ready(Ok(Ready::WRITABLE))
+    }
+}
+
+impl fmt::Debug for UpstreamStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UpstreamStream")
+    }
+}
