@@ -18,12 +18,16 @@ RUN mkdir -p tests/bench/load data \
     && touch tests/bench/load/main.rs tests/bench/micro.rs tests/bench/scaling.rs tests/bench/soak.rs src/lib.rs src/main.rs \
     && cargo build --release --locked --features otel --target "$(uname -m)-unknown-linux-gnu" \
     && cp "target/$(uname -m)-unknown-linux-gnu/release/integration-app-mcp-server" .
+COPY LICENSE deploy/notices ./
+RUN sh notices > THIRD-PARTY-NOTICES
 
 # No shell and no libraries. TLS roots are in the binary.
 FROM gcr.io/distroless/static-debian12:nonroot
 WORKDIR /app
 COPY --from=build /build/integration-app-mcp-server ./
 COPY --from=build /build/config config
+COPY --from=build /build/LICENSE ./
+COPY --from=build /build/THIRD-PARTY-NOTICES ./
 # What outlasts the container; the only place that is written to. The user is that of the image, by its number, so that a
 # cluster can see that it is not root.
 COPY --from=build --chown=65532:65532 /build/data /data

@@ -94,6 +94,13 @@ class TestImage(unittest.TestCase):
         megabytes = sum(file.stat().st_size for file in files) / 1e6
         self.assertLess(megabytes + BASE_IMAGE_MB, 40)
 
+    def test_it_carries_its_licence_and_those_of_its_packages(self) -> None:
+        read = lambda name: (self.built.root / "app" / name).read_text(errors="replace")
+        self.assertIn("MIT License", read("LICENSE"))
+        notices = read("THIRD-PARTY-NOTICES")
+        for package in ["actix-web", "awc", "rustls", "serde_json", "tokio"]:
+            self.assertRegex(notices, rf"(?m)^=== {package}-\d\S*/LICENSE")
+
     def test_names_are_resolved_without_a_library_of_the_systems(self) -> None:
         # An engine puts this file into every container.
         hosts = self.built.root / "etc/hosts"

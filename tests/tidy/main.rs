@@ -72,7 +72,8 @@ const MCP_HEADERS: [&str; 6] =
 const UPSTREAM_PATHS: [&str; 7] =
     ["/connections", "/integrations", "/actions", "/action", "/action-instance", "/act", "/self"];
 
-const TOP_LEVEL: [&str; 8] = ["Cargo.toml", "Cargo.lock", "Dockerfile", "README.md", "config", "deploy", "docs", "src"];
+const TOP_LEVEL: [&str; 9] =
+    ["Cargo.toml", "Cargo.lock", "Dockerfile", "LICENSE", "README.md", "config", "deploy", "docs", "src"];
 
 const MAX_LINES: usize = 400;
 
