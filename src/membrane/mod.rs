@@ -10,6 +10,7 @@ pub mod call;
 pub mod catalog;
 pub mod client;
 pub mod error;
+mod exchange;
 mod interner;
 pub mod load;
 pub mod loading;

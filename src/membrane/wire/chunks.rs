@@ -1,6 +1,6 @@
 //! The end of a chunked body (RFC 9112 § 7.1).
 
-use super::responses::Violation;
+use super::violation::Violation;
 
 /// Longest chunk header or trailer section, in bytes.
 const MAX_LINE_BYTES: usize = 16 * 1024;

@@ -6,29 +6,25 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt, io,
-    pin::Pin,
+    io,
     rc::{Rc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
 
+use actix_service::Service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection, ConnectorService};
-use actix_web::{dev::Service, rt::net::ActixStream};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
 use rustls::pki_types::ServerName;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf, Ready},
-    net::TcpStream,
-    sync::OnceCell,
-};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
 use tokio_util::either::Either;
 
 use super::{
     guard::{Guarded, GuardedStream, close_idle},
-    tls::UpstreamTls,
+    stream::UpstreamStream,
+    tls::{Stream, UpstreamTls},
 };
 
 /// How often idle connections are looked for. `awc` takes none that has been idle for 4 s.
@@ -160,61 +156,5 @@ impl Service<ConnectInfo<Uri>> for Connector {
             }
             Err(ConnectError::Io(io::Error::other("the upstream no longer speaks HTTP/2")))
         })
-    }
-}
-
-/// TCP connection, with or without TLS on it.
-pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
-
-/// Connection as `awc` gets it: guarded, or as it is where HTTP/2 is spoken, whose responses name their requests and whose
-/// interim ones `h2` skips.
-pub struct UpstreamStream(Either<GuardedStream, Stream>);
-
-impl AsyncRead for UpstreamStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, out)
-    }
-}
-
-impl AsyncWrite for UpstreamStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-/// Required of the streams that `awc` is given; it reads and writes them, and never asks for their readiness.
-impl ActixStream for UpstreamStream {
-    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        Poll::Ready(Ok(Ready::READABLE))
-    }
-
-    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        Poll::Ready(Ok(Ready::WRITABLE))
-    }
-}
-
-impl fmt::Debug for UpstreamStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UpstreamStream")
     }
 }

@@ -11,8 +11,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    connector::Stream,
-    responses::{Next, Responses, Violation},
+    responses::{Next, Responses},
+    tls::Stream,
+    violation::Violation,
 };
 
 /// Bytes read at once while a head is awaited.

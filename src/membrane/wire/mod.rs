@@ -7,8 +7,11 @@
 mod chunks;
 mod connector;
 mod guard;
+mod head;
 mod responses;
+mod stream;
 mod tls;
+mod violation;
 
 pub use connector::{Connector, Protocol};
 pub(super) use tls::is_of_tls;

@@ -1,47 +1,10 @@
 //! Where responses begin and end in the bytes of one HTTP/1.1 connection (RFC 9112 §§ 4 to 7).
 
-use httparse::{EMPTY_HEADER, ParserConfig, Response, Status};
-
-use super::chunks::Chunks;
-
-/// Longest head of a response, in bytes.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-
-/// Headers of a response. `awc` reads 96.
-const MAX_HEADERS: usize = 96;
-
-/// Interim responses to one request. A proxy sends one or two; more than this would only keep a worker busy.
-const MAX_INTERIM: usize = 64;
-
-/// Breach of HTTP/1.1 after which a connection can't be used any more, because a byte on it may belong to no request or to
-/// another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Violation {
-    /// Bytes without a request that they answer.
-    #[error("the upstream sent bytes that no request had asked for")]
-    Unasked,
-    /// A request on a connection whose last response is not read to its end.
-    #[error("the last response on this connection was not read to its end")]
-    Unfinished,
-    /// A head that is no HTTP.
-    #[error("the head of the response can't be read")]
-    Head,
-    /// A head, or more of them, without end.
-    #[error("the head of the response is larger than {MAX_HEAD_BYTES} bytes")]
-    HeadTooLarge,
-    /// Interim responses without end.
-    #[error("the upstream sent more than {MAX_INTERIM} interim responses to one request")]
-    TooManyInterim,
-    /// A switch to a protocol that nothing asked for.
-    #[error("the upstream switched protocols without being asked to")]
-    Switched,
-    /// A body whose end two readers could see in different places (RFC 9112 § 6.3).
-    #[error("the response does not say unambiguously where its body ends")]
-    Ambiguous,
-    /// A chunked body that is no such.
-    #[error("the chunks of the response can't be read")]
-    Chunk,
-}
+use super::{
+    chunks::Chunks,
+    head::{Body, Parsed, end_with_connection, ends_head, parse},
+    violation::{MAX_HEAD_BYTES, MAX_INTERIM, Violation},
+};
 
 /// Position in the responses of a connection, of which each answers one request.
 #[derive(Debug)]
@@ -63,14 +26,6 @@ enum State {
     Body(Body),
     /// The connection can't be used any more.
     Broken,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Body {
-    Sized(u64),
-    Chunked(Chunks),
-    /// To the end of the connection.
-    ToTheEnd,
 }
 
 /// What to read next from a connection.
@@ -193,73 +148,6 @@ impl Responses {
             self.state = if taken == bytes.len() { State::Idle } else { State::Broken };
         }
         Ok(taken)
-    }
-}
-
-/// Returns whether an empty line stands in `bytes`.
-fn ends_head(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', bytes).any(|at| {
-        let rest = bytes.get(at + 1..).unwrap_or_default();
-        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
-    })
-}
-
-enum Parsed {
-    Partial,
-    Interim { length: usize },
-    Final { length: usize, body: Body },
-}
-
-fn parse(bytes: &[u8]) -> Result<Parsed, Violation> {
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let mut response = Response::new(&mut headers);
-    let parsed = ParserConfig::default().parse_response(&mut response, bytes);
-    let Status::Complete(length) = parsed.map_err(|_unreadable| Violation::Head)? else { return Ok(Parsed::Partial) };
-    match response.code.unwrap_or_default() {
-        // Nothing is asked to be switched (RFC 9110 § 15.2.2).
-        101 => Err(Violation::Switched),
-        100..=199 => Ok(Parsed::Interim { length }),
-        code => Ok(Parsed::Final { length, body: body(code, response.version, response.headers)? }),
-    }
-}
-
-/// Returns how the body of a final response ends (RFC 9112 § 6.3). Stricter than that where readers are known to differ: a
-/// response that gives two answers is refused.
-fn body(code: u16, version: Option<u8>, headers: &[httparse::Header<'_>]) -> Result<Body, Violation> {
-    let values = |name: &str| -> Result<Option<String>, Violation> {
-        let mut found = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
-        let Some(header) = found.next() else { return Ok(None) };
-        if found.next().is_some() {
-            return Err(Violation::Ambiguous);
-        }
-        Ok(Some(String::from_utf8_lossy(header.value).trim().to_ascii_lowercase()))
-    };
-    let (length, coding) = (values("content-length")?, values("transfer-encoding")?);
-    let length = match length {
-        Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(digits.parse().map_err(|_too_large| Violation::Ambiguous)?)
-        }
-        Some(_) => return Err(Violation::Ambiguous),
-        None => None,
-    };
-    let has_none = matches!(code, 204 | 304);
-    match (coding.as_deref(), length) {
-        (None, None | Some(0)) if has_none => Ok(Body::Sized(0)),
-        _ if has_none => Err(Violation::Ambiguous),
-        (Some("chunked"), None) if version == Some(1) => Ok(Body::Chunked(Chunks::new())),
-        (Some(_), _) => Err(Violation::Ambiguous),
-        (None, Some(length)) => Ok(Body::Sized(length)),
-        (None, None) => Ok(Body::ToTheEnd),
-    }
-}
-
-/// Makes a response say HTTP/1.0. `awc` takes one of HTTP/1.1 that has neither a length nor chunks for an empty one, and one
-/// of HTTP/1.0 rightly for one that ends with its connection.
-fn end_with_connection(response: &mut [u8]) {
-    const VERSION: &[u8] = b"HTTP/1.1";
-    let at = response.windows(VERSION.len()).position(|window| window == VERSION);
-    if let Some(minor) = at.and_then(|at| response.get_mut(at + VERSION.len() - 1)) {
-        *minor = b'0';
     }
 }
 

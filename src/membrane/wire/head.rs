@@ -1,0 +1,94 @@
+//! Head of a response: whether it is final, and how its body ends (RFC 9112 §§ 4 and 6).
+
+use httparse::{EMPTY_HEADER, ParserConfig, Response, Status};
+
+use super::{chunks::Chunks, violation::Violation};
+
+/// Headers of a response. `awc` reads 96.
+const MAX_HEADERS: usize = 96;
+
+/// Body of a response, by how its end is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Body {
+    /// Bytes that are left.
+    Sized(u64),
+    /// Position in its chunks.
+    Chunked(Chunks),
+    /// To the end of the connection.
+    ToTheEnd,
+}
+
+/// Returns whether an empty line stands in `bytes`.
+pub(super) fn ends_head(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', bytes).any(|at| {
+        let rest = bytes.get(at + 1..).unwrap_or_default();
+        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    })
+}
+
+/// First head in some bytes.
+pub(super) enum Parsed {
+    /// Not all of it has come.
+    Partial,
+    /// Of an interim response.
+    Interim { length: usize },
+    /// Of a final response, with how its body ends.
+    Final { length: usize, body: Body },
+}
+
+/// Reads the first head in `bytes`.
+///
+/// # Errors
+/// [`Violation`].
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Violation> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut response = Response::new(&mut headers);
+    let parsed = ParserConfig::default().parse_response(&mut response, bytes);
+    let Status::Complete(length) = parsed.map_err(|_unreadable| Violation::Head)? else { return Ok(Parsed::Partial) };
+    match response.code.unwrap_or_default() {
+        // Nothing is asked to be switched (RFC 9110 § 15.2.2).
+        101 => Err(Violation::Switched),
+        100..=199 => Ok(Parsed::Interim { length }),
+        code => Ok(Parsed::Final { length, body: body(code, response.version, response.headers)? }),
+    }
+}
+
+/// Returns how the body of a final response ends (RFC 9112 § 6.3). Stricter than that where readers are known to differ: a
+/// response that gives two answers is refused.
+fn body(code: u16, version: Option<u8>, headers: &[httparse::Header<'_>]) -> Result<Body, Violation> {
+    let values = |name: &str| -> Result<Option<String>, Violation> {
+        let mut found = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        let Some(header) = found.next() else { return Ok(None) };
+        if found.next().is_some() {
+            return Err(Violation::Ambiguous);
+        }
+        Ok(Some(String::from_utf8_lossy(header.value).trim().to_ascii_lowercase()))
+    };
+    let (length, coding) = (values("content-length")?, values("transfer-encoding")?);
+    let length = match length {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(digits.parse().map_err(|_too_large| Violation::Ambiguous)?)
+        }
+        Some(_) => return Err(Violation::Ambiguous),
+        None => None,
+    };
+    let has_none = matches!(code, 204 | 304);
+    match (coding.as_deref(), length) {
+        (None, None | Some(0)) if has_none => Ok(Body::Sized(0)),
+        _ if has_none => Err(Violation::Ambiguous),
+        (Some("chunked"), None) if version == Some(1) => Ok(Body::Chunked(Chunks::new())),
+        (Some(_), _) => Err(Violation::Ambiguous),
+        (None, Some(length)) => Ok(Body::Sized(length)),
+        (None, None) => Ok(Body::ToTheEnd),
+    }
+}
+
+/// Makes a response say HTTP/1.0. `awc` takes one of HTTP/1.1 that has neither a length nor chunks for an empty one, and one
+/// of HTTP/1.0 rightly for one that ends with its connection.
+pub(super) fn end_with_connection(response: &mut [u8]) {
+    const VERSION: &[u8] = b"HTTP/1.1";
+    let at = response.windows(VERSION.len()).position(|window| window == VERSION);
+    if let Some(minor) = at.and_then(|at| response.get_mut(at + VERSION.len() - 1)) {
+        *minor = b'0';
+    }
+}
