@@ -23,12 +23,12 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Where a server is.
+/// Addresses on which a server listens.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
-    /// For clients.
+    /// Address that clients use, with `/mcp` below it.
     pub clients: SocketAddr,
-    /// For operators.
+    /// Address of metrics and health, for operators.
     pub operators: SocketAddr,
 }
 

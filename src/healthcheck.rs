@@ -14,21 +14,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Why the server does not count as alive.
 #[derive(Debug, thiserror::Error)]
 pub enum Ill {
-    /// It listens on ports that nobody knows.
+    /// Both ports are drawn by the system, so that the address is not known.
     #[error("admin.port and server.port are 0, so it can't be known where the server listens")]
     Nowhere,
-    /// It can't be asked.
+    /// No answer came from the address.
     #[error("{address} can't be asked: {source}")]
     Silent {
-        /// Where it should listen.
+        /// Address that the settings name.
         address: String,
-        /// What the system says.
+        /// Error of the system or the socket.
         source: io::Error,
     },
-    /// It says so.
+    /// The server answers that it is not healthy.
     #[error("{address} answers {answer:?}")]
     Failing {
-        /// Where it listens.
+        /// Address that answered.
         address: String,
         /// The first line of its answer.
         answer: String,

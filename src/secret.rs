@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What stands for a secret wherever one would be shown.
+/// Text that stands for a secret wherever one would be shown.
 const HIDDEN: &str = "(hidden)";
 
 /// A secret text. `Debug`, `Display` and serialisation hide it; only [`Secret::reveal`] shows it.
@@ -68,12 +68,12 @@ impl Serialize for Secret {
     }
 }
 
-/// The SHA-256 of a secret.
+/// SHA-256 of a secret, by which it can be remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// That of a secret text.
+    /// Returns the fingerprint of a secret text.
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())

@@ -74,13 +74,13 @@ impl fmt::Display for RequestTag {
 #[derive(Debug)]
 pub struct Line {
     id: RequestTag,
-    /// Who asked, once that is known.
+    /// User of the token, once authentication has found it out.
     pub user: Option<UserKey>,
-    /// In which chat.
+    /// Chat that the request names, if any.
     pub chat: Option<ChatId>,
-    /// In which session.
+    /// Session of the request, once it is known.
     pub session: Option<SessionId>,
-    /// The JSON-RPC method.
+    /// JSON-RPC method, as the client wrote it.
     pub rpc: Option<Cow<'static, str>>,
     /// The era in which it was asked.
     pub era: Option<Era>,
@@ -139,7 +139,7 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
     Ok(response)
 }
 
-/// The method as a label.
+/// Returns the label of an HTTP method; unknown ones share one.
 fn method(method: &Method) -> &'static str {
     let known = [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::OPTIONS];
     let labels = ["GET", "POST", "DELETE", "HEAD", "OPTIONS"];

@@ -36,7 +36,7 @@ pub(super) struct Audit {
 }
 
 impl Audit {
-    /// A call that begins.
+    /// Begins the line of a call, which ends with its result.
     pub(super) fn begin(origin: Origin, call: &CallTool, settings: &config::Log) -> Self {
         Self {
             origin,

@@ -28,12 +28,12 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The caller's own name for a conversation.
 pub const CHAT_ID: HeaderName = HeaderName::from_static("x-chat-id");
 
-/// What a client will take as an answer.
+/// Media types that a client takes for an answer, by its `Accept` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepts {
-    /// `application/json`.
+    /// `application/json`, for a single message.
     pub json: bool,
-    /// `text/event-stream`.
+    /// `text/event-stream`, for a stream of messages.
     pub events: bool,
     /// Either compressed by gzip (RFC 9110 § 8.4.1.3).
     pub gzip: bool,

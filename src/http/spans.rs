@@ -51,7 +51,7 @@ pub(super) fn note_session(span: &mut Span, session: Option<SessionId>) {
     }
 }
 
-/// Tells which tool was called.
+/// Notes on a span which tool was called.
 pub(super) fn note_tool(span: &mut Span, call: &CallTool) {
     span.note("gen_ai.tool.name", &call.name);
 }

@@ -14,7 +14,7 @@ use crate::{
     protocol::{pieces::Listing, revision::Era},
 };
 
-/// What two sets of tools have in common if they are the same.
+/// SHA-256 over an app's tools: equal content, equal hash.
 pub type Content = [u8; 32];
 
 /// About what a tool takes beside its texts: its entries in maps, its allocations.
@@ -27,7 +27,7 @@ const COMPRESSION: usize = 4;
 #[derive(Debug)]
 pub struct AppTools {
     integration: IntegrationKey,
-    /// The app's name, for people.
+    /// Name of the app, for people.
     name: String,
     tools: Vec<Arc<Tool>>,
     by_name: HashMap<ToolName, usize>,
@@ -104,25 +104,25 @@ impl AppTools {
         }
     }
 
-    /// The app's key.
+    /// Returns the key of the app.
     #[must_use]
     pub fn integration(&self) -> &IntegrationKey {
         &self.integration
     }
 
-    /// The app's name, for people.
+    /// Returns the name of the app, for people.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The tools.
+    /// Returns the tools, in the order of their keys.
     #[must_use]
     pub fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
     }
 
-    /// The tool of that name.
+    /// Returns the tool of that name.
     #[must_use]
     pub fn find(&self, name: &ToolName) -> Option<&Arc<Tool>> {
         self.tools.get(*self.by_name.get(name)?)

@@ -25,7 +25,7 @@ impl Apps {
         Self((!keys.is_empty()).then(|| keys.into()))
     }
 
-    /// These, or all.
+    /// Takes the keys to confine to; without any, every app is meant.
     #[must_use]
     pub fn of(keys: Option<BTreeSet<IntegrationKey>>) -> Self {
         Self(keys.map(Arc::new))

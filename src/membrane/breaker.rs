@@ -56,13 +56,13 @@ impl Breaker {
             .map_err(|_another_probes| wait())
     }
 
-    /// Whether it is open.
+    /// Returns whether requests are refused just now.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open_until.load(Relaxed) != 0
     }
 
-    /// The upstream has answered.
+    /// Notes that the upstream has answered, which closes the breaker.
     pub fn succeed(&self) {
         // Reads alone, as long as all is well.
         if self.failures.load(Relaxed) != 0 {
@@ -74,7 +74,7 @@ impl Breaker {
         }
     }
 
-    /// The upstream has failed.
+    /// Notes that the upstream has failed, which may open the breaker.
     pub fn fail(&self, now: Instant) {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
         let now = self.millis(now);

@@ -31,13 +31,13 @@ use crate::{
 /// Header by which requests are named, as many servers and proxies repeat it.
 const REQUEST_ID: &str = "x-request-id";
 
-/// Request to be sent.
+/// Request that is to be sent to the upstream.
 pub(super) struct Request<'a> {
     pub http: &'a awc::Client,
     pub method: Method,
-    /// With its query.
+    /// Path below the upstream's URL, with its query.
     pub path: &'a str,
-    /// JSON, or nothing.
+    /// JSON, or empty where the method has no body.
     pub body: Bytes,
 }
 

@@ -6,13 +6,13 @@ use serde_json::Value;
 use super::signature::WorkspaceSecret;
 use crate::{config::Settings, error::Error, ids::UserKey, secret::Secret, token::TokenProblem};
 
-/// Who may send webhooks: whoever knows the workspace's secret, or that of the settings.
+/// Senders whose webhooks count: those that know the workspace's secret, or that of the settings.
 pub struct Senders {
     workspace: Option<WorkspaceSecret>,
     secret: Option<Secret>,
 }
 
-/// Who sent a webhook.
+/// Sender of a webhook, as its token shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sender {
     /// The only workspace for which they can speak, where that is known.
@@ -21,12 +21,12 @@ pub struct Sender {
     user: Option<String>,
 }
 
-/// Users whose connections have changed.
+/// Users whose connections have changed, by a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// In this workspace; in any where it is not known.
     pub workspace: Option<String>,
-    /// By any of their ids.
+    /// Ids of the users: their own, or the upstream's.
     pub users: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ const USERS: [&str; 4] =
 struct Webhook {
     #[serde(default)]
     event_type: Option<String>,
-    /// Its older name.
+    /// Older name of the same member.
     #[serde(default)]
     event: Option<String>,
     /// Not looked at unless the event is one of ours.
@@ -48,7 +48,7 @@ struct Webhook {
 }
 
 impl Senders {
-    /// Those whom the settings let in; nobody where they name no secret.
+    /// Returns the senders that the settings let in; none where they name no secret.
     #[must_use]
     pub fn of(settings: &Settings) -> Option<Self> {
         let secret = &settings.webhooks.secret;

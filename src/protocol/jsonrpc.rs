@@ -40,12 +40,12 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// A message from a client.
+/// Message that a client sends.
 #[derive(Debug)]
 pub enum Message {
-    /// Wants an answer.
+    /// Message that has an id and wants an answer.
     Request(Request),
-    /// Wants none.
+    /// Message without an id, which is never answered.
     Notification(Notification),
     /// Answers a request of ours. We never send one, so it is taken and dropped.
     Response,
@@ -56,34 +56,34 @@ pub enum Message {
 pub struct Request {
     /// By which the client knows the answer.
     pub id: RequestId,
-    /// Such as `tools/call`.
+    /// Method, such as `tools/call`.
     pub method: String,
-    /// As they came.
+    /// Parameters, unread and byte for byte as they came.
     pub params: Option<Box<RawValue>>,
 }
 
 /// A notification whose method and parameters have not been looked at yet.
 #[derive(Debug)]
 pub struct Notification {
-    /// Such as `notifications/initialized`.
+    /// Method, such as `notifications/initialized`.
     pub method: String,
-    /// As they came.
+    /// Parameters, unread and byte for byte as they came.
     pub params: Option<Box<RawValue>>,
 }
 
 /// A message that can't be used, with its id where that much could be read.
 #[derive(Debug)]
 pub struct Unusable {
-    /// The id to answer under.
+    /// Id to answer under, as far as it could be read.
     pub id: Option<RequestId>,
-    /// What is wrong.
+    /// Reason why the message can't be used.
     pub error: Error,
 }
 
-/// What the body of a POST holds.
+/// Content of a POST's body.
 #[derive(Debug)]
 pub enum Body {
-    /// One message.
+    /// One message, as every revision has it.
     Single(Message),
     /// An array of messages, each good or bad by itself.
     Batch(Vec<Result<Message, Unusable>>),
@@ -224,7 +224,7 @@ pub fn progress(token: &RequestId, seconds: f64) -> Bytes {
     json::to_string(&serde_json::json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})).into()
 }
 
-/// A notification without parameters.
+/// Returns a notification without parameters, as JSON.
 #[must_use]
 pub fn notification(method: &str) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\"}}")

@@ -31,26 +31,26 @@ const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 /// A request of the modern era that this server knows.
 #[derive(Debug)]
 pub enum ModernRequest {
-    /// What is spoken and offered here.
+    /// Asks what the server speaks and offers.
     Discover,
-    /// Lists the tools.
+    /// Lists the tools of the user.
     ListTools,
-    /// Calls a tool.
+    /// Calls a tool of the user.
     CallTool(CallTool),
     /// Asks to be told of changes.
     Listen(Filter),
 }
 
-/// What a subscriber wants to be told; types that are not offered here are left out.
+/// Notifications that a subscriber asks for; types that are not offered here are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
-    /// That the list of tools changed.
+    /// Changes of the list of tools.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tools_list_changed: bool,
 }
 
-/// What every request says of itself.
+/// Members of `_meta` by which every request says what it speaks.
 #[derive(Debug)]
 pub struct Envelope {
     /// The revision it is written in.
@@ -180,7 +180,7 @@ impl ModernRequest {
     }
 }
 
-/// `{"resultType":"complete","_meta":{…},` as every result begins.
+/// Returns `{"resultType":"complete","_meta":{…},`, with which every result begins.
 fn opening() -> Bytes {
     static OPENING: LazyLock<Bytes> = LazyLock::new(|| {
         let meta = json::to_string(&json!({"io.modelcontextprotocol/serverInfo": SERVER_INFO}));

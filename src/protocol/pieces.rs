@@ -7,17 +7,17 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
 
-/// A part of a message.
+/// Part of a message, in the order of sending.
 #[derive(Debug, Clone)]
 pub enum Piece {
-    /// JSON.
+    /// JSON of this message alone.
     Plain(Bytes),
-    /// JSON that is sent often.
+    /// JSON that many messages share, and that is compressed once.
     Listing(Arc<Listing>),
 }
 
 impl Piece {
-    /// The JSON.
+    /// Returns the JSON of the part.
     #[must_use]
     pub fn json(&self) -> &Bytes {
         match self {
@@ -26,7 +26,7 @@ impl Piece {
         }
     }
 
-    /// The JSON, which is shared.
+    /// Returns the JSON of the part, sharing its bytes.
     #[must_use]
     pub fn into_json(self) -> Bytes {
         match self {
@@ -65,13 +65,13 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// A listing of this.
+    /// Takes JSON that is not compressed yet.
     #[must_use]
     pub fn new(json: Bytes) -> Self {
         Self { json, deflated: OnceLock::new() }
     }
 
-    /// The JSON.
+    /// Returns the JSON that the listing holds.
     #[must_use]
     pub fn json(&self) -> &Bytes {
         &self.json
@@ -82,7 +82,7 @@ impl Listing {
         self.deflated.get_or_init(|| Deflated::of(&self.json));
     }
 
-    /// Whether that has been done.
+    /// Returns whether the listing was compressed already.
     #[must_use]
     pub fn is_deflated(&self) -> bool {
         self.deflated.get().is_some()
@@ -97,7 +97,7 @@ struct Deflated {
     /// How many bytes they are of, modulo 2^32 as the trailer has it.
     bytes: u32,
     crc: u32,
-    /// What becomes of each bit of a checksum when so many bytes follow.
+    /// Effect on each bit of a checksum when so many bytes follow.
     shift: [u32; 32],
 }
 
@@ -124,7 +124,7 @@ impl Deflated {
     }
 }
 
-/// What the trailer of gzip says of the bytes before it.
+/// Checksum and length, as the trailer of gzip has them (RFC 1952 § 2.3.1).
 #[derive(Default)]
 struct Sum {
     crc: u32,
@@ -159,7 +159,7 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// A last block, with nothing in it.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// What a block holds at most that is stored as it is.
+/// Most bytes of a block that is stored as it is (RFC 1951 § 3.2.4).
 const MAX_STORED: usize = 0xffff;
 
 /// The pieces as gzip. Those that are not compressed stand in it as they are; nothing where a listing has not been compressed.

@@ -14,20 +14,20 @@ use crate::{error::Error, ids::ToolName};
 /// A request that this server knows.
 #[derive(Debug)]
 pub enum ClientRequest {
-    /// Opens a session.
+    /// Opens a session, and negotiates the revision.
     Initialize(InitializeParams),
-    /// Asks whether we are there.
+    /// Asks whether the server is there.
     Ping,
-    /// Lists the tools.
+    /// Lists the tools of the session.
     ListTools,
-    /// Calls a tool.
+    /// Calls a tool of the session.
     CallTool(CallTool),
 }
 
-/// The parameters of `tools/call`.
+/// Parameters of `tools/call`, read once.
 #[derive(Debug)]
 pub struct CallTool {
-    /// The tool.
+    /// Name of the tool, as the client wrote it.
     pub name: ToolName,
     /// Its arguments, a JSON object exactly as sent.
     pub arguments: Box<RawValue>,
@@ -40,7 +40,7 @@ pub struct CallTool {
 pub enum ClientNotification {
     /// The client no longer wants an answer.
     Cancelled(RequestId),
-    /// Nothing to do.
+    /// Any notification that changes nothing here.
     Other,
 }
 

@@ -12,7 +12,7 @@ pub const MODERN: &str = "2026-07-28";
 pub enum Era {
     /// Up to 2025-11-25: `initialize`, then a session.
     Legacy,
-    /// From 2026-07-28: no session.
+    /// Revisions from 2026-07-28 on, which have no session.
     Modern,
 }
 
@@ -42,13 +42,13 @@ pub enum Revision {
 }
 
 impl Revision {
-    /// All of them, oldest first.
+    /// All revisions with sessions, oldest first.
     pub const ALL: [Self; 4] = [Self::V2024_11_05, Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25];
 
     /// The newest revision, offered to a client that asks for one we don't speak.
     pub const LATEST: Self = Self::V2025_11_25;
 
-    /// The name on the wire.
+    /// Returns the name of the revision on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,14 +59,14 @@ impl Revision {
         }
     }
 
-    /// Reads a revision's name.
+    /// Reads the name of a revision, if it is one with sessions.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|revision| revision.as_str() == text)
     }
 
-    /// What `initialize` answers: the requested revision where it is spoken, else the newest
-    /// (MCP 2025-11-25, basic/lifecycle § Version Negotiation).
+    /// Returns the revision that `initialize` answers: the requested one where it is spoken, else the newest (MCP
+    /// 2025-11-25, basic/lifecycle § Version Negotiation).
     #[must_use]
     pub fn negotiate(requested: &str) -> Self {
         Self::parse(requested).unwrap_or(Self::LATEST)

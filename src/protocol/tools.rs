@@ -14,9 +14,9 @@ use crate::ids::ToolName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ToolMode {
-    /// Every tool of the catalog.
+    /// Lists every tool of the user's catalog.
     Static,
-    /// `enable-tools`, and what it enabled.
+    /// Lists `enable-tools`, and the tools that it has enabled.
     Dynamic,
 }
 
@@ -27,7 +27,7 @@ impl ToolMode {
         self == Self::Dynamic && name.as_str() == ENABLE_TOOLS
     }
 
-    /// Reads the value of `?mode=`.
+    /// Reads the value of the query parameter `mode`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -44,9 +44,9 @@ impl ToolMode {
 pub struct Definition<'a> {
     /// The name by which it is called.
     pub name: &'a str,
-    /// A name for people.
+    /// Title of the tool, for people.
     pub title: &'a str,
-    /// What it does, for the model.
+    /// Description of the tool, for the model.
     pub description: &'a str,
     /// Its arguments: always a schema of an object.
     pub input_schema: &'a RawValue,
@@ -56,7 +56,7 @@ pub struct Definition<'a> {
     /// Hints on what it does to the world.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Annotations>,
-    /// The logo of its app.
+    /// Logo of the tool's app, where it has a usable one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icons: Option<[Icon<'a>; 1]>,
 }
@@ -65,26 +65,26 @@ pub struct Definition<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Annotations {
-    /// It changes nothing.
+    /// Whether a call changes nothing.
     pub read_only_hint: bool,
-    /// It may destroy or overwrite something.
+    /// Whether a call may destroy or overwrite something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destructive_hint: Option<bool>,
     /// Calling it twice is like calling it once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotent_hint: Option<bool>,
-    /// It talks to the world outside.
+    /// Whether a call reaches systems outside the server, as every action does.
     pub open_world_hint: bool,
 }
 
-/// An icon, by its address.
+/// Icon of a tool, by its address.
 #[derive(Debug, Serialize)]
 pub struct Icon<'a> {
-    /// An `https:` or `data:` URI.
+    /// Address of the image, an `https:` or `data:` URI.
     pub src: &'a str,
 }
 
-/// The result of `tools/call`.
+/// Result of `tools/call`, of every era.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallToolResult {
@@ -102,7 +102,7 @@ struct Text {
 }
 
 impl CallToolResult {
-    /// A success that says `text`.
+    /// Returns a success whose only block is `text`.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self { content: vec![Text { r#type: "text", text: text.into() }], structured_content: None, is_error: false }
@@ -121,7 +121,7 @@ impl CallToolResult {
         self.is_error
     }
 
-    /// What a caller is told who calls more often than is allowed.
+    /// Returns the failure for a caller that calls more often than it may.
     #[must_use]
     pub fn too_many(wait_s: u64) -> Self {
         Self::failure(format!("Too many calls were made: wait {wait_s} s, then call again. The action was not run."))
@@ -133,7 +133,7 @@ impl CallToolResult {
         Self { is_error: true, ..Self::text(text) }
     }
 
-    /// Adds a block of text.
+    /// Appends a block of text to the result.
     #[must_use]
     pub fn and_text(mut self, text: impl Into<String>) -> Self {
         self.content.extend(Self::text(text).content);
@@ -151,7 +151,7 @@ impl CallToolResult {
 /// The name of the tool that enables tools in dynamic mode.
 pub const ENABLE_TOOLS: &str = "enable-tools";
 
-/// The arguments of `enable-tools`.
+/// Arguments of a call of `enable-tools`.
 #[derive(Debug, Deserialize)]
 pub struct EnableTools {
     /// Names of tools. They replace the set enabled before.

@@ -20,7 +20,7 @@ use super::{
     token::{self, Claims},
 };
 
-/// The routes.
+/// Registers the routes of the imitated API.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(
         web::scope("")
@@ -61,12 +61,12 @@ impl Failure {
     }
 }
 
-/// The input can't be read.
+/// Returns the failure for an input that can't be read.
 pub fn unreadable(error: &serde_json::Error) -> Failure {
     Failure::new(400, json!({"type": "bad_request", "message": error.to_string()}))
 }
 
-/// There is no such thing.
+/// Returns the failure for something that is not there.
 pub fn not_found(message: &str) -> Failure {
     Failure::bad_request(404, "not_found", message)
 }

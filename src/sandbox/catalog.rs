@@ -14,150 +14,150 @@ use crate::protocol::json;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config/sandbox");
 
-/// All apps, by key.
+/// Apps of the sandbox, by their keys.
 #[derive(Debug, Default)]
 pub struct Catalog {
     apps: BTreeMap<String, App>,
 }
 
-/// An app with its actions.
+/// App with its actions and the records of new accounts.
 #[derive(Debug)]
 pub struct App {
-    /// What it is.
+    /// Integration, as the API gives it.
     pub integration: Integration,
-    /// What a user's account holds at first.
+    /// Records that a user's account holds at first, by collection.
     pub records: BTreeMap<String, Vec<Map<String, Value>>>,
-    /// What can be done.
+    /// Actions of the app, in the order of their file.
     pub actions: Vec<Action>,
     /// Whether users have it only if their token says so.
     pub is_extra: bool,
 }
 
-/// What an app is.
+/// Integration of an app, as the API gives it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Integration {
     /// Its id, made from its key.
     #[serde(default)]
     pub id: String,
-    /// Its key.
+    /// Key of the app, the first part of its tools' names.
     pub key: String,
-    /// Its name.
+    /// Name of the app, for people.
     pub name: String,
-    /// Its logo.
+    /// Address of the app's logo.
     pub logo_uri: String,
 }
 
 /// An action, with the JSON by which it is listed.
 #[derive(Debug)]
 pub struct Action {
-    /// Its key.
+    /// Key of the action, the second part of its tool's name.
     pub key: String,
-    /// As the API gives it.
+    /// Action as the API lists it.
     pub json: Box<RawValue>,
-    /// What it does.
+    /// Effect of a run of the action.
     pub run: Behaviour,
 }
 
-/// What an action does when it is run with an input.
+/// Effect of a run of an action, by its input.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Behaviour {
     /// Keeps the input, with `with`, as a new record.
     Create {
-        /// The collection.
+        /// Collection that gets the record.
         records: String,
-        /// What each record has.
+        /// Members that each record has besides the input's.
         #[serde(default)]
         with: Map<String, Value>,
     },
     /// Gives the records whose fields equal the input's members.
     List {
-        /// The collection.
+        /// Collection that is listed.
         records: String,
-        /// The member of the output.
+        /// Member of the output that holds the list.
         r#as: String,
-        /// Record fields by input members.
+        /// Fields of records to compare, by members of the input.
         #[serde(default)]
         r#where: BTreeMap<String, String>,
         /// The input member with the most to give.
         #[serde(default)]
         limit: Option<String>,
     },
-    /// Gives the record.
+    /// Gives the record whose id the input names.
     Find {
-        /// The collection.
+        /// Collection that is searched.
         records: String,
         /// The record field by the input member.
         by: BTreeMap<String, String>,
     },
     /// Gives the record, or keeps the input as a new one.
     FindOrCreate {
-        /// The collection.
+        /// Collection that is searched, and gets the new record.
         records: String,
         /// The record field by the input member.
         by: BTreeMap<String, String>,
     },
     /// Merges the input, or one member of it, into the record.
     Update {
-        /// The collection.
+        /// Collection of the record that is merged into.
         records: String,
         /// The record field by the input member.
         by: BTreeMap<String, String>,
-        /// The input member to merge.
+        /// Member of the input that is merged, or all of it.
         #[serde(default)]
         patch: Option<String>,
     },
-    /// Forgets the record.
+    /// Forgets the record whose id the input names.
     Delete {
-        /// The collection.
+        /// Collection of the record that goes.
         records: String,
         /// The record field by the input member.
         by: BTreeMap<String, String>,
     },
     /// Gives the records that hold a text.
     Search {
-        /// The collection.
+        /// Collection that is searched by text.
         records: String,
-        /// The member of the output.
+        /// Member of the output that holds what was found.
         r#as: String,
         /// The input member with the text.
         query: String,
-        /// The fields to look into.
+        /// Fields that are searched for the text.
         r#in: Vec<String>,
         /// The input member with the most to give.
         #[serde(default)]
         limit: Option<String>,
     },
-    /// Gives a value.
+    /// Gives the same value for every input.
     Output {
-        /// The value.
+        /// Value that is given.
         value: Value,
     },
-    /// Gives the input.
+    /// Gives the input as the output.
     Echo,
-    /// Fails.
+    /// Fails, with a status and a body.
     Fail {
-        /// With this HTTP status.
+        /// HTTP status of the failure.
         status: u16,
-        /// And this body.
+        /// Body of the failure.
         error: Value,
     },
-    /// Takes its time.
+    /// Waits before it answers.
     Sleep {
         /// The input member with the milliseconds.
         input: String,
-        /// The milliseconds without it.
+        /// Milliseconds to wait where the input names none.
         default: u64,
     },
-    /// Gives a long text.
+    /// Gives a text of many bytes.
     Bytes {
-        /// How long.
+        /// Length of the text, in bytes.
         count: usize,
     },
-    /// Gives no output.
+    /// Answers without an output.
     Nothing,
-    /// Gives what is no JSON.
+    /// Answers with a body that is no JSON.
     Malformed,
 }
 
@@ -192,17 +192,17 @@ pub enum CatalogError {
     /// The folder or a file in it can't be read.
     #[error("the sandbox's apps can't be read from {path}: {source}")]
     Unreadable {
-        /// Which.
+        /// File or folder that can't be read.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// A file is not what it should be.
     #[error("{path} is no app of the sandbox: {source}")]
     Malformed {
-        /// Which.
+        /// File that holds no app.
         path: PathBuf,
-        /// What is wrong.
+        /// Error of the parser, with its place.
         source: serde_json::Error,
     },
 }
@@ -221,18 +221,18 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// All apps.
+    /// Returns all apps, in the order of their keys.
     pub fn apps(&self) -> impl Iterator<Item = &App> {
         self.apps.values()
     }
 
-    /// The app with this key.
+    /// Returns the app with this key.
     #[must_use]
     pub fn by_key(&self, key: &str) -> Option<&App> {
         self.apps.get(key)
     }
 
-    /// The app with this id.
+    /// Returns the app with this id.
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<&App> {
         self.apps().find(|app| app.integration.id == id)
@@ -279,7 +279,7 @@ impl App {
         Ok(Self { integration, records, actions, is_extra: extra })
     }
 
-    /// The action with this key.
+    /// Returns the action with this key.
     #[must_use]
     pub fn action(&self, key: &str) -> Option<&Action> {
         self.actions.iter().find(|action| action.key == key)

@@ -24,10 +24,10 @@ use oauth::Codes;
 use observe::Observer;
 use state::State;
 
-/// A sandbox that runs.
+/// Sandbox that runs on a thread of the server's process.
 #[derive(Debug)]
 pub struct Sandbox {
-    /// Where it is reached.
+    /// URL of its API, for `membrane.base_url`.
     pub url: String,
     /// The key that signs its tokens.
     pub secret: Secret,
@@ -37,20 +37,20 @@ pub struct Sandbox {
 /// Why no sandbox can be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// Its apps can't be read.
+    /// The files of its apps can't be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// Its port can't be had.
+    /// Its port is taken, or may not be used.
     #[error("the sandbox can't listen on port {port} of 127.0.0.1: {source}")]
     Listen {
-        /// The setting `sandbox.port`.
+        /// Port that `sandbox.port` names.
         port: u16,
         /// What the system says.
         source: std::io::Error,
     },
 }
 
-/// What the sandbox's handlers share.
+/// State that the sandbox's handlers share.
 struct Shared {
     catalog: Catalog,
     state: State,
@@ -98,7 +98,7 @@ impl Sandbox {
         Ok(Self { url, secret, handle })
     }
 
-    /// Stops it.
+    /// Stops the sandbox at once.
     pub async fn stop(self) {
         self.handle.stop(false).await;
     }

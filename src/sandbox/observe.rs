@@ -31,11 +31,11 @@ struct Observed {
     faults: Vec<Fault>,
 }
 
-/// What was seen since the start.
+/// Requests and faults that were seen since the start.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
-    /// Requests by method and path.
+    /// Number of requests, by method and path.
     requests: BTreeMap<String, u64>,
     /// Requests that wait for their answer.
     in_flight: u64,
@@ -45,26 +45,26 @@ pub struct Stats {
     abandoned: u64,
 }
 
-/// What to do wrong.
+/// Fault that requests are answered with, as a test orders it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
     /// On requests for this path; for all where this is missing.
     #[serde(default)]
     path: Option<String>,
-    /// Whose query holds this text.
+    /// Text that the query of a request has to hold.
     #[serde(default)]
     query: String,
     /// Answer with this status; as ever where this is missing.
     #[serde(default)]
     status: Option<u16>,
-    /// And this body.
+    /// Body of the faulty answer.
     #[serde(default)]
     body: Value,
     /// Or this one, as it is.
     #[serde(default)]
     text: Option<String>,
-    /// And these headers.
+    /// Headers of the faulty answer.
     #[serde(default)]
     headers: BTreeMap<String, String>,
     /// But hang up before the end of the body.
@@ -105,7 +105,7 @@ impl Observer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was seen.
+    /// Returns the numbers of requests so far.
     pub fn stats(&self) -> Stats {
         self.observed().stats.clone()
     }
@@ -115,7 +115,7 @@ impl Observer {
         self.observed().faults = faults;
     }
 
-    /// What to do wrong with a request.
+    /// Takes the fault that is ordered for a request, if there is one.
     fn fault(&self, path: &str, query: &str) -> Option<Fault> {
         let mut observed = self.observed();
         let fault = observed.faults.iter_mut().find(|fault| fault.concerns(path, query))?;

@@ -13,33 +13,33 @@ use super::{
     token::Claims,
 };
 
-/// A record of a collection.
+/// Record of a collection, as a JSON object.
 pub type Record = Map<String, Value>;
 
 /// All users' belongings. A lock is enough here: one worker serves the sandbox.
 #[derive(Debug, Default)]
 pub struct State(Mutex<HashMap<String, Belongings>>);
 
-/// What one user has.
+/// Connections and records of one user.
 #[derive(Debug)]
 pub struct Belongings {
-    /// The accounts that are connected.
+    /// Accounts that the user has connected.
     pub connections: Vec<Connection>,
     records: HashMap<(String, String), Vec<Record>>,
     made: u64,
 }
 
-/// An account that is connected.
+/// Account of an app that is connected.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
-    /// Its id.
+    /// Id of the connection.
     pub id: String,
-    /// Its name.
+    /// Name of the connection, for people.
     pub name: String,
     user_id: String,
     integration_id: String,
-    /// Its app.
+    /// Integration of the connection's app.
     pub integration: Integration,
     /// Whether it has to be connected again.
     pub disconnected: bool,
@@ -74,7 +74,7 @@ impl Belongings {
         belongings
     }
 
-    /// Connects an account.
+    /// Connects an account of an app for the user.
     pub fn connect(&mut self, user: &str, app: &App) -> Connection {
         let integration = app.integration.clone();
         let connection = Connection {
@@ -102,5 +102,5 @@ impl Belongings {
     }
 }
 
-/// Record fields by input members.
+/// Names of record fields, by the members of the input that they are compared with.
 pub type Fields = BTreeMap<String, String>;

@@ -14,9 +14,9 @@ use super::queue::Weigh;
 /// The name of an event: its stream, and its place there. Unique in the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventId {
-    /// The stream.
+    /// Stream of the session on which the event was sent.
     pub stream: StreamId,
-    /// The place, from 1.
+    /// Place of the event on its stream, from 1.
     pub place: u64,
 }
 
@@ -43,18 +43,18 @@ impl fmt::Display for EventId {
 /// An event on a stream that can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logged {
-    /// Its name.
+    /// Id of the event, for `Last-Event-ID`.
     pub id: EventId,
     /// The message in pieces; none in an event that only tells its id.
     pub message: Vec<Bytes>,
 }
 
-/// What a log holds at most.
+/// Bounds of a log, past which the oldest events go.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Events.
+    /// Number of events, over all streams.
     pub events: usize,
-    /// Bytes of messages.
+    /// Bytes of their messages, over all streams.
     pub bytes: usize,
     /// How long after its end a stream is kept.
     pub lasting: Duration,
@@ -69,7 +69,7 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// An empty log.
+    /// Returns an empty log with these bounds.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { events: VecDeque::new(), bytes: 0, limits }
@@ -97,7 +97,7 @@ impl EventLog {
         self.events.iter().filter(move |event| event.id.stream == id.stream && event.id.place > id.place)
     }
 
-    /// Forgets a stream.
+    /// Forgets a stream with all its events.
     pub fn forget(&mut self, stream: StreamId) {
         self.events.retain(|event| event.id.stream != stream);
         self.bytes = self.events.iter().map(Logged::bytes).sum();

@@ -30,7 +30,7 @@ const LOOKS: u32 = 4;
 /// How often in a row a server has to be found dead: after trouble with the store they all seem so for a moment.
 const DEATHS: u32 = 3;
 
-/// A stream of another server.
+/// Stream of a call that runs on another server.
 struct Followed {
     peers: Peers,
     shards: Shards,

@@ -12,22 +12,22 @@ use std::{
 use futures_util::Stream;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-/// What has a size.
+/// Item whose size counts against a queue's room.
 pub trait Weigh {
-    /// Its size, in bytes.
+    /// Returns the size of the item, in bytes.
     fn bytes(&self) -> usize;
 }
 
-/// How much may wait.
+/// Room of a queue, in items and in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    /// Items.
+    /// Items that may wait at once.
     pub items: usize,
     /// Bytes; an item of any size fits where nothing else waits.
     pub bytes: usize,
 }
 
-/// The end that is filled.
+/// Sending end of a queue, which never waits.
 #[derive(Debug)]
 pub struct Sender<T> {
     items: mpsc::Sender<T>,
@@ -35,7 +35,7 @@ pub struct Sender<T> {
     max_bytes: usize,
 }
 
-/// The end that is read.
+/// Receiving end of a queue, a stream of its items.
 #[derive(Debug)]
 pub struct Receiver<T> {
     items: mpsc::Receiver<T>,
@@ -45,9 +45,9 @@ pub struct Receiver<T> {
 /// Why an item was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// There is no room.
+    /// The reader is behind, and there is no room left.
     Full,
-    /// Nobody reads any more.
+    /// The receiving end was dropped.
     Gone,
 }
 
@@ -60,7 +60,7 @@ impl Refused {
     }
 }
 
-/// A queue with this room.
+/// Returns both ends of an empty queue with this room.
 #[must_use]
 pub fn queue<T>(room: Room) -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = mpsc::channel(room.items.max(1));
@@ -91,7 +91,7 @@ impl<T: Weigh> Sender<T> {
         })
     }
 
-    /// Whether nobody reads any more.
+    /// Returns whether the receiving end was dropped.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.items.is_closed()
@@ -104,7 +104,7 @@ impl<T: Weigh> Sender<T> {
     }
 }
 
-/// Ends when the queue has.
+/// Ends when the sending end was dropped and the queue is empty.
 impl<T: Weigh> Stream for Receiver<T> {
     type Item = T;
 

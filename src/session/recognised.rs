@@ -9,7 +9,7 @@ use crate::{membrane::Caller, secret::Fingerprint};
 /// Tokens remembered; those not used for longest leave first, and are asked about again.
 const MAX_TOKENS: usize = 1024;
 
-/// See the [module](self).
+/// Tokens that this worker was told are good. See the [module](self).
 pub struct Recognised(RefCell<LruCache<Fingerprint, Known>>);
 
 struct Known {
@@ -25,8 +25,8 @@ impl Default for Recognised {
 }
 
 impl Recognised {
-    /// Who comes with a token, where that is remembered and still so. `ended` tells how often the trust in some token has
-    /// ended by now: after one end nothing from before it counts.
+    /// Returns the caller of a token that is remembered, as long as that still counts. `ended` is the number of times
+    /// that the trust in any token has ended by now; an entry from before the last time is stale.
     pub(super) fn caller(&self, token: Fingerprint, ended: u64, now: Instant) -> Option<Caller> {
         let mut known = self.0.borrow_mut();
         let found = known.get(&token)?;

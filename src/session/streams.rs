@@ -25,11 +25,11 @@ const OUTBOX_ROOM: usize = 256;
 /// The room of a stream of changes. One place is enough: a change that waits there stands for all that follow.
 pub const CHANGES: Room = Room { items: 1, bytes: 0 };
 
-/// See the [module](self).
+/// Streams of one session with their log. See the [module](self).
 #[derive(Debug)]
 pub struct Streams {
     resumable: BTreeMap<StreamId, State>,
-    /// The session's own stream.
+    /// Number of the session's own stream, on which it is told of changes.
     own: StreamId,
     next: StreamId,
     log: EventLog,
@@ -79,7 +79,7 @@ impl Streams {
         self.next = self.own + 1;
     }
 
-    /// What was sent before is lost: the client is to look at the list.
+    /// Notes that earlier notifications are lost, so that the next stream tells the client to list again.
     pub fn owe_change(&mut self) {
         self.owes_change = true;
         self.is_unseen = true;
@@ -214,7 +214,7 @@ impl Streams {
         events
     }
 
-    /// Opens the outbox of HTTP+SSE.
+    /// Opens the one stream of an HTTP+SSE session.
     pub fn open_outbox(&mut self) -> Receiver<Event> {
         let (sender, events) = queue::queue(Room { items: OUTBOX_ROOM, bytes: self.queue_bytes });
         self.outbox = Some(sender);
@@ -234,7 +234,7 @@ impl Streams {
         sent
     }
 
-    /// Gives all subscribers away.
+    /// Returns all subscribers, and forgets them here.
     pub fn take_subscribers(&mut self) -> Vec<Sender<Event>> {
         std::mem::take(&mut self.subscribers)
     }
@@ -282,14 +282,14 @@ impl Streams {
         self.close_own();
     }
 
-    /// Ends the session's own stream.
+    /// Ends the session's own stream, if it is open.
     pub fn close_own(&mut self) {
         if let Some(state) = self.resumable.get_mut(&self.own) {
             state.reader = None;
         }
     }
 
-    /// Ends the outbox of HTTP+SSE.
+    /// Ends the one stream of an HTTP+SSE session.
     pub fn close_outbox(&mut self) {
         self.outbox = None;
     }

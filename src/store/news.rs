@@ -10,45 +10,45 @@ use crate::{
     secret::Fingerprint,
 };
 
-/// What has happened at another server.
+/// Event at one server that concerns the others.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum News {
-    /// What is kept of a session is not what it was.
+    /// The record of a session in the store has changed.
     Changed(SessionId),
-    /// A session has ended.
+    /// A session has ended, wherever it was in memory.
     Closed(SessionId),
     /// The client of a session listens to its stream at the server that tells so.
     Listens(SessionId),
     /// A chat that one session had is now another's.
     Moved {
-        /// The session that had it.
+        /// Session that had the chat.
         from: SessionId,
-        /// The session that has it.
+        /// Session that has taken the chat over.
         to: SessionId,
-        /// Whose both are.
+        /// User that both sessions belong to.
         owner: UserKey,
     },
     /// A client no longer wants the answer to a request.
     Cancelled {
-        /// The session of both.
+        /// Session in which the request was made.
         session: SessionId,
-        /// The request.
+        /// Id of the request that is cancelled.
         request: RequestId,
     },
     /// A message for the stream of an HTTP+SSE session, which the server has that is told so.
     Pushed {
-        /// The session.
+        /// Session whose stream the message is for.
         session: SessionId,
-        /// The message.
+        /// Message, as JSON, for the session's stream.
         message: Box<RawValue>,
     },
     /// The upstream has refused a token that it accepted before.
     Distrusted(Fingerprint),
-    /// Users' connections have changed.
+    /// Connections of some users have changed, by a webhook.
     Connections {
         /// In this workspace, where that is known.
         workspace: Option<String>,
-        /// By any of their ids.
+        /// Ids of the users: their own, or the upstream's.
         users: Vec<String>,
     },
     /// Some of the others may not have been heard.

@@ -9,16 +9,16 @@ use crate::{
     protocol::{lifecycle::ClientInfo, revision::Revision, tools::ToolMode},
 };
 
-/// What a session needs to go on: whose it is, how it was opened, and what it has enabled.
+/// Session as the store keeps it: its owner, how it was opened, and what it has enabled. Never a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
-    /// Whose it is.
+    /// User that the session belongs to.
     pub owner: UserKey,
-    /// When it was opened.
+    /// Time at which the session was opened.
     pub opened: SystemTime,
     /// How often its state has been replaced.
     pub version: u64,
-    /// What is kept besides.
+    /// State of the session, which changes by requests.
     pub state: SessionState,
 }
 
@@ -28,7 +28,7 @@ pub struct SessionState {
     /// The revision that was negotiated; a session of HTTP+SSE opens before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
-    /// What the client calls itself.
+    /// Name and version of the client, as it introduced itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientInfo>,
     /// Whether tools must be enabled first.
@@ -36,7 +36,7 @@ pub struct SessionState {
     /// The integrations that it is confined to, or all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apps: Option<BTreeSet<IntegrationKey>>,
-    /// What it has enabled.
+    /// Tools that the session has enabled, in dynamic mode.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<EnabledTool>,
     /// The server that has its stream, if it is a session of HTTP+SSE.
@@ -47,9 +47,9 @@ pub struct SessionState {
 /// A tool that a session has enabled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnabledTool {
-    /// Its name.
+    /// Name of the tool, as it is listed.
     pub name: ToolName,
-    /// It is not in the user's catalog, but was looked up beyond it.
+    /// True where the tool is not in the user's catalog, but was looked up beyond it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beyond: bool,
 }

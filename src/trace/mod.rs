@@ -52,19 +52,19 @@ impl Context {
         Self(Place::read(parent.trim(), state).map(Arc::new))
     }
 
-    /// That of the task at hand.
+    /// Returns the context of the task at hand.
     #[must_use]
     pub fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or_default()
     }
 
-    /// Whether there is no trace.
+    /// Returns whether the context belongs to no trace.
     #[must_use]
     pub fn is_nowhere(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Does some work here.
+    /// Runs a future within this context.
     pub fn around<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
         CURRENT.scope(self, work)
     }
@@ -103,14 +103,14 @@ impl Display for Place {
     }
 }
 
-/// What a span is to its neighbours.
+/// Span kind, as in OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It answers somebody else's.
+    /// Answers a request of another process.
     Server,
-    /// Somebody else answers it.
+    /// Sends a request to another process.
     Client,
-    /// Neither.
+    /// Stays within this process.
     Internal,
 }
 
@@ -154,7 +154,7 @@ impl Span {
         let _ = (key, value);
     }
 
-    /// Adds a number.
+    /// Notes a number on the span.
     pub fn count(&mut self, key: &'static str, number: u32) {
         #[cfg(feature = "otel")]
         if let Some(live) = &mut self.live {

@@ -35,7 +35,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub enum Protocol {
     /// Each connection carries one request at a time.
     Http1,
-    /// Responses name their requests.
+    /// Each response names its request, so that many share a connection.
     Http2,
 }
 

@@ -10,9 +10,9 @@ const MAX_HEADERS: usize = 96;
 /// Body of a response, by how its end is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Body {
-    /// Bytes that are left.
+    /// Length of the body, or what is left of it, in bytes.
     Sized(u64),
-    /// Position in its chunks.
+    /// Position within the chunks of the body.
     Chunked(Chunks),
     /// To the end of the connection.
     ToTheEnd,
@@ -26,11 +26,11 @@ pub(super) fn ends_head(bytes: &[u8]) -> bool {
     })
 }
 
-/// First head in some bytes.
+/// First head that stands in some bytes.
 pub(super) enum Parsed {
     /// Not all of it has come.
     Partial,
-    /// Of an interim response.
+    /// Head of an interim response, to be skipped.
     Interim { length: usize },
     /// Of a final response, with how its body ends.
     Final { length: usize, body: Body },

@@ -28,16 +28,16 @@ enum State {
     Broken,
 }
 
-/// What to read next from a connection.
+/// Part of a response that is to be read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing: whatever comes is unasked.
+    /// None: no request is unanswered, and whatever comes is unasked.
     Nothing,
-    /// The head of a response.
+    /// Head of the response to the current request.
     Head,
     /// Its body, of which at most so many bytes are left.
     Body(u64),
-    /// Nothing ever.
+    /// None ever: the connection can't be used any more.
     Broken,
 }
 
@@ -68,7 +68,7 @@ impl Responses {
         self.state == State::Idle
     }
 
-    /// Returns what to read next.
+    /// Returns which part of a response is to be read next.
     pub(super) fn next(&self) -> Next {
         match self.state {
             State::Idle => Next::Nothing,

@@ -28,9 +28,9 @@ pub struct CaFileError {
 /// How TLS is spoken with the upstream. Cheap to clone, and the same on every thread.
 #[derive(Debug, Clone)]
 pub struct UpstreamTls {
-    /// Offers HTTP/2 and HTTP/1.1.
+    /// Offers HTTP/2 and HTTP/1.1 to the upstream.
     pub(super) either: Arc<ClientConfig>,
-    /// Offers HTTP/1.1 alone.
+    /// Offers HTTP/1.1 alone, once the upstream is known to speak no other.
     pub(super) http_1: Arc<ClientConfig>,
 }
 

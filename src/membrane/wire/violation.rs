@@ -22,7 +22,7 @@ pub enum Violation {
     /// A head, or more of them, without end.
     #[error("the head of the response is larger than {MAX_HEAD_BYTES} bytes")]
     HeadTooLarge,
-    /// Interim responses without end.
+    /// More interim responses to one request than any proxy sends.
     #[error("the upstream sent more than {MAX_INTERIM} interim responses to one request")]
     TooManyInterim,
     /// A switch to a protocol that nothing asked for.

@@ -11,12 +11,12 @@ fn streams() -> Streams {
     Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::from_secs(60) }, 1 << 20)
 }
 
-/// What a reader gets at once.
+/// Returns what a reader gets without waiting.
 fn now<T: Weigh>(events: &mut Receiver<T>) -> Poll<Option<T>> {
     events.poll_next_unpin(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What waits for a reader, as `place:message`.
+/// Returns the events that wait for a reader, as `place:message`.
 fn waiting(events: &mut Receiver<Logged>) -> Vec<String> {
     let event = || match now(events) {
         Poll::Ready(event) => event,

@@ -37,28 +37,28 @@ pub struct Peers {
 /// How much of the events of a session is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    /// Events.
+    /// Events that a session's log holds at most.
     pub events: usize,
-    /// Bytes of their messages.
+    /// Bytes of their messages that it holds at most.
     pub bytes: usize,
     /// How long after the last of them.
     pub lasting: Duration,
 }
 
-/// What was sent on the stream that answers a request.
+/// Event on the stream that answers a request, as other servers read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentEvent {
-    /// The stream, in its session.
+    /// Number of the stream within its session.
     pub stream: u64,
-    /// Its place there.
+    /// Place of the event on its stream, from 1.
     pub place: u64,
     /// The server that answers the request.
     pub replica: String,
-    /// The request.
+    /// Id of the request that the stream answers.
     pub request: RequestId,
     /// The message; none in an event that only tells its place.
     pub message: Bytes,
-    /// Nothing follows, nor is this an event itself.
+    /// Marks the end of the stream, and is no event itself.
     pub is_end: bool,
 }
 
@@ -89,20 +89,20 @@ impl Peers {
         self.link.replica()
     }
 
-    /// Whether a server lives.
+    /// Returns whether a server has given a sign of life lately.
     #[must_use]
     pub fn is_alive(&self, replica: &str) -> StoreFuture<bool> {
         self.link.command("is_alive", redis::Cmd::exists(keys::replica(replica)))
     }
 
-    /// Tells all the others.
+    /// Publishes an event to all other servers.
     #[must_use]
     pub fn tell(&self, news: &News) -> StoreFuture<()> {
         let (channel, letter) = self.letter(news);
         self.link.command("tell", redis::Cmd::publish(channel, letter))
     }
 
-    /// Tells one of the others.
+    /// Publishes an event to one other server.
     #[must_use]
     pub fn tell_one(&self, replica: &str, news: &News) -> StoreFuture<()> {
         let channel = keys::news_for(self.link.database(), replica);
@@ -176,7 +176,7 @@ impl Peers {
         self.link.run("log", &LOG, &[keys::session(session), keys::events(session)], arguments)
     }
 
-    /// What was sent on a session's streams since it was last read, oldest first, and how far that was.
+    /// Returns the events of a session's streams since the last read, oldest first, and the position to read on from.
     #[must_use]
     pub fn sent(&self, session: SessionId, since: Cursor) -> StoreFuture<(Vec<SentEvent>, Cursor)> {
         let read = redis::Cmd::xrange(keys::events(session), &since.0, "+");
