@@ -1,6 +1,6 @@
 //! `initialize` (MCP 2025-11-25, basic/lifecycle).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{revision::Revision, tools::ToolMode};
 
@@ -15,14 +15,36 @@ pub struct InitializeParams {
     pub client_info: Option<ClientInfo>,
 }
 
-/// What a client calls itself.
+/// Name and version of a client, as it gives them. Sessions and their records keep this much of `clientInfo` and no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientInfo {
-    /// Its name.
+    /// Name for programs, at most [`MAX_CLIENT_TEXT`] bytes of it.
+    #[serde(deserialize_with = "shortened")]
     pub name: String,
-    /// Its version.
-    #[serde(default)]
+    /// Version, at most [`MAX_CLIENT_TEXT`] bytes of it.
+    #[serde(default, deserialize_with = "shortened")]
     pub version: String,
+    /// Name for people, at most [`MAX_CLIENT_TEXT`] bytes of it.
+    #[serde(default, deserialize_with = "shortened_title", skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// Bytes kept of each text of `clientInfo`. A user may hold thousands of sessions, and each holds these texts.
+pub const MAX_CLIENT_TEXT: usize = 256;
+
+fn shortened<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|text| shorten(&text))
+}
+
+fn shortened_title<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(|text| shorten(&text)))
+}
+
+/// Copies the first bytes of a text, cut between characters. The copy holds no memory of the rest.
+fn shorten(text: &str) -> String {
+    let ends = text.char_indices().map(|(start, char)| start + char.len_utf8());
+    let end = ends.take_while(|end| *end <= MAX_CLIENT_TEXT).last().unwrap_or(0);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// The result of `initialize`.
@@ -92,5 +114,26 @@ impl InitializeResult {
             server_info: SERVER_INFO,
             instructions: instructions(mode),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_client_three_short_texts_are_kept() {
+        let long = "é".repeat(1000);
+        let params = serde_json::json!({
+            "protocolVersion": "2025-11-25",
+            "clientInfo": {"name": long, "version": format!("x{long}"), "title": long, "icons": [long], "websiteUrl": long}
+        });
+        let client = serde_json::from_value::<InitializeParams>(params).unwrap().client_info.unwrap();
+        assert_eq!(client.name, "é".repeat(128));
+        assert_eq!(client.version, format!("x{}", "é".repeat(127)), "a character that would be cut is left out");
+        assert_eq!(client.title, Some("é".repeat(128)));
+        assert!(client.name.capacity() <= MAX_CLIENT_TEXT);
+        let short = serde_json::from_str::<ClientInfo>(r#"{"name":"n","version":"1"}"#).unwrap();
+        assert_eq!(short, ClientInfo { name: "n".to_owned(), version: "1".to_owned(), title: None });
     }
 }
