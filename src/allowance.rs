@@ -1,4 +1,4 @@
-//! What one user may use: calls a second, streams to listen on, sessions.
+//! What one user may use: calls a second and at once, streams to listen on, sessions.
 //!
 //! Whoever acts for a user holds the same [`Allowance`], on whatever thread, and nobody waits for it.
 
@@ -24,6 +24,8 @@ use crate::{error::Error, ids::UserKey};
 pub struct Allowed {
     /// Calls of tools that a user may make in a second, which may also come all at once.
     pub calls_per_s: NonZeroU32,
+    /// Calls of a user that may run at once outside of any session.
+    pub calls_at_once: usize,
     /// Streams on which a user may listen.
     pub streams: usize,
     /// Sessions that a user may have.
@@ -36,6 +38,7 @@ pub struct Allowed {
 #[derive(Debug)]
 pub struct Allowance {
     calls: DefaultDirectRateLimiter,
+    calls_at_once: CallLimit,
     streams: Counter,
     sessions: Counter,
     all_sessions: Counter,
@@ -66,6 +69,7 @@ impl Allowance {
     fn new(allowed: Allowed, all_sessions: Counter) -> Self {
         Self {
             calls: RateLimiter::direct(Quota::per_second(allowed.calls_per_s)),
+            calls_at_once: CallLimit::new(allowed.calls_at_once),
             streams: Counter::new(allowed.streams),
             sessions: Counter::new(allowed.sessions),
             all_sessions,
@@ -81,6 +85,14 @@ impl Allowance {
             note_limited("calls");
             not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1
         })
+    }
+
+    /// Begins a call outside of any session.
+    ///
+    /// # Errors
+    /// [`Error::TooManyCalls`].
+    pub fn begin_call(&self) -> Result<RunningCall, Error> {
+        self.calls_at_once.begin()
     }
 
     /// Takes one stream from the allowance.
@@ -130,6 +142,46 @@ impl Drop for Permit {
         for used in &self.used {
             used.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// Calls that may run at once: in one session, or for one user outside of any.
+#[derive(Debug, Clone)]
+pub struct CallLimit(Counter);
+
+/// A call that runs. Dropped, however that comes, it has ended.
+#[derive(Debug)]
+pub struct RunningCall(Arc<AtomicUsize>);
+
+impl CallLimit {
+    /// Lets `limit` calls run at once.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self(Counter::new(limit))
+    }
+
+    /// Begins a call.
+    ///
+    /// # Errors
+    /// [`Error::TooManyCalls`].
+    pub fn begin(&self) -> Result<RunningCall, Error> {
+        let Counter { used, limit } = &self.0;
+        let before = used.fetch_add(1, Ordering::Relaxed);
+        // Counted first, so that a call that is one too many is taken off again as any other.
+        let call = RunningCall(Arc::clone(used));
+        if before < *limit { Ok(call) } else { Err(Error::TooManyCalls { limit: *limit }) }
+    }
+
+    /// Whether none runs.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.used.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -198,7 +250,7 @@ mod tests {
 
     fn allowances(calls_per_s: u32) -> Allowances {
         let calls_per_s = NonZeroU32::new(calls_per_s).unwrap();
-        Allowances::new(Allowed { calls_per_s, streams: 2, sessions: 2, all_sessions: 3 })
+        Allowances::new(Allowed { calls_per_s, calls_at_once: 2, streams: 2, sessions: 2, all_sessions: 3 })
     }
 
     #[test]
@@ -236,6 +288,18 @@ mod tests {
         drop((anns.0, bobs));
         let _two = (bob.session().unwrap(), bob.session().unwrap());
         assert_eq!(ann.session().err(), Some(Error::Full));
+    }
+
+    #[test]
+    fn a_call_that_is_dropped_has_ended() {
+        let ann = allowances(1).of(&UserKey::new("w", "ann"));
+        let running = [ann.begin_call().unwrap(), ann.begin_call().unwrap()];
+        for _ in 0..3 {
+            assert_eq!(ann.begin_call().err(), Some(Error::TooManyCalls { limit: 2 }));
+        }
+        drop(running);
+        assert!(ann.calls_at_once.is_idle());
+        assert!(ann.begin_call().is_ok());
     }
 
     #[test]

@@ -53,8 +53,8 @@ pub enum Error {
     /// `Last-Event-ID` names no event of the session, or one after which events have been lost.
     #[error("Bad Request: the stream can't be resumed after this event: it is unknown, or too long ago")]
     EventUnknown,
-    /// The session has as many calls running as it may.
-    #[error("Too many calls are running in this session: at most {limit} may; try again when one has ended")]
+    /// The session has as many calls running as it may, or the user outside of any session.
+    #[error("Too many calls are running: at most {limit} may at once; try again when one has ended")]
     TooManyCalls {
         /// The setting `sessions.max_in_flight`.
         limit: usize,

@@ -21,6 +21,7 @@ use super::{
     spans,
 };
 use crate::{
+    allowance::RunningCall,
     error::Error,
     ids::{SessionId, ToolName},
     membrane::{FindTools, Tool},
@@ -36,7 +37,7 @@ use crate::{
     },
     session::{
         enable,
-        messages::{EnableTools, Event, FindTool, ListTools, Listen, Profile, Subscribe},
+        messages::{BeginCall, EnableTools, Event, ListTools, Listen, Profile, Subscribe},
         queue,
         toolbox::no_such_tool,
     },
@@ -168,7 +169,7 @@ enum ReadyCall {
     /// Of `enable-tools`, in the session of its chat if it has one.
     Enable { session: Option<SessionId>, arguments: Box<RawValue> },
     /// Of a user's tool.
-    Run { tool: Arc<Tool>, arguments: Box<RawValue> },
+    Run { tool: Arc<Tool>, arguments: Box<RawValue>, running: RunningCall },
 }
 
 impl ReadyCall {
@@ -181,19 +182,22 @@ impl ReadyCall {
         if post.scope.mode.enables_by(&name) {
             return Ok(Self::Enable { session, arguments });
         }
-        let tool = match session {
+        let (tool, running) = match session {
             Some(session) => {
-                let find = FindTool { caller: post.caller.clone(), scope: post.scope.clone(), name };
-                post.worker.shards.deliver(session, post.caller.user().clone(), None, find).await?
+                let begin = BeginCall { caller: post.caller.clone(), scope: post.scope.clone(), name };
+                post.worker.shards.deliver(session, post.caller.user().clone(), None, begin).await?
             }
-            None => find_tool(post, name).await?,
+            None => {
+                let running = post.caller.allowance().begin_call()?;
+                (find_tool(post, name).await?, running)
+            }
         };
         if !tool.headers().is_empty() {
             let arguments = json::read(&arguments).map_err(|error| Error::InvalidParams(error.to_string()))?;
             let header = |name: &str| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>();
             param_headers::check(tool.headers(), &arguments, header)?;
         }
-        Ok(Self::Run { tool, arguments })
+        Ok(Self::Run { tool, arguments, running })
     }
 
     async fn run(self, post: &Post) -> Result<CallToolResult, Error> {
@@ -206,13 +210,17 @@ impl ReadyCall {
                 let enable = EnableTools { caller: caller.clone(), apps: apps.clone(), arguments };
                 worker.shards.deliver(session, caller.user().clone(), None, enable).await
             }
-            Self::Enable { session: None, arguments } => match enable::read_names(&arguments) {
-                Ok(names) => Ok(enable::select(&worker.shards, &worker.local, caller, apps, names)
-                    .await?
-                    .result_with_definitions()),
-                Err(result) => Ok(result),
-            },
-            Self::Run { tool, arguments } => {
+            Self::Enable { session: None, arguments } => {
+                let _running = caller.allowance().begin_call()?;
+                match enable::read_names(&arguments) {
+                    Ok(names) => Ok(enable::select(&worker.shards, &worker.local, caller, apps, names)
+                        .await?
+                        .result_with_definitions()),
+                    Err(result) => Ok(result),
+                }
+            }
+            Self::Run { tool, arguments, running } => {
+                let _running = running;
                 Ok(worker.shards.call(&worker.local.client, caller, &tool, &arguments, Era::Modern).await)
             }
         }

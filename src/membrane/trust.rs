@@ -126,7 +126,8 @@ pub(crate) mod tests {
 
     /// Ann of the workspace w, whose token is trusted from now on for so long.
     pub(crate) fn ann(token: &str, now: Instant, lasting: Duration) -> Caller {
-        let allowed = Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 };
+        let allowed =
+            Allowed { calls_per_s: NonZeroU32::MIN, calls_at_once: 1, streams: 1, sessions: 1, all_sessions: 1 };
         let mut trust = Trust::new(lasting, 1, Allowances::new(allowed));
         let token = AccessToken::parse(token, SystemTime::now()).unwrap();
         trust.accept(token.fingerprint(), UserKey::new("w", "ann"), now);
@@ -140,8 +141,13 @@ pub(crate) mod tests {
         let print = |token: &AccessToken| token.fingerprint();
         let ann = UserKey::new("w", "ann");
         let start = Instant::now();
-        let allowances =
-            Allowances::new(Allowed { calls_per_s: NonZeroU32::MIN, streams: 1, sessions: 1, all_sessions: 1 });
+        let allowances = Allowances::new(Allowed {
+            calls_per_s: NonZeroU32::MIN,
+            calls_at_once: 1,
+            streams: 1,
+            sessions: 1,
+            all_sessions: 1,
+        });
         let mut trust = Trust::new(Duration::from_secs(10), 2, allowances);
         let user = |trust: &mut Trust, token, now| trust.caller(token, now).map(|caller| caller.user().clone());
         assert_eq!(user(&mut trust, a, start), None);

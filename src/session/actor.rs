@@ -16,13 +16,14 @@ use super::{
     event_log::Limits,
     kept::Kept,
     messages::{
-        CallTool, Cancel, Describe, Enable, EnableTools, End, FindTool, Introduce, ListTools, MayPassivate, Profile,
-        Resolved, Scope, WindDown,
+        BeginCall, CallTool, Cancel, Describe, Enable, EnableTools, End, FindTool, Introduce, ListTools, MayPassivate,
+        Profile, Resolved, Scope, WindDown,
     },
     streams::Streams,
     toolbox::{self, Toolbox},
 };
 use crate::{
+    allowance::{CallLimit, RunningCall},
     error::Error,
     ids::ToolName,
     membrane::{Apps, Caller, Catalog, FindTools, Tool},
@@ -40,7 +41,8 @@ pub struct SessionActor {
     pub(super) profile: Profile,
     pub(super) toolbox: Toolbox,
     calls: Calls,
-    max_in_flight: usize,
+    /// Counts calls of every era, also those that run in a request of their own.
+    running: CallLimit,
     pub(super) streams: Streams,
     /// Answers that are still to come by the outbox.
     pub(super) owed: usize,
@@ -89,7 +91,7 @@ impl SessionActor {
             profile,
             toolbox,
             kept,
-            max_in_flight: limits.max_in_flight,
+            running: CallLimit::new(limits.max_in_flight),
             owed: 0,
             ending: None,
             lasting: limits.log.lasting,
@@ -263,11 +265,31 @@ impl Handler<FindTool> for SessionActor {
     }
 }
 
+impl Handler<BeginCall> for SessionActor {
+    type Result = Reply<Result<(Arc<Tool>, RunningCall), Error>>;
+
+    fn handle(&mut self, BeginCall { caller, scope, name }: BeginCall, ctx: &mut Context<Self>) -> Self::Result {
+        let running = match self.running.begin() {
+            Ok(running) => running,
+            Err(error) => return Reply::Now(Err(error)),
+        };
+        match self.find_tool(&caller, &scope, name, ctx.address()) {
+            Reply::Now(found) => Reply::Now(found.map(|tool| (tool, running))),
+            Reply::Later(find) => Reply::Later(Box::pin(async move { Ok((find.await?, running)) })),
+        }
+    }
+}
+
 impl Handler<EnableTools> for SessionActor {
     type Result = Called;
 
     fn handle(&mut self, enable: EnableTools, ctx: &mut Context<Self>) -> Self::Result {
-        self.enable_tools(enable.caller, enable.apps, enable.arguments, ctx)
+        let running = self.running.begin();
+        let enabled = self.enable_tools(enable.caller, enable.apps, enable.arguments, ctx);
+        Box::pin(async move {
+            let _running = running?;
+            enabled.await
+        })
     }
 }
 
@@ -275,10 +297,10 @@ impl Handler<CallTool> for SessionActor {
     type Result = Called;
 
     fn handle(&mut self, CallTool { caller, id, call }: CallTool, ctx: &mut Context<Self>) -> Self::Result {
-        if self.calls.count() >= self.max_in_flight {
-            let limit = self.max_in_flight;
-            return Box::pin(async move { Err(Error::TooManyCalls { limit }) });
-        }
+        let running = match self.running.begin() {
+            Ok(running) => running,
+            Err(error) => return Box::pin(async { Err(error) }),
+        };
         let (ticket, stop) = self.calls.begin(id);
         let addr = ctx.address();
         let Scope { mode, apps } = self.profile.scope.clone();
@@ -288,6 +310,7 @@ impl Handler<CallTool> for SessionActor {
             self.run_tool(caller, call, ctx.address())
         };
         Box::pin(async move {
+            let _running = running;
             let outcome = tokio::select! {
                 biased;
                 error = stop.requested() => Err(error),
@@ -341,7 +364,7 @@ impl Handler<MayPassivate> for SessionActor {
     type Result = MessageResult<MayPassivate>;
 
     fn handle(&mut self, _: MayPassivate, _: &mut Context<Self>) -> Self::Result {
-        let is_idle = self.calls.count() == 0 && self.owed == 0 && !self.streams.are_in_use();
+        let is_idle = self.running.is_idle() && self.owed == 0 && !self.streams.are_in_use();
         MessageResult(is_idle && self.kept.is_some())
     }
 }

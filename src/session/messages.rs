@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::{
-    allowance::Allowance,
+    allowance::{Allowance, RunningCall},
     error::Error,
     ids::{ChatId, SessionId, ToolName, UserKey},
     membrane::{Apps, Caller, CatalogChanged, Tool},
@@ -193,6 +193,18 @@ pub struct CallTool {
 #[rtype(result = "Result<Arc<Tool>, Error>")]
 pub struct FindTool {
     /// Who asks.
+    pub caller: Caller,
+    /// Which tools the request sees.
+    pub scope: Scope,
+    /// The tool's name.
+    pub name: ToolName,
+}
+
+/// To a session: the same for a call that begins now, outside of the session. Gives what counts the call as running.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(Arc<Tool>, RunningCall), Error>")]
+pub struct BeginCall {
+    /// Who calls.
     pub caller: Caller,
     /// Which tools the request sees.
     pub scope: Scope,

@@ -93,6 +93,7 @@ impl Shards {
     pub fn new(count: usize, store: Arc<dyn SessionStore>, upstream: Upstream, settings: &Settings) -> Self {
         let allowances = Allowances::new(Allowed {
             calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
+            calls_at_once: settings.sessions.max_in_flight.get(),
             streams: settings.streams.max_per_user.get(),
             sessions: settings.sessions.max_per_user.get(),
             all_sessions: settings.sessions.max.get(),

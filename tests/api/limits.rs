@@ -10,7 +10,7 @@ use crate::{
 
 const VERY_LONG_MS: u64 = 60_000;
 
-async fn cancel(client: &crate::support::Client<'_>, id: &Value) {
+pub async fn cancel(client: &crate::support::Client<'_>, id: &Value) {
     let params = json!({"requestId": id});
     client.post(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})).await;
 }
@@ -41,6 +41,43 @@ async fn a_session_runs_so_many_calls_at_once_and_no_more() {
         cancel(&client, &ids[1]).await;
     });
     assert!(ended.iter().all(|reply| reply.text.is_empty()), "the calls that were running, cancelled: {ended:?}");
+}
+
+#[tokio::test]
+async fn calls_without_a_session_are_bounded_by_chat_and_by_user() {
+    let server =
+        Server::builder().env("MCP__SESSIONS__MAX_IN_FLIGHT", "2").env("MCP__STREAMS__AFTER_MS", "60000").start();
+    let ann = server.client("ann");
+    let (chat, other_chat) = (ann.clone().header("x-chat-id", "one"), ann.clone().header("x-chat-id", "two"));
+    for (case, client, other) in [("a chat", &chat, &other_chat), ("no chat", &ann, &chat)] {
+        let long = client.modern_call("sandbox-faults_sleep", json!({"ms": VERY_LONG_MS}));
+        let mut running: Vec<_> = (0..2).map(|_| Box::pin(long.send())).collect();
+        let meanwhile = async {
+            eventually("both run", async || server.stats().await["inFlight"] == 2).await;
+            let refused = client.modern_call("sandbox-faults_echo", json!({})).send().await;
+            assert_error(&refused, 200, -32603, case);
+            assert!(refused.text.contains("at most 2"), "{case}: {refused:?}");
+            let refused = client.modern_call("enable-tools", json!({"tools": []})).send().await;
+            assert!(!refused.text.contains("Tools enabled"), "{case}: {refused:?}");
+            other.modern_call("sandbox-faults_echo", json!({})).send().await.result();
+            server.client("bob").modern_call("sandbox-faults_echo", json!({})).send().await.result();
+            assert!(client.modern_list().await["tools"].is_array(), "{case}: what is no call is answered");
+        };
+        let (one, two) = (running.remove(0), running.remove(0));
+        tokio::select! {
+            reply = one => panic!("{case}: it was over first: {reply:?}"),
+            reply = two => panic!("{case}: it was over first: {reply:?}"),
+            () = meanwhile => {}
+        }
+        drop(running);
+        // Both have been given up by now, each with its connection.
+        let is_taken = async || {
+            let reply = client.modern_call("sandbox-faults_echo", json!({})).send().await;
+            reply.json().get("result").is_some()
+        };
+        eventually("a call is taken when others were given up", is_taken).await;
+        eventually("the upstream sees them go", async || server.stats().await["inFlight"] == 0).await;
+    }
 }
 
 #[tokio::test]
