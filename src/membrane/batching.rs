@@ -11,7 +11,8 @@ use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
 
 use super::{
-    Apps, Catalog, FindTools, MembraneActor, MembraneError, Tool, actor::Asked, lookup::find_tools, report::Report,
+    Apps, Catalog, FindTools, MembraneActor, MembraneError, Tool, actor::Asked, lists::Reader, lookup::find_tools,
+    report::Report,
 };
 use crate::{
     ids::{ToolName, UserKey},
@@ -105,12 +106,14 @@ impl Handler<SendBatches> for MembraneActor {
             self.lookups.last += 1;
             let id = self.lookups.last;
             let (client, manner, addr) = (Rc::clone(&self.client), self.manner(), ctx.address());
-            let (token, apps, catalog) = (batch.token.clone(), batch.apps.clone(), Arc::clone(&batch.catalog));
+            let (apps, catalog) = (batch.apps.clone(), Arc::clone(&batch.catalog));
+            // Only a caller asks for a lookup, so the upstream has accepted the token.
+            let reader = Reader::new(batch.token.clone(), batch.user.clone(), true, manner.max_bytes);
             let (names, askers) = (batch.names.clone(), batch.asked.len());
             let given_up = Err(MembraneError::Broken("the lookup was given up".to_owned()));
             let mut report = Report::new(addr, LookedUp { batch: id, outcome: given_up });
             actix::spawn(batch.trace.clone().around(async move {
-                let outcome = find_tools(&client, &token, &apps, &catalog, &names, askers, manner.concurrency).await;
+                let outcome = find_tools(&client, &reader, &apps, &catalog, &names, askers, manner.concurrency).await;
                 report.say(|looked_up| looked_up.outcome = outcome);
             }));
             self.lookups.sent.insert(id, batch);

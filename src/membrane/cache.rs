@@ -288,7 +288,7 @@ mod tests {
     fn a_failure_counts_for_a_moment_and_leaves_what_was_there() {
         let mut cache = CatalogCache::new(&settings().catalog);
         let (ann, start) = (key("ann"), Instant::now());
-        let failure = MembraneError::EndlessList;
+        let failure = MembraneError::EndlessList("it repeats a cursor");
         cache.put_failure(ann.clone(), failure.clone(), start);
         assert!(matches!(cache.find(&ann, start + seconds(4)), Found::Failed(_)));
         assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Missing));
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(to_reload, Some(token.fingerprint()));
         assert!(matches!(cache.find(&ann, now), Found::Missing));
         assert!(matches!(cache.find(&bob, now), Found::Fresh(_)));
-        cache.put_failure(ann.clone(), MembraneError::EndlessList, now);
+        cache.put_failure(ann.clone(), MembraneError::EndlessList("it repeats a cursor"), now);
         assert!(matches!(cache.find(&ann, now), Found::StaleAfterFailure(_)), "better than nothing");
     }
 

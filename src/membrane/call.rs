@@ -26,7 +26,7 @@ pub async fn call(client: &MembraneClient, caller: &Caller, tool: &Tool, argumen
             return Called { result: CallToolResult::failure(text), token_refused: false };
         }
     };
-    let run = client.run(caller.token(), tool.integration(), tool.action(), &input).await;
+    let run = client.run(caller, tool.integration(), tool.action(), &input).await;
     Called {
         token_refused: run.as_ref().is_err_and(MembraneError::is_unauthenticated),
         result: match run {

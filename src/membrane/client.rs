@@ -1,7 +1,11 @@
 //! Membrane's HTTP API: one method a call. Reads are sent again where that may help, runs never; nothing is sent to an
 //! upstream that keeps failing. No cache: that is the [`MembraneActor`](super::MembraneActor)'s.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 
 use awc::http::Method;
 use bytes::Bytes;
@@ -9,10 +13,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
+    Caller,
     error::MembraneError,
     exchange::{Request, http_client},
-    model::{Action, Connection, Customer, Page},
+    lists::Reader,
+    model::{Action, Customer},
     retry::Retries,
+    turns::{Party, Share, Turns},
     upstream::Upstream,
     wire,
 };
@@ -28,21 +35,15 @@ pub struct MembraneClient {
     reads: awc::Client,
     /// Apart from the reads, so that actions that take their time leave these a connection.
     runs: awc::Client,
+    /// One for each connection of `runs`, so that a run that has its turn never waits for another user's to end.
+    run_turns: Arc<Turns>,
     pub(super) connector: wire::Connector,
     pub(super) settings: Settings,
     pub(super) upstream: Arc<Upstream>,
 }
 
-/// Which actions a list is asked for.
-#[derive(Debug, Clone)]
-pub enum ActionsOf {
-    /// Those of the integration with this id.
-    IntegrationId(String),
-    /// Those of the integration with this key.
-    IntegrationKey(IntegrationKey),
-}
-
-type Query<'a> = [(&'static str, &'a str)];
+/// Pairs of a URL's query.
+pub(super) type Query<'a> = [(&'static str, &'a str)];
 
 impl MembraneClient {
     /// A client for the API at `settings.base_url`, of which others may know something already.
@@ -52,7 +53,8 @@ impl MembraneClient {
         // Reads wait for their turn before they ask for a connection.
         let reads = http_client(settings, &connector, settings.concurrency.get());
         let runs = http_client(settings, &connector, settings.max_connections.get());
-        Self { reads, runs, connector, settings: settings.clone(), upstream }
+        let run_turns = Turns::new(settings.max_connections.get(), Share::AsManyAsAreFree);
+        Self { reads, runs, run_turns, connector, settings: settings.clone(), upstream }
     }
 
     /// What is known of the upstream.
@@ -66,34 +68,7 @@ impl MembraneClient {
     /// # Errors
     /// [`MembraneError`].
     pub async fn customer(&self, token: &AccessToken) -> Result<Customer, MembraneError> {
-        self.get(token, "/self", &[]).await
-    }
-
-    /// `GET /connections`, all pages. `on_page` is told of each page, so that a caller learns at the first that the token
-    /// was accepted.
-    ///
-    /// # Errors
-    /// [`MembraneError`].
-    pub async fn connections(
-        &self,
-        token: &AccessToken,
-        integration: Option<&IntegrationKey>,
-        on_page: impl Fn(),
-    ) -> Result<Vec<Connection>, MembraneError> {
-        let filter: Vec<_> = integration.iter().map(|key| ("integrationKey", key.as_str())).collect();
-        self.pages(token, "/connections", &filter, on_page).await
-    }
-
-    /// `GET /actions` of an integration, all pages.
-    ///
-    /// # Errors
-    /// [`MembraneError`].
-    pub async fn actions(&self, token: &AccessToken, of: &ActionsOf) -> Result<Vec<Action>, MembraneError> {
-        let filter = match of {
-            ActionsOf::IntegrationId(id) => ("integrationId", id.as_str()),
-            ActionsOf::IntegrationKey(key) => ("integrationKey", key.as_str()),
-        };
-        self.pages(token, "/actions", &[filter], || ()).await
+        self.get(token, &Party::Token(token.fingerprint()), "/self", &[]).await
     }
 
     /// `GET /action`: one action by its key, or nothing where there is none.
@@ -102,12 +77,12 @@ impl MembraneClient {
     /// [`MembraneError`].
     pub async fn action(
         &self,
-        token: &AccessToken,
+        reader: &Reader,
         integration: &IntegrationKey,
         action: &ActionKey,
     ) -> Result<Option<Action>, MembraneError> {
         let query = [("integrationKey", integration.as_str()), ("key", action.as_str())];
-        match self.get(token, "/action", &query).await {
+        match self.get(reader.token(), &reader.party(), "/action", &query).await {
             Ok(action) => Ok(Some(action)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -120,7 +95,7 @@ impl MembraneClient {
     /// [`MembraneError`].
     pub async fn run(
         &self,
-        token: &AccessToken,
+        caller: &Caller,
         integration: &IntegrationKey,
         action: &ActionKey,
         input: &RawValue,
@@ -137,7 +112,7 @@ impl MembraneClient {
             integration_key: &'a str,
             input: &'a RawValue,
         }
-        let (integration, action) = (integration.as_str(), action.as_str());
+        let (token, integration, action) = (caller.token(), integration.as_str(), action.as_str());
         let (path, body) = match self.settings.api_version {
             ApiVersion::Legacy => {
                 let query = [("autoCreate", "true"), ("integrationKey", integration), ("parentKey", action)];
@@ -152,6 +127,9 @@ impl MembraneClient {
             true => Ok(None),
             false => read::<Run>(bytes).map(|run| run.output),
         };
+        let party = Party::User(caller.user().clone());
+        let turn = self.run_turns.take(&party, self.settings.run_timeout).await;
+        let _turn = turn.ok_or_else(|| self.busy(self.settings.run_timeout))?;
         let request = Request { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
         let exchange = self.exchange(request, token, self.settings.run_timeout);
         let outcome = self.observe("run", async { read_output(&exchange.await?) }).await;
@@ -160,43 +138,16 @@ impl MembraneClient {
         outcome
     }
 
-    /// Walks a list to its end.
-    async fn pages<T: DeserializeOwned>(
-        &self,
-        token: &AccessToken,
-        path: &'static str,
-        filter: &Query<'_>,
-        on_page: impl Fn(),
-    ) -> Result<Vec<T>, MembraneError> {
-        let limit = self.settings.page_size.get().to_string();
-        let mut items = Vec::new();
-        let mut seen = HashSet::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut query = filter.to_vec();
-            query.push(("limit", &limit));
-            if let Some(cursor) = &cursor {
-                query.push(("cursor", cursor));
-            }
-            let page: Page = self.get(token, path, &query).await?;
-            on_page();
-            items.extend(page.items.iter().filter_map(|item| {
-                crate::protocol::json::read(item)
-                    .inspect_err(|error| log::warn!(path; "skipped an item of a list: {error}"))
-                    .ok()
-            }));
-            cursor = page.cursor.filter(|cursor| !cursor.is_empty());
-            match &cursor {
-                None => return Ok(items),
-                Some(cursor) if !seen.insert(cursor.clone()) => return Err(MembraneError::EndlessList),
-                Some(_) => {}
-            }
-        }
+    /// Items to ask for in a page.
+    pub(super) fn page_size(&self) -> usize {
+        self.settings.page_size.get().max(1)
     }
 
-    async fn get<T: DeserializeOwned>(
+    /// Reads something, once it is `party`'s turn.
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         token: &AccessToken,
+        party: &Party,
         path: &'static str,
         query: &Query<'_>,
     ) -> Result<T, MembraneError> {
@@ -204,8 +155,8 @@ impl MembraneClient {
         let mut retries =
             Retries::new(&self.upstream.budget, self.settings.retries.get(), self.settings.max_retry_wait);
         loop {
-            // Closed never: whoever waits gets its turn.
-            let turn = self.upstream.reads.acquire().await;
+            let turn = self.upstream.reads.take(party, self.settings.read_timeout).await;
+            let turn = turn.ok_or_else(|| self.busy(self.settings.read_timeout))?;
             let request = Request { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
             let exchange = self.exchange(request, token, self.settings.read_timeout);
             let outcome = self.observe(path.trim_start_matches('/'), async { read(&exchange.await?) }).await;
@@ -217,6 +168,12 @@ impl MembraneClient {
             drop(turn);
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// A request that had no turn in time.
+    fn busy(&self, patience: Duration) -> MembraneError {
+        metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
+        MembraneError::Busy { after_ms: patience.as_millis() }
     }
 
     /// Sends a request, if the breaker lets it, and counts what comes of it.

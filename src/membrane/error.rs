@@ -34,9 +34,15 @@ pub enum MembraneError {
     /// The answer is not what was asked for.
     #[error("the upstream's answer can't be read: {0}")]
     Malformed(String),
-    /// A list sends the same cursor again.
-    #[error("the upstream's list has no end: it repeats a cursor")]
-    EndlessList,
+    /// A list has no end, or none that can be waited for.
+    #[error("the upstream's list has no end: {0}")]
+    EndlessList(&'static str),
+    /// Other requests took all turns. This one was not sent.
+    #[error("too many requests to the upstream are running, and none ended within {after_ms} ms: try again")]
+    Busy {
+        /// Time waited, in milliseconds.
+        after_ms: u128,
+    },
     /// It has failed so often that it is not asked at all.
     #[error("the upstream keeps failing and is not asked: try again in {} s", .wait.as_secs() + 1)]
     Paused {
@@ -131,7 +137,7 @@ impl MembraneError {
         match self {
             Self::Refused(refusal) => matches!(refusal.status, 502..=504),
             Self::Timeout { .. } | Self::Unreachable(_) | Self::Broken(_) | Self::Paused { .. } => true,
-            Self::TooLarge { .. } | Self::Malformed(_) | Self::EndlessList => false,
+            Self::TooLarge { .. } | Self::Malformed(_) | Self::EndlessList(_) | Self::Busy { .. } => false,
         }
     }
 
@@ -166,7 +172,8 @@ impl MembraneError {
             Self::Unreachable(_) => "unreachable",
             Self::Broken(_) => "broken",
             Self::TooLarge { .. } => "too_large",
-            Self::Malformed(_) | Self::EndlessList => "malformed",
+            Self::Malformed(_) | Self::EndlessList(_) => "malformed",
+            Self::Busy { .. } => "busy",
             Self::Paused { .. } => "paused",
         }
     }

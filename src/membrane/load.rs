@@ -13,11 +13,13 @@ use super::{
     Apps, Catalog, MembraneClient, MembraneError,
     app_tools::AppTools,
     catalog::Part,
-    client::ActionsOf,
+    lists::{ActionsOf, Reader},
     model::Connection,
     tool::{App, Tool},
 };
-use crate::token::AccessToken;
+
+/// Integrations of one load. Each costs a request at least.
+const MAX_INTEGRATIONS: usize = 1000;
 
 /// An integration to load: where its actions are, and how its tools are to look.
 struct Source {
@@ -28,12 +30,14 @@ struct Source {
 /// How catalogs are loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
-    /// Requests in flight at most for one load.
+    /// Requests of one load that may be in flight or wait for the user's turn.
     pub concurrency: usize,
     /// How long tools are taken as loaded.
     pub fresh: Duration,
     /// How long they stand in for those that can't be had.
     pub stale: Duration,
+    /// Bytes that one load reads at most: a worker gives no more memory to the tools of all users.
+    pub max_bytes: usize,
 }
 
 /// The catalog as it was before.
@@ -45,7 +49,7 @@ pub struct Before {
     pub is_reusable: bool,
 }
 
-/// Loads the tools of the user that `token` speaks for. `on_accepted` is called as soon as the upstream has accepted the
+/// Loads the tools of the user that `reader` reads for. `on_accepted` is called as soon as the upstream has accepted the
 /// token, which is long before the last action has come.
 ///
 /// # Errors
@@ -53,7 +57,7 @@ pub struct Before {
 /// most, and a warning: the last good ones stand in for a while.
 pub async fn load_catalog(
     client: &MembraneClient,
-    token: &AccessToken,
+    reader: &Reader,
     apps: &Apps,
     manner: Manner,
     before: Option<Before>,
@@ -63,12 +67,21 @@ pub async fn load_catalog(
         Some(keys) => keys.iter().map(Some).collect(),
         None => vec![None],
     };
-    let connections: Vec<Vec<Connection>> = stream::iter(filters)
-        .map(|filter| client.connections(token, filter, &on_accepted))
-        .buffered(manner.concurrency)
-        .try_collect()
-        .await?;
-    let sources = sources(connections.iter().flatten(), apps);
+    let mut filters = filters.into_iter();
+    let mut connections: Vec<Vec<Connection>> = Vec::new();
+    if !reader.is_accepted() {
+        // One request finds out whether the token is good. A guess costs no more than that.
+        connections.push(client.connections(reader, filters.next().flatten(), &on_accepted).await?);
+    }
+    let others = stream::iter(filters).map(|filter| client.connections(reader, filter, &on_accepted));
+    let others: Vec<_> = others.buffered(manner.concurrency).try_collect().await?;
+    connections.extend(others);
+    let mut sources = sources(connections.iter().flatten(), apps);
+    let left_out = sources.len().saturating_sub(MAX_INTEGRATIONS);
+    if left_out > 0 {
+        log::warn!("{left_out} integrations of a user are left out: at most {MAX_INTEGRATIONS} are loaded");
+        sources.truncate(MAX_INTEGRATIONS);
+    }
 
     let (client, before) = (&client, before.as_ref());
     let parts: Vec<Loaded> = stream::iter(&sources)
@@ -78,7 +91,7 @@ pub async fn load_catalog(
             match earlier.filter(|part| is_reusable && part.since.elapsed() < manner.fresh) {
                 Some(part) => Ok(Loaded::Part(part.clone())),
                 None => {
-                    load_part(client, token, source, earlier.filter(|part| part.since.elapsed() < manner.stale)).await
+                    load_part(client, reader, source, earlier.filter(|part| part.since.elapsed() < manner.stale)).await
                 }
             }
         })
@@ -126,12 +139,12 @@ fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -
 
 async fn load_part(
     client: &MembraneClient,
-    token: &AccessToken,
+    reader: &Reader,
     source: &Source,
     earlier: Option<&Part>,
 ) -> Result<Loaded, MembraneError> {
     let Source { actions, app } = source;
-    match client.actions(token, actions).await {
+    match client.actions(reader, actions).await {
         Ok(actions) => {
             let tools = AppTools::new(app, actions.iter().filter_map(|action| Tool::of(app, action)).collect());
             Ok(Loaded::Part(Part { tools: client.upstream().tools.share(tools), since: Instant::now() }))

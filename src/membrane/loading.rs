@@ -17,6 +17,7 @@ use super::{
     Catalog, CatalogChanged, LoadCatalog, Loaded, MembraneActor, MembraneError, Refresh, TokenRefused,
     actor::{Asked, TokenChecked},
     cache::{CatalogCache, CatalogKey, Found},
+    lists::Reader,
     load::{Before, Manner, load_catalog},
     report::Report,
 };
@@ -68,6 +69,7 @@ impl Loading {
             concurrency: settings.membrane.per_user_concurrency.get(),
             fresh: settings.catalog.fresh,
             stale: settings.catalog.stale,
+            max_bytes: settings.catalog.max_bytes.get(),
         };
         let cache = CatalogCache::new(&settings.catalog);
         Self { cache, loads: HashMap::new(), resting: HashMap::new(), manner, watchers }
@@ -123,13 +125,15 @@ impl MembraneActor {
             let (user, apps) = key.clone();
             let mut report = Report::new(addr.clone(), CatalogLoaded { key, outcome: given_up });
             let told = Cell::new(false);
+            let reader = Reader::new(token.clone(), user.clone(), is_proven, manner.max_bytes);
             let on_accepted = || {
                 if !told.replace(true) {
+                    reader.accept();
                     let token = token.fingerprint();
                     addr.do_send(TokenChecked { token, verdict: Ok(user.clone()) });
                 }
             };
-            let outcome = load_catalog(&client, &token, &apps, manner, before, on_accepted).await;
+            let outcome = load_catalog(&client, &reader, &apps, manner, before, on_accepted).await;
             report.say(|loaded| loaded.outcome = outcome.map(Arc::new));
         }));
     }

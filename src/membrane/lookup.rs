@@ -7,14 +7,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Apps, Catalog, MembraneClient, MembraneError,
-    client::ActionsOf,
+    lists::{ActionsOf, Reader},
     model::Action,
     tool::{App, Tool},
 };
-use crate::{
-    ids::{ActionKey, IntegrationKey, ToolName},
-    token::AccessToken,
-};
+use crate::ids::{ActionKey, IntegrationKey, ToolName};
 
 /// Places at which an unknown name is cut into integration key and action key, at most.
 const MAX_CUTS: usize = 8;
@@ -33,7 +30,7 @@ const MAX_GUESSES: usize = 64;
 /// warning.
 pub async fn find_tools(
     client: &MembraneClient,
-    token: &AccessToken,
+    reader: &Reader,
     apps: &Apps,
     catalog: &Catalog,
     names: &BTreeSet<ToolName>,
@@ -55,7 +52,7 @@ pub async fn find_tools(
         known.contains(integration) || guesses <= MAX_GUESSES * askers
     });
     let found: Vec<Vec<(ToolName, Tool)>> = stream::iter(&wanted)
-        .map(|(integration, actions)| ask(client, token, integration, actions))
+        .map(|(integration, actions)| ask(client, reader, integration, actions))
         .buffered(concurrency)
         .try_collect()
         .await?;
@@ -94,11 +91,11 @@ fn cuts(name: &ToolName, known: &BTreeSet<IntegrationKey>) -> Vec<(IntegrationKe
 
 async fn ask(
     client: &MembraneClient,
-    token: &AccessToken,
+    reader: &Reader,
     integration: &IntegrationKey,
     wanted: &BTreeMap<ActionKey, ToolName>,
 ) -> Result<Vec<(ToolName, Tool)>, MembraneError> {
-    match fetch(client, token, integration, wanted).await {
+    match fetch(client, reader, integration, wanted).await {
         Ok(actions) => Ok(actions
             .iter()
             .filter_map(|action| {
@@ -121,15 +118,15 @@ async fn ask(
 /// One request: the action itself where one is wanted, the integration's list where there are more.
 async fn fetch(
     client: &MembraneClient,
-    token: &AccessToken,
+    reader: &Reader,
     integration: &IntegrationKey,
     wanted: &BTreeMap<ActionKey, ToolName>,
 ) -> Result<Vec<Action>, MembraneError> {
     if let (1, Some(action)) = (wanted.len(), wanted.keys().next()) {
-        let action = client.action(token, integration, action).await?;
+        let action = client.action(reader, integration, action).await?;
         Ok(action.into_iter().collect())
     } else {
-        client.actions(token, &ActionsOf::IntegrationKey(integration.clone())).await
+        client.actions(reader, &ActionsOf::IntegrationKey(integration.clone())).await
     }
 }
 

@@ -117,7 +117,7 @@ mod tests {
             refused(500, None),
             MembraneError::Timeout { after_ms: 1 },
             MembraneError::Malformed(String::new()),
-            MembraneError::EndlessList,
+            MembraneError::EndlessList("it repeats a cursor"),
         ];
         let budget = Budget::default();
         for (errors, is_tried) in [(&passing[..], true), (&lasting[..], false)] {

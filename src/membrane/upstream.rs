@@ -2,17 +2,20 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use awc::http::Uri;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
     breaker::Breaker,
     interner::Interner,
     retry::Budget,
+    turns::{Share, Turns},
     wire::{CaFileError, Protocol, UpstreamTls},
 };
 use crate::config::Membrane as Settings;
@@ -42,7 +45,7 @@ pub struct Upstream {
     /// How much may be sent again.
     pub(super) budget: Budget,
     /// The reads that may be in flight.
-    pub(super) reads: Semaphore,
+    pub(super) reads: Arc<Turns>,
     /// The tools that were loaded, each set once.
     pub(super) tools: Interner,
 }
@@ -68,7 +71,7 @@ impl Upstream {
             tags: RequestTags::new(),
             breaker: Breaker::new(settings.breaker_failures.at_least_one().get(), settings.breaker_pause),
             budget: Budget::default(),
-            reads: Semaphore::new(settings.concurrency.get().min(Semaphore::MAX_PERMITS)),
+            reads: Turns::new(settings.concurrency.get(), Share::AtMost(settings.per_user_concurrency.get())),
             tools: Interner::default(),
         })
     }
