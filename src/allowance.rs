@@ -226,6 +226,13 @@ impl Allowances {
         Self(Arc::new(Inner { allowed, all_sessions, by_user: Mutex::default() }))
     }
 
+    /// Whether anybody holds the allowance of a user, as whoever trusts a token of theirs does.
+    #[must_use]
+    pub fn knows(&self, user: &UserKey) -> bool {
+        let by_user = self.0.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        by_user.allowances.get(user).is_some_and(|allowance| allowance.strong_count() > 0)
+    }
+
     /// The allowance of a user, the same for as long as anybody holds it.
     #[must_use]
     pub fn of(&self, user: &UserKey) -> Arc<Allowance> {

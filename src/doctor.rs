@@ -176,6 +176,10 @@ async fn token(client: &MembraneClient, secret: &Secret, is_reachable: bool) -> 
         };
     let what = match token.claim() {
         Claim::Opaque => "an opaque token".to_owned(),
+        Claim::UserAlone { user, expires_at: None } => format!("a JWT of {user}, of no workspace, without an end"),
+        Claim::UserAlone { user, expires_at: Some(end) } => {
+            format!("a JWT of {user}, of no workspace, {}", ending(*end, now))
+        }
         Claim::User { user, expires_at: None } => format!("a JWT of {user}, without an end"),
         Claim::User { user, expires_at: Some(end) } => format!("a JWT of {user}, {}", ending(*end, now)),
     };

@@ -37,6 +37,13 @@ pub enum Claim {
         /// When it ends, where it says so.
         expires_at: Option<SystemTime>,
     },
+    /// A JWT that names its user, but not the workspace that the user is of. The upstream knows that.
+    UserAlone {
+        /// The user's id within the workspace.
+        user: String,
+        /// When it ends, where it says so.
+        expires_at: Option<SystemTime>,
+    },
     /// A personal access or OAuth token, which says nothing by itself.
     Opaque,
 }
@@ -53,9 +60,6 @@ pub enum TokenProblem {
     /// The token names no user: an admin token.
     #[error("The token names no user (an admin token can't be used here)")]
     WithoutUser,
-    /// The token names no workspace.
-    #[error("The token names no workspace")]
-    WithoutWorkspace,
     /// The token's `exp` has passed.
     #[error("The token has expired")]
     Expired,
@@ -111,7 +115,10 @@ impl AccessToken {
     /// Whether its time is over; an opaque token does not tell.
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
-        matches!(self.0.claim, Claim::User { expires_at: Some(at), .. } if at <= now)
+        match self.0.claim {
+            Claim::User { expires_at, .. } | Claim::UserAlone { expires_at, .. } => expires_at.is_some_and(|at| at <= now),
+            Claim::Opaque => false,
+        }
     }
 
     /// Whom it claims to speak for.
@@ -125,7 +132,7 @@ fn read_claim(payload: &str, now: SystemTime) -> Result<Claim, TokenProblem> {
     let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).map_err(|_not_base64| TokenProblem::Malformed)?;
     let payload: Payload = serde_json::from_slice(&json).map_err(|_not_claims| TokenProblem::Malformed)?;
     let user = one_of(payload.id, payload.tenant_key)?.ok_or(TokenProblem::WithoutUser)?;
-    let workspace = one_of(payload.iss, payload.workspace_key)?.ok_or(TokenProblem::WithoutWorkspace)?;
+    let workspace = one_of(payload.iss, payload.workspace_key)?;
     let expires_at = payload
         .exp
         .map(|exp| Duration::try_from_secs_f64(exp.max(0.0)))
@@ -135,7 +142,10 @@ fn read_claim(payload: &str, now: SystemTime) -> Result<Claim, TokenProblem> {
     if expires_at.is_some_and(|at| at <= now) {
         return Err(TokenProblem::Expired);
     }
-    Ok(Claim::User { user: UserKey::new(&workspace, &user), expires_at })
+    Ok(match workspace {
+        Some(workspace) => Claim::User { user: UserKey::new(&workspace, &user), expires_at },
+        None => Claim::UserAlone { user, expires_at },
+    })
 }
 
 /// What a claim says that has an older and a newer name. A token in which the two differ could mean one thing here and
@@ -176,7 +186,8 @@ mod tests {
             (jwt(r#"{"id":"ann","iss":"w","workspaceKey":"v"}"#), Err(TokenProblem::Malformed)),
             (jwt(r#"{"isAdmin":true,"iss":"w"}"#), Err(TokenProblem::WithoutUser)),
             (jwt(r#"{"id":"","iss":"w"}"#), Err(TokenProblem::WithoutUser)),
-            (jwt(r#"{"id":"ann"}"#), Err(TokenProblem::WithoutWorkspace)),
+            (jwt(r#"{"id":"ann"}"#), Ok(Claim::UserAlone { user: "ann".to_owned(), expires_at: None })),
+            (jwt(r#"{"tenantKey":"ann","exp":999}"#), Err(TokenProblem::Expired)),
             (jwt("no json"), Err(TokenProblem::Malformed)),
             ("a.!.c".into(), Err(TokenProblem::Malformed)),
             ("two words".into(), Err(TokenProblem::Malformed)),

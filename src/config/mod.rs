@@ -149,6 +149,8 @@ pub struct Catalog {
 pub struct Auth {
     pub workspace_key: String,
     pub workspace_secret: Secret,
+    #[serde(deserialize_with = "list")]
+    pub workspaces: Vec<String>,
     #[serde(rename = "trust_s", with = "seconds")]
     pub trust: Duration,
     pub max_trusted: Count,
@@ -191,6 +193,7 @@ pub struct Sessions {
     pub retention: Duration,
     pub max_per_user: Count,
     pub max: Count,
+    pub max_chats_per_user: Count,
     pub max_in_flight: Count,
 }
 
@@ -302,6 +305,7 @@ impl Settings {
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
             ("sessions.max_per_user", some(self.sessions.max_per_user), "a number from 1"),
             ("sessions.max", some(self.sessions.max), "a number from 1"),
+            ("sessions.max_chats_per_user", some(self.sessions.max_chats_per_user), "a number from 1"),
             ("sessions.max_in_flight", some(self.sessions.max_in_flight), "a number from 1"),
             ("streams.max_per_user", some(self.streams.max_per_user), "a number from 1"),
             ("streams.progress_ms", time(self.streams.progress), "a number from 1"),
@@ -320,9 +324,15 @@ impl Settings {
     #[must_use]
     pub fn conflict(&self) -> Option<Fault> {
         let (key, secret) = (self.auth.workspace_key.is_empty(), self.auth.workspace_secret.is_empty());
-        (key != secret).then_some(Fault {
-            key: if key { "auth.workspace_key" } else { "auth.workspace_secret" },
-            allowed: "set, as the other of auth.workspace_key and auth.workspace_secret is",
+        if key != secret {
+            let key = if key { "auth.workspace_key" } else { "auth.workspace_secret" };
+            let allowed = "set, as the other of auth.workspace_key and auth.workspace_secret is";
+            return Some(Fault { key, allowed });
+        }
+        let workspaces = &self.auth.workspaces;
+        (!key && !workspaces.is_empty() && !workspaces.contains(&self.auth.workspace_key)).then_some(Fault {
+            key: "auth.workspaces",
+            allowed: "empty, or a list that holds auth.workspace_key",
         })
     }
 }

@@ -8,7 +8,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, Respo
 use tokio::sync::oneshot;
 
 use super::{
-    Authenticate, Caller, Distrust, MembraneClient, Proof, Recognise,
+    Authenticate, Caller, Distrust, MembraneClient, Proof, Recognise, Standing,
     batching::Lookups,
     loading::{Loading, Watchers},
     model::Customer,
@@ -40,6 +40,8 @@ pub(super) type Asked<T, E> = (AccessToken, oneshot::Sender<Result<T, E>>);
 pub struct MembraneActor {
     pub(super) client: Rc<MembraneClient>,
     workspace: Option<WorkspaceSecret>,
+    /// Workspaces whose users may use this server; all, where it is empty.
+    workspaces: Vec<String>,
     trust: Trust,
     /// Who waits for the verdict on a token.
     checks: HashMap<Fingerprint, Vec<Asked<Caller, Error>>>,
@@ -54,6 +56,7 @@ impl MembraneActor {
         Self {
             client,
             workspace: WorkspaceSecret::of(&settings.auth),
+            workspaces: settings.auth.workspaces.clone(),
             trust: Trust::new(settings.auth.trust, settings.auth.max_trusted.get(), allowances),
             checks: HashMap::new(),
             loading: Loading::new(watchers, settings),
@@ -78,6 +81,24 @@ impl MembraneActor {
         }));
     }
 
+    /// Refuses users of workspaces that may not use this server. Each way to a [`Caller`] leads through here: the claim of a
+    /// token before it is looked at, and the upstream's word of whose it is.
+    fn require_workspace(&self, user: &UserKey) -> Result<(), Error> {
+        if self.workspaces.is_empty() || self.workspaces.iter().any(|key| key == user.workspace()) {
+            return Ok(());
+        }
+        log::warn!(workspace = user.workspace(); "a token was refused: auth.workspaces does not hold its workspace");
+        Err(Error::AccessDenied("this server does not serve your workspace".to_owned()))
+    }
+
+    /// Refuses a token that claims a user of such a workspace.
+    fn require_claim(&self, token: &AccessToken) -> Result<(), Error> {
+        match token.claim() {
+            Claim::User { user, .. } => self.require_workspace(user),
+            Claim::UserAlone { .. } | Claim::Opaque => Ok(()),
+        }
+    }
+
     /// Who comes with a token, where that is known or can be seen from the token itself.
     pub(super) fn recognise(&mut self, token: &AccessToken) -> Option<Caller> {
         let now = Instant::now();
@@ -90,6 +111,11 @@ impl MembraneActor {
         }
         self.trust.accept(token.fingerprint(), user.clone(), now);
         self.trust.caller(token, now)
+    }
+
+    /// Forgets a token that the upstream has refused.
+    pub(super) fn forget(&mut self, token: Fingerprint) {
+        self.trust.revoke(token);
     }
 
     /// Trusts a token, if somebody waits for the verdict on it.
@@ -119,13 +145,20 @@ impl MembraneActor {
 /// not what the upstream goes by.
 fn user_of(claim: &Claim, customer: &Customer) -> Result<UserKey, Error> {
     let Customer { id, internal_id, workspace_key } = customer;
-    if let Claim::User { user, .. } = claim {
-        let agrees = |said: &Option<String>, claimed: &str| said.as_deref().is_none_or(|said| said == claimed);
-        if agrees(internal_id, user.user()) && agrees(workspace_key, user.workspace()) {
-            return Ok(user.clone());
+    let agrees = |said: &Option<String>, claimed: &str| said.as_deref().is_none_or(|said| said == claimed);
+    let (claimed, is_another) = match claim {
+        Claim::User { user, .. } => {
+            (Some(user), !agrees(internal_id, user.user()) || !agrees(workspace_key, user.workspace()))
         }
-        log::error!(user:%; "the upstream says that a token of this user is another's, and it is refused");
+        Claim::UserAlone { user, .. } => (None, !agrees(internal_id, user)),
+        Claim::Opaque => (None, false),
+    };
+    if is_another {
+        log::error!(claimed:?; "the upstream says that a token of this user is another's, and it is refused");
         return Err(TokenProblem::Refused("it names another user than the upstream knows it by".to_owned()).into());
+    }
+    if let Some(claimed) = claimed {
+        return Ok(claimed.clone());
     }
     match (workspace_key, internal_id, id) {
         (Some(workspace), Some(user), _) => Ok(UserKey::new(workspace, user)),
@@ -142,6 +175,9 @@ impl Handler<Authenticate> for MembraneActor {
     type Result = ResponseFuture<Result<Caller, Error>>;
 
     fn handle(&mut self, Authenticate { token, proof, trace }: Authenticate, ctx: &mut Context<Self>) -> Self::Result {
+        if let Err(refused) = self.require_claim(&token) {
+            return Box::pin(async { Err(refused) });
+        }
         if let Some(caller) = self.recognise(&token) {
             return Box::pin(async move { Ok(caller) });
         }
@@ -160,7 +196,12 @@ impl Handler<Recognise> for MembraneActor {
     type Result = MessageResult<Recognise>;
 
     fn handle(&mut self, Recognise(token): Recognise, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.recognise(&token))
+        MessageResult(self.require_claim(&token).map(|()| match (self.recognise(&token), token.claim()) {
+            (Some(caller), _) => Standing::Trusted(caller),
+            (None, _) if self.trust.was_accepted(token.fingerprint()) => Standing::AcceptedBefore,
+            (None, Claim::User { user, .. }) if self.trust.knows(user) => Standing::Claims(user.clone()),
+            (None, _) => Standing::Stranger,
+        }))
     }
 }
 
@@ -168,9 +209,14 @@ impl Handler<TokenChecked> for MembraneActor {
     type Result = ();
 
     fn handle(&mut self, TokenChecked { token, verdict }: TokenChecked, _: &mut Context<Self>) {
-        if let Ok(user) = &verdict {
-            self.trust.accept(token, user.clone(), Instant::now());
-            self.loading.note_proof(token);
+        let verdict = verdict.and_then(|user| self.require_workspace(&user).map(|()| user));
+        match &verdict {
+            Ok(user) => {
+                self.trust.accept(token, user.clone(), Instant::now());
+                self.loading.note_proof(token);
+            }
+            Err(Error::Unauthenticated(_) | Error::AccessDenied(_)) => self.trust.revoke(token),
+            Err(_) => {}
         }
         self.give_verdict(token, &verdict);
     }
@@ -181,5 +227,30 @@ impl Handler<Distrust> for MembraneActor {
 
     fn handle(&mut self, Distrust(token): Distrust, _: &mut Context<Self>) {
         self.trust.revoke(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_upstream_says_whose_a_token_is_that_does_not_say_all() {
+        let alone = Claim::UserAlone { user: "ann".to_owned(), expires_at: None };
+        let cases = [
+            (json!({"id": "1", "internalId": "ann", "workspaceKey": "w"}), Ok(UserKey::new("w", "ann"))),
+            (json!({"id": "1", "internalId": "ann"}), Ok(UserKey::new("", "1"))),
+            (json!({"id": "1"}), Ok(UserKey::new("", "1"))),
+            (json!({"id": "1", "internalId": "bob", "workspaceKey": "w"}), Err(())),
+            (json!({}), Err(())),
+        ];
+        for (customer, expected) in cases {
+            let found = user_of(&alone, &serde_json::from_value(customer.clone()).unwrap());
+            assert_eq!(found.map_err(|_refused| ()), expected, "{customer}");
+        }
+        let bob = serde_json::from_value(json!({"id": "1", "internalId": "bob", "workspaceKey": "w"})).unwrap();
+        assert_eq!(user_of(&Claim::Opaque, &bob), Ok(UserKey::new("w", "bob")));
     }
 }

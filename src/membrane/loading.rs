@@ -245,6 +245,9 @@ impl Handler<CatalogLoaded> for MembraneActor {
                 if !is_about_token && !is_outdated {
                     self.loading.cache.put_failure(key.clone(), error.clone(), Instant::now());
                 }
+                if error.is_unauthenticated() {
+                    self.forget(fingerprint);
+                }
                 self.give_verdict(fingerprint, &Err(error.clone().into()));
             }
         }

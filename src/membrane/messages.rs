@@ -26,10 +26,23 @@ pub struct Authenticate {
     pub trace: trace::Context,
 }
 
-/// Asks whether a token is known to be good, without asking anybody else.
+/// Asks what is known of a token, without asking anybody else.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<Caller>")]
+#[rtype(result = "Result<Standing, Error>")]
 pub struct Recognise(pub AccessToken);
+
+/// What is known of a token.
+#[derive(Debug)]
+pub enum Standing {
+    /// It is good.
+    Trusted(Caller),
+    /// It was good when the upstream last saw it, which has to see it again.
+    AcceptedBefore,
+    /// It claims a user of whom other tokens were good of late.
+    Claims(UserKey),
+    /// Nothing.
+    Stranger,
+}
 
 /// The request by which the upstream is asked about a token.
 #[derive(Debug, Clone)]

@@ -36,7 +36,7 @@ pub use client::MembraneClient;
 pub use error::MembraneError;
 pub use loading::Watchers;
 pub use messages::{
-    Authenticate, CatalogChanged, Distrust, FindTools, LoadCatalog, Proof, Recognise, Refresh, TokenRefused,
+    Authenticate, CatalogChanged, Distrust, FindTools, LoadCatalog, Proof, Recognise, Refresh, Standing, TokenRefused,
 };
 pub use tool::Tool;
 pub use trust::Caller;

@@ -94,15 +94,25 @@ impl Trust {
 
     /// Who comes with a token, if it is trusted. That it has not expired is seen to where it is read, at each request.
     pub fn caller(&mut self, token: &AccessToken, now: Instant) -> Option<Caller> {
-        let fingerprint = token.fingerprint();
-        let Accepted { user, allowance, until } = self.accepted.get(&fingerprint)?;
-        if *until > now {
+        // What is no longer trusted stays: that it was accepted before tells it from a guess.
+        let Accepted { user, allowance, until } = self.accepted.get(&token.fingerprint())?;
+        (*until > now).then(|| {
             let (user, token, allowance) = (user.clone(), token.clone(), Arc::clone(allowance));
             let trusted = Arc::new(Trusted { user, token, allowance, until: *until });
-            return Some(Caller { trusted, trace: trace::Context::default() });
-        }
-        self.accepted.pop(&fingerprint);
-        None
+            Caller { trusted, trace: trace::Context::default() }
+        })
+    }
+
+    /// Whether a token was accepted before, and not refused since.
+    #[must_use]
+    pub fn was_accepted(&self, token: Fingerprint) -> bool {
+        self.accepted.contains(&token)
+    }
+
+    /// Whether any token of a user was accepted of late.
+    #[must_use]
+    pub fn knows(&self, user: &UserKey) -> bool {
+        self.allowances.knows(user)
     }
 
     /// Remembers that the upstream accepted a token for a user.
@@ -111,7 +121,7 @@ impl Trust {
         self.accepted.put(token, Accepted { user, allowance, until });
     }
 
-    /// Forgets a token.
+    /// Forgets a token that was refused.
     pub fn revoke(&mut self, token: Fingerprint) {
         self.accepted.pop(&token);
     }
@@ -155,10 +165,12 @@ pub(crate) mod tests {
         trust.accept(print(a), ann.clone(), start);
         assert_eq!(user(&mut trust, a, start + Duration::from_secs(9)), Some(ann.clone()));
         assert_eq!(user(&mut trust, a, start + Duration::from_secs(10)), None);
+        assert!(trust.was_accepted(print(a)) && trust.knows(&ann) && !trust.was_accepted(print(b)));
 
         trust.accept(print(a), ann.clone(), start);
         trust.revoke(print(a));
         assert_eq!(user(&mut trust, a, start), None);
+        assert!(!trust.was_accepted(print(a)) && !trust.knows(&ann));
 
         for token in [a, b, c] {
             trust.accept(print(token), ann.clone(), start);

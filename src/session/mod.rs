@@ -1,6 +1,7 @@
 //! Sessions and chats: the registry that knows them, and one actor for each.
 
 pub mod actor;
+pub mod admission;
 pub mod calls;
 pub mod changes;
 pub mod coherence;
@@ -10,7 +11,6 @@ pub mod event_log;
 pub mod follow;
 pub mod kept;
 pub mod leases;
-pub mod lockouts;
 pub mod messages;
 pub mod passivation;
 pub mod pulse;

@@ -23,8 +23,8 @@ use serde_json::value::RawValue;
 
 use super::{
     SessionActor, SessionRegistry,
+    admission::Admission,
     leases::Leases,
-    lockouts::Lockouts,
     messages::{CloseSession, Deliver, Drain, Event, Listen, OpenSession},
     queue,
     recognised::Recognised,
@@ -33,7 +33,7 @@ use crate::{
     allowance::{Allowance, Allowances, Allowed},
     config::Settings,
     error::Error,
-    ids::{ChatId, ClientAddress, SessionId, ToolName, UserKey},
+    ids::{ChatId, SessionId, ToolName, UserKey},
     membrane::{
         Apps, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Refresh,
         Tool, Upstream, Watchers, call, webhook::Changed,
@@ -53,6 +53,7 @@ struct Inner {
     shards: Vec<OnceLock<Shard>>,
     started: AtomicUsize,
     allowances: Allowances,
+    admission: Admission,
     upstream: Arc<Upstream>,
     store: Arc<dyn SessionStore>,
     /// How many sessions have ended, so that others know when a chat may have lost its own.
@@ -84,7 +85,6 @@ impl LocalShard {
 struct Shard {
     registry: Addr<SessionRegistry>,
     membrane: Addr<MembraneActor>,
-    lockouts: Addr<Lockouts>,
 }
 
 impl Shards {
@@ -103,6 +103,7 @@ impl Shards {
             shards,
             started: AtomicUsize::new(0),
             allowances,
+            admission: Admission::new(settings),
             upstream: Arc::new(upstream),
             store,
             ended: AtomicU64::new(0),
@@ -124,8 +125,7 @@ impl Shards {
             MembraneActor::new(Rc::clone(&local.client), self.0.allowances.clone(), watchers, settings).start();
         if let Some(slot) = self.0.shards.get(number) {
             // The number is this thread's alone, so the slot is empty.
-            let lockouts = Lockouts::new(settings.auth.max_failures_per_min.at_least_one()).start();
-            let _ = slot.set(Shard { registry, membrane, lockouts });
+            let _ = slot.set(Shard { registry, membrane });
         }
         local
     }
@@ -162,7 +162,7 @@ impl Shards {
     fn of_token(&self, token: &AccessToken) -> Result<&Shard, Error> {
         match token.claim() {
             Claim::User { user, .. } => self.of_user(user),
-            Claim::Opaque => self.shard(self.number(hash(&token.fingerprint()))),
+            Claim::Opaque | Claim::UserAlone { .. } => self.shard(self.number(hash(&token.fingerprint()))),
         }
     }
 
@@ -249,10 +249,6 @@ impl Shards {
     /// [`Error::Internal`].
     pub fn closer(&self, session: SessionId) -> Result<Recipient<CloseSession>, Error> {
         Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
-    }
-
-    fn lockouts(&self, address: ClientAddress) -> Result<&Addr<Lockouts>, Error> {
-        Ok(&self.shard(self.number(hash(&address)))?.lockouts)
     }
 
     /// The upstream refused a token: it must be shown there again before it counts.

@@ -5,13 +5,14 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use tokio::sync::oneshot;
+
 use super::{LocalShard, Shards, ask};
 use crate::{
     error::Error,
     ids::ClientAddress,
-    membrane::{Authenticate, Caller, Proof, Recognise},
+    membrane::{Authenticate, Caller, Proof, Recognise, Standing},
     secret::Fingerprint,
-    session::lockouts::{HasFailed, IsLockedOut},
     token::AccessToken,
     trace,
 };
@@ -28,8 +29,9 @@ impl Shards {
     /// Finds out whose token this is, for a request on the thread of `local`.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] where the upstream refuses it, [`Error::UpstreamUnavailable`] where it can't say,
-    /// [`Error::TooManyFailures`] where it is not asked for this address, because it refused too much from there.
+    /// [`Error::Unauthenticated`] where the upstream refuses it, [`Error::AccessDenied`] where its workspace may not use
+    /// this server, [`Error::UpstreamUnavailable`] where it can't be known, [`Error::TooManyFailures`] where the upstream is
+    /// not asked because it refused too much of late.
     pub async fn authenticate(
         &self,
         local: &LocalShard,
@@ -47,35 +49,29 @@ impl Shards {
     }
 
     async fn ask_about(&self, token: AccessToken, proof: Proof, address: ClientAddress) -> Result<Caller, Error> {
-        let membrane = &self.of_token(&token)?.membrane;
-        if let Some(caller) = ask(membrane, Recognise(token.clone())).await? {
-            return Ok(caller);
-        }
-        self.require_admission(address).await?;
-        let outcome = ask(membrane, Authenticate { token, proof, trace: trace::Context::current() }).await?;
-        if let Err(Error::Unauthenticated(_)) = &outcome {
-            self.note_failure(address)?;
-        }
-        outcome
+        let membrane = self.of_token(&token)?.membrane.clone();
+        let standing = match ask(&membrane, Recognise(token.clone())).await?? {
+            Standing::Trusted(caller) => return Ok(caller),
+            other => other,
+        };
+        let question = self.0.admission.admit(address, standing).await?;
+        let trace = trace::Context::current();
+        let (reply, outcome) = oneshot::channel();
+        // Beside the request: a client that gives up must not free what its question takes before that is answered.
+        actix::spawn(async move {
+            let outcome = ask(&membrane, Authenticate { token, proof, trace }).await.flatten();
+            question.settle(&outcome);
+            // Who no longer waits has no use for it.
+            let _ = reply.send(outcome);
+        });
+        outcome.await.unwrap_or(Err(Error::Internal))
     }
 
-    /// Sees to it that not too much was refused to an address of late.
+    /// Charges an address for a guess that was found out here.
     ///
     /// # Errors
     /// [`Error::TooManyFailures`].
-    pub async fn require_admission(&self, address: ClientAddress) -> Result<(), Error> {
-        match ask(self.lockouts(address)?, IsLockedOut(address)).await? {
-            Some(wait) => Err(Error::TooManyFailures { wait }),
-            None => Ok(()),
-        }
-    }
-
-    /// Somebody at an address has failed to show who they are.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub fn note_failure(&self, address: ClientAddress) -> Result<(), Error> {
-        self.lockouts(address)?.do_send(HasFailed(address));
-        Ok(())
+    pub fn charge_guess(&self, address: ClientAddress) -> Result<(), Error> {
+        self.0.admission.charge_guess(address)
     }
 }
