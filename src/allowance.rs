@@ -112,8 +112,20 @@ impl Allowance {
     pub fn session(self: &Arc<Self>) -> Result<Permit, Error> {
         let mut permit = self.permit();
         permit.take(&self.sessions).map_err(|limit| too_many("sessions", limit))?;
-        permit.take(&self.all_sessions).map_err(|_limit| full())?;
+        permit.take(&self.all_sessions).map_err(|_limit| Error::Full)?;
         Ok(permit)
+    }
+
+    /// Takes a session from the allowance that comes back from the store. Other users' sessions never keep it out; gives
+    /// whether one of those should leave for it.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`].
+    pub fn revived_session(self: &Arc<Self>) -> Result<(Permit, bool), Error> {
+        let mut permit = self.permit();
+        permit.take(&self.sessions).map_err(|limit| too_many("sessions", limit))?;
+        let is_crowded = permit.take(&self.all_sessions).is_err();
+        Ok((permit, is_crowded))
     }
 
     fn permit(self: &Arc<Self>) -> Permit {
@@ -190,12 +202,8 @@ fn too_many(what: &'static str, limit: usize) -> Error {
     Error::TooMany { what, limit }
 }
 
-fn full() -> Error {
-    note_limited("all_sessions");
-    Error::Full
-}
-
-fn note_limited(limit: &'static str) {
+/// Counts a request that was refused because a limit was reached.
+pub fn note_limited(limit: &'static str) {
     metrics::counter!("mcp_limited_total", "limit" => limit).increment(1);
 }
 
@@ -295,6 +303,10 @@ mod tests {
         drop((anns.0, bobs));
         let _two = (bob.session().unwrap(), bob.session().unwrap());
         assert_eq!(ann.session().err(), Some(Error::Full));
+        let (_revived, is_crowded) = ann.revived_session().unwrap();
+        assert!(is_crowded, "it comes back all the same, and somebody should leave");
+        let refused = ann.revived_session().err();
+        assert_eq!(refused, Some(Error::TooMany { what: "sessions", limit: 2 }), "of her own there may be no more");
     }
 
     #[test]

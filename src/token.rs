@@ -116,7 +116,9 @@ impl AccessToken {
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
         match self.0.claim {
-            Claim::User { expires_at, .. } | Claim::UserAlone { expires_at, .. } => expires_at.is_some_and(|at| at <= now),
+            Claim::User { expires_at, .. } | Claim::UserAlone { expires_at, .. } => {
+                expires_at.is_some_and(|at| at <= now)
+            }
             Claim::Opaque => false,
         }
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "store/bounds.rs"]
+mod bounds;
 #[path = "api/redis.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod redis;
@@ -17,7 +19,7 @@ use integration_app_mcp_server::{
     protocol::{jsonrpc::RequestId, revision::Revision, tools::ToolMode},
     secret::Secret,
     store::{
-        EmbeddedStore, EnabledTool, News, Peers, RedisStore, SessionRecord, SessionStore,
+        Bounds, EmbeddedStore, EnabledTool, Entered, News, Opened, Peers, RedisStore, SessionRecord, SessionStore,
         record::SessionState,
         redis::{Cursor, Room, SentEvent},
     },
@@ -29,18 +31,34 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Generous: only a failing test ever waits so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// More than any test needs but those that are about it.
+fn kept_for(retention: Duration) -> Bounds {
+    Bounds { retention, sessions_per_user: 1000, chats_per_user: 1000 }
+}
+
 const ROOM: Room = Room { events: 4, bytes: 100, lasting: Duration::from_secs(60) };
 
-fn open_redis(redis: &Redis, retention: Duration) -> RedisStore {
-    RedisStore::open(&redis.url(), PATIENCE, retention, ROOM).unwrap()
+fn open_redis(redis: &Redis, bounds: Bounds) -> RedisStore {
+    RedisStore::open(&redis.url(), PATIENCE, bounds, ROOM).unwrap()
 }
 
 /// One store of each kind, where sessions are kept so long.
 fn stores(redis: &Redis, retention: Duration) -> [(&'static str, Arc<dyn SessionStore>); 2] {
+    let bounds = kept_for(retention);
     [
-        ("embedded", Arc::new(EmbeddedStore::open(Path::new(""), retention).unwrap())),
-        ("redis", Arc::new(open_redis(redis, retention))),
+        ("embedded", Arc::new(EmbeddedStore::open(Path::new(""), bounds).unwrap())),
+        ("redis", Arc::new(open_redis(redis, bounds))),
     ]
+}
+
+/// What opening comes to where nothing was there before.
+fn opened() -> Opened {
+    Opened::default()
+}
+
+/// What entering a chat comes to where it has this session.
+fn entered(session: SessionId) -> Entered {
+    Entered { session: Some(session), ended: Vec::new() }
 }
 
 fn ann() -> UserKey {
@@ -73,7 +91,7 @@ async fn a_record_comes_back_as_it_went_and_its_version_grows() {
         let session = SessionId::draw();
         assert_eq!(store.load(session).await, Ok(None), "{kind}");
         assert_eq!(store.version(session).await, Ok(None), "{kind}");
-        assert_eq!(store.open(session, record(&ann(), &[]), None).await, Ok(None), "{kind}");
+        assert_eq!(store.open(session, record(&ann(), &[]), None).await, Ok(opened()), "{kind}");
         assert_eq!(store.load(session).await, Ok(Some(record(&ann(), &[]))), "{kind}");
         let changed = record(&ann(), &["gmail_send-email", "beyond_é\u{1f600}\"\\"]);
         assert_eq!(store.save(session, changed.clone(), None).await, Ok(Some(1)), "{kind}");
@@ -121,15 +139,15 @@ async fn a_chat_has_one_session_at_a_time() {
     for (kind, store) in stores(&redis, WEEK) {
         let [first, second, third] = [(); 3].map(|()| SessionId::draw());
         let (monday, ann, new) = (chat("monday"), ann(), record(&ann(), &[]));
-        assert_eq!(store.enter_chat(ann.clone(), monday.clone(), None).await, Ok(None), "{kind}");
-        let entered = store.enter_chat(ann.clone(), monday.clone(), Some((first, new.clone()))).await;
-        assert_eq!(entered, Ok(Some(first)), "{kind}: it is opened");
-        let entered = store.enter_chat(ann.clone(), monday.clone(), Some((second, new.clone()))).await;
-        assert_eq!(entered, Ok(Some(first)), "{kind}: it is found");
+        assert_eq!(store.enter_chat(ann.clone(), monday.clone(), None).await, Ok(Entered::default()), "{kind}");
+        let found = store.enter_chat(ann.clone(), monday.clone(), Some((first, new.clone()))).await;
+        assert_eq!(found, Ok(entered(first)), "{kind}: it is opened");
+        let found = store.enter_chat(ann.clone(), monday.clone(), Some((second, new.clone()))).await;
+        assert_eq!(found, Ok(entered(first)), "{kind}: it is found");
         assert_eq!(store.load(second).await, Ok(None), "{kind}: nothing else is opened");
 
         let taken = store.open(second, new.clone(), Some(monday.clone())).await;
-        assert_eq!(taken, Ok(Some(first)), "{kind}: it is taken over");
+        assert_eq!(taken, Ok(Opened { before: Some(first), ended: vec![] }), "{kind}: it is taken over");
         assert_eq!(store.chats(ann.clone()).await.unwrap(), [(monday.clone(), second)].into(), "{kind}");
         store.bind_chat(ann.clone(), monday.clone(), first).await.unwrap();
         assert_eq!(store.chats(ann.clone()).await.unwrap(), [(monday.clone(), second)].into(), "{kind}: it has one");
@@ -208,7 +226,7 @@ async fn retention_begins_with_the_last_use() {
 #[tokio::test]
 async fn everything_in_redis_expires_but_its_format() {
     let redis = Redis::start();
-    let store = open_redis(&redis, WEEK);
+    let store = open_redis(&redis, kept_for(WEEK));
     let session = SessionId::draw();
     store.open(session, record(&ann(), &[]), Some(chat("monday"))).await.unwrap();
     store.peers().unwrap().log(session, event(1, 1, b"x")).await.unwrap();
@@ -217,51 +235,15 @@ async fn everything_in_redis_expires_but_its_format() {
     assert_eq!(lasting, ["mcp:format"], "of {keys:?}");
     let mut kinds: Vec<_> = keys.iter().map(|key| key.splitn(3, ':').take(2).collect::<Vec<_>>().join(":")).collect();
     kinds.sort_unstable();
-    assert_eq!(kinds, ["mcp:chats", "mcp:events", "mcp:format", "mcp:replica", "mcp:session"]);
-}
-
-#[tokio::test]
-async fn chats_whose_sessions_are_gone_do_not_pile_up() {
-    let redis = Redis::start();
-    let store = open_redis(&redis, WEEK);
-    for i in 0..300 {
-        let session = SessionId::draw();
-        store.open(session, record(&ann(), &[]), Some(chat(&format!("chat-{i}")))).await.unwrap();
-        store.close(session, ann()).await.unwrap();
-    }
-    let left: usize = redis.command("HLEN mcp:chats:4:acme:ann").unwrap()[1..].parse().unwrap();
-    assert!(left < 100, "{left} of 300 chats are left, though none has a session");
-}
-
-#[tokio::test]
-async fn chats_leave_the_file_with_their_sessions() {
-    let folder = std::env::temp_dir().join(format!("mcp-store-{}", SessionId::draw()));
-    let store = EmbeddedStore::open(&folder, Duration::from_secs(3)).unwrap();
-    let [ended, expired] = [SessionId::draw(), SessionId::draw()];
-    store.open(ended, record(&ann(), &[]), Some(chat("ended"))).await.unwrap();
-    store.close(ended, ann()).await.unwrap();
-    store.open(expired, record(&ann(), &[]), Some(chat("expired"))).await.unwrap();
-    let begun = Instant::now();
-    while store.expire().await.unwrap() == 0 {
-        assert!(begun.elapsed() < PATIENCE, "it does not expire");
-        tokio::task::yield_now().await;
-    }
-    drop(store);
-    // The store's thread lets go of the file when it has ended.
-    let file = rusqlite::Connection::open(folder.join("sessions.db")).unwrap();
-    file.busy_timeout(PATIENCE).unwrap();
-    for table in ["sessions", "chats"] {
-        let left: i64 = file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
-        assert_eq!(left, 0, "{table}");
-    }
-    std::fs::remove_dir_all(folder).unwrap();
+    let expected = ["chat-ages", "chats", "events", "format", "replica", "session", "sessions"];
+    assert_eq!(kinds, expected.map(|kind| format!("mcp:{kind}")));
 }
 
 #[tokio::test]
 async fn redis_of_a_newer_server_is_refused() {
     let redis = Redis::start();
     redis.command("SET mcp:format 99").unwrap();
-    let store = open_redis(&redis, WEEK);
+    let store = open_redis(&redis, kept_for(WEEK));
     let trouble = store.trouble().unwrap();
     assert!(trouble.contains("has format 99, and this server knows 1 at most"), "{trouble}");
     let refused = store.open(SessionId::draw(), record(&ann(), &[]), None).await;
@@ -269,15 +251,26 @@ async fn redis_of_a_newer_server_is_refused() {
     assert_eq!(redis.lines("KEYS *"), ["mcp:format"], "nothing was changed");
 }
 
+/// Takes back what formats since the first have brought.
+const TO_FIRST_FORMAT: &str = "
+    BEGIN;
+    DROP TRIGGER session_opened; DROP TRIGGER session_ended; DROP TRIGGER chat_bound; DROP TRIGGER chat_freed;
+    DROP TABLE owners;
+    DROP INDEX chats_by_age; ALTER TABLE chats DROP COLUMN bound;
+    DROP INDEX sessions_by_owner; ALTER TABLE sessions DROP COLUMN version;
+    PRAGMA user_version = 1;
+    COMMIT;
+";
+
 #[tokio::test]
 async fn a_file_of_an_older_server_is_brought_up_to_date() {
     let folder = std::env::temp_dir().join(format!("mcp-server-store-{}", std::process::id()));
     let session = SessionId::draw();
-    let open = || EmbeddedStore::open(&folder, WEEK).unwrap();
+    let open = || EmbeddedStore::open(&folder, kept_for(WEEK)).unwrap();
     open().open(session, record(&ann(), &["gmail_send-email"]), Some(chat("monday"))).await.unwrap();
     let connect = || rusqlite::Connection::open(folder.join("sessions.db")).unwrap();
     // The thread that has the file ends by itself.
-    while connect().execute_batch("ALTER TABLE sessions DROP COLUMN version; PRAGMA user_version = 1").is_err() {
+    while connect().execute_batch(TO_FIRST_FORMAT).is_err() {
         std::thread::yield_now();
     }
     assert_eq!(open().load(session).await, Ok(Some(record(&ann(), &["gmail_send-email"]))));
@@ -286,21 +279,23 @@ async fn a_file_of_an_older_server_is_brought_up_to_date() {
             break format;
         }
     };
-    assert_eq!(format, 2);
+    assert_eq!(format, 3);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_redis_is_told_without_the_password() {
     let redis = Redis::start_with(Some("right-password"));
-    let store = RedisStore::open(&redis.url(), PATIENCE, WEEK, ROOM).unwrap();
+    let store = RedisStore::open(&redis.url(), PATIENCE, kept_for(WEEK), ROOM).unwrap();
     assert_eq!(store.trouble(), None);
     let wrong = redis.url().replace("right", "wrong");
-    let store = RedisStore::open(&wrong, PATIENCE, WEEK, ROOM).unwrap();
+    let store = RedisStore::open(&wrong, PATIENCE, kept_for(WEEK), ROOM).unwrap();
     let trouble = store.trouble().unwrap();
     assert!(trouble.contains("WRONGPASS") || trouble.contains("uthentication"), "{trouble}");
     assert!(!trouble.contains("wrong-password"), "{trouble}");
-    let Err(error) = RedisStore::open("redis://:secret-word@[", PATIENCE, WEEK, ROOM) else { panic!("that is no URL") };
+    let Err(error) = RedisStore::open("redis://:secret-word@[", PATIENCE, kept_for(WEEK), ROOM) else {
+        panic!("that is no URL")
+    };
     assert!(!error.to_string().contains("secret-word"), "{error}");
 }
 
@@ -324,7 +319,7 @@ async fn sent(peers: &Peers, session: SessionId) -> Vec<(u64, u64, usize)> {
 #[tokio::test]
 async fn events_are_kept_for_other_servers_within_bounds() {
     let redis = Redis::start();
-    let (store, other) = (open_redis(&redis, WEEK), open_redis(&redis, WEEK));
+    let (store, other) = (open_redis(&redis, kept_for(WEEK)), open_redis(&redis, kept_for(WEEK)));
     let (peers, others, session) = (store.peers().unwrap(), other.peers().unwrap(), SessionId::draw());
     peers.log(session, event(1, 1, b"x")).await.unwrap();
     assert_eq!(sent(&others, session).await, [], "of a session that is not there");
@@ -358,7 +353,7 @@ async fn events_are_kept_for_other_servers_within_bounds() {
 #[tokio::test]
 async fn news_come_to_all_the_others_or_to_one() {
     let redis = Redis::start();
-    let stores = [(); 3].map(|()| open_redis(&redis, WEEK));
+    let stores = [(); 3].map(|()| open_redis(&redis, kept_for(WEEK)));
     let [mine, other, third] = stores.each_ref().map(|store| store.peers().unwrap());
     let mut heard = [&mine, &other, &third].map(Peers::hear);
     for news in &mut heard {

@@ -330,10 +330,8 @@ impl Settings {
             return Some(Fault { key, allowed });
         }
         let workspaces = &self.auth.workspaces;
-        (!key && !workspaces.is_empty() && !workspaces.contains(&self.auth.workspace_key)).then_some(Fault {
-            key: "auth.workspaces",
-            allowed: "empty, or a list that holds auth.workspace_key",
-        })
+        (!key && !workspaces.is_empty() && !workspaces.contains(&self.auth.workspace_key))
+            .then_some(Fault { key: "auth.workspaces", allowed: "empty, or a list that holds auth.workspace_key" })
     }
 }
 

@@ -1,8 +1,6 @@
 //! The HTTP+SSE transport (MCP 2024-11-05, basic/transports § HTTP with SSE): one stream for all answers, and a path to POST
 //! messages to. The session lives as long as its stream.
 
-use std::sync::Arc;
-
 use actix::Recipient;
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -63,7 +61,8 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     let permit = caller.allowance().stream()?;
     let user = caller.user().clone();
     let profile = Profile { revision: None, client: None, scope: query.scope(max_apps)? };
-    let open = OpenSession { user: user.clone(), allowance: Arc::clone(caller.allowance()), profile, chat: None };
+    let counted = worker.shards.session_permit(caller.allowance()).await?;
+    let open = OpenSession { user: user.clone(), permit: counted, profile, chat: None };
     let session = worker.shards.open(worker.local.number, open).await?;
     access_log::note(http, |line| line.session = Some(session));
 

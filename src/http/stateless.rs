@@ -182,15 +182,12 @@ impl ReadyCall {
         if post.scope.mode.enables_by(&name) {
             return Ok(Self::Enable { session, arguments });
         }
-        let (tool, running) = match session {
-            Some(session) => {
-                let begin = BeginCall { caller: post.caller.clone(), scope: post.scope.clone(), name };
-                post.worker.shards.deliver(session, post.caller.user().clone(), None, begin).await?
-            }
-            None => {
-                let running = post.caller.allowance().begin_call()?;
-                (find_tool(post, name).await?, running)
-            }
+        let (tool, running) = if let Some(session) = session {
+            let begin = BeginCall { caller: post.caller.clone(), scope: post.scope.clone(), name };
+            post.worker.shards.deliver(session, post.caller.user().clone(), None, begin).await?
+        } else {
+            let running = post.caller.allowance().begin_call()?;
+            (find_tool(post, name).await?, running)
         };
         if !tool.headers().is_empty() {
             let arguments = json::read(&arguments).map_err(|error| Error::InvalidParams(error.to_string()))?;

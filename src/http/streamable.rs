@@ -1,7 +1,5 @@
 //! Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25, basic/transports § Streamable HTTP).
 
-use std::sync::Arc;
-
 use actix_web::{HttpRequest, HttpResponse, http::header::HeaderValue, web::Data};
 use bytes::Bytes;
 use futures_util::{future::join_all, stream};
@@ -88,9 +86,10 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     let mut span = spans::of_message(message, None);
     let revision = Revision::negotiate(&params.protocol_version);
     let mode = post.scope.mode;
+    let permit = post.worker.shards.session_permit(post.caller.allowance()).await?;
     let open = OpenSession {
         user: post.caller.user().clone(),
-        allowance: Arc::clone(post.caller.allowance()),
+        permit,
         profile: Profile { revision: Some(revision), client: params.client_info.clone(), scope: post.scope },
         chat: post.chat,
     };

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-
 use awc::http::Method;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -129,7 +128,7 @@ impl MembraneClient {
         };
         let party = Party::User(caller.user().clone());
         let turn = self.run_turns.take(&party, self.settings.run_timeout).await;
-        let _turn = turn.ok_or_else(|| self.busy(self.settings.run_timeout))?;
+        let _turn = turn.ok_or_else(|| busy(self.settings.run_timeout))?;
         let request = Request { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
         let exchange = self.exchange(request, token, self.settings.run_timeout);
         let outcome = self.observe("run", async { read_output(&exchange.await?) }).await;
@@ -156,7 +155,7 @@ impl MembraneClient {
             Retries::new(&self.upstream.budget, self.settings.retries.get(), self.settings.max_retry_wait);
         loop {
             let turn = self.upstream.reads.take(party, self.settings.read_timeout).await;
-            let turn = turn.ok_or_else(|| self.busy(self.settings.read_timeout))?;
+            let turn = turn.ok_or_else(|| busy(self.settings.read_timeout))?;
             let request = Request { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
             let exchange = self.exchange(request, token, self.settings.read_timeout);
             let outcome = self.observe(path.trim_start_matches('/'), async { read(&exchange.await?) }).await;
@@ -168,12 +167,6 @@ impl MembraneClient {
             drop(turn);
             tokio::time::sleep(wait).await;
         }
-    }
-
-    /// A request that had no turn in time.
-    fn busy(&self, patience: Duration) -> MembraneError {
-        metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
-        MembraneError::Busy { after_ms: patience.as_millis() }
     }
 
     /// Sends a request, if the breaker lets it, and counts what comes of it.
@@ -198,6 +191,12 @@ impl MembraneClient {
             _ => self.upstream.breaker.succeed(),
         }
     }
+}
+
+/// A request that had no turn in time.
+fn busy(patience: Duration) -> MembraneError {
+    metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
+    MembraneError::Busy { after_ms: patience.as_millis() }
 }
 
 fn with_query(path: &str, query: &Query<'_>) -> String {

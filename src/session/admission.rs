@@ -92,14 +92,12 @@ impl Admission {
             },
         };
         let in_flight = Arc::clone(&self.questions).acquire_owned();
-        match tokio::time::timeout_at(until.into(), in_flight).await {
-            Ok(Ok(in_flight)) => Ok(Question { charges, _in_flight: in_flight }),
-            _ => {
-                charges.give_back();
-                metrics::counter!("mcp_limited_total", "limit" => "questions").increment(1);
-                Err(Error::UpstreamUnavailable("too many tokens are being checked; try again later".to_owned()))
-            }
+        if let Ok(Ok(in_flight)) = tokio::time::timeout_at(until.into(), in_flight).await {
+            return Ok(Question { charges, _in_flight: in_flight });
         }
+        charges.give_back();
+        metrics::counter!("mcp_limited_total", "limit" => "questions").increment(1);
+        Err(Error::UpstreamUnavailable("too many tokens are being checked; try again later".to_owned()))
     }
 
     /// Charges a guess that was found out without the upstream.

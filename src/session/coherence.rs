@@ -178,7 +178,7 @@ impl Shards {
         }
     }
 
-    async fn heed_news(&self, news: News) {
+    pub(super) async fn heed_news(&self, news: News) {
         let session = match &news {
             News::Changed(session)
             | News::Listens(session)

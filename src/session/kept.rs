@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{Shards, messages::Profile, shards::hash};
 use crate::{
+    allowance::{Allowance, Permit, note_limited},
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::Caller,
-    store::{EnabledTool, Peers, SessionRecord, SessionStore, StoreFuture},
+    store::{EnabledTool, Entered, News, Opened, Peers, SessionRecord, SessionStore, StoreFuture},
 };
 
 /// Where and as what a session is kept.
@@ -28,9 +29,9 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Keeps a session that is new; gives the session whose chat it takes over.
+    /// Keeps a session that is new, which may take a chat over.
     #[must_use]
-    pub fn open(&self, profile: &Profile, chat: Option<ChatId>) -> StoreFuture<Option<SessionId>> {
+    pub fn open(&self, profile: &Profile, chat: Option<ChatId>) -> StoreFuture<Opened> {
         self.store.open(self.session, self.record(profile, Vec::new()), chat)
     }
 
@@ -70,19 +71,65 @@ impl Shards {
     /// # Errors
     /// [`Error::TooMany`] and [`Error::Full`] where none can be opened; [`Error::StoreUnavailable`].
     pub async fn enter_chat(&self, caller: &Caller, chat: ChatId, profile: Profile) -> Result<SessionId, Error> {
+        let allowance = caller.allowance();
+        // Most chats have a session, for which nobody has to leave memory.
+        let refused = match allowance.session() {
+            Ok(_permit) => return self.enter_or_open(caller, chat, Some(profile)).await?.ok_or(Error::Internal),
+            Err(refused) => refused,
+        };
+        if let Some(session) = self.enter_or_open(caller, chat.clone(), None).await? {
+            return Ok(session);
+        }
+        if refused != Error::Full {
+            return Err(refused);
+        }
+        let _permit = self.session_permit(allowance).await?;
+        self.enter_or_open(caller, chat, Some(profile)).await?.ok_or(Error::Internal)
+    }
+
+    /// The session of a chat; if it has none, a new one of this profile, where there is one.
+    async fn enter_or_open(
+        &self,
+        caller: &Caller,
+        chat: ChatId,
+        new: Option<Profile>,
+    ) -> Result<Option<SessionId>, Error> {
         let user = caller.user();
         let id = self.draw_id(self.number(hash(user)));
-        let permit = caller.allowance().session();
-        let new = permit.as_ref().ok().map(|_| (id, profile.record(user.clone(), SystemTime::now(), Vec::new())));
-        match (self.store().enter_chat(user.clone(), chat, new).await?, permit) {
-            (Some(session), _) => {
-                if session == id {
-                    log::info!(target: "session", session:%, user:%; "session opened");
-                }
-                Ok(session)
+        let new = new.map(|profile| (id, profile.record(user.clone(), SystemTime::now(), Vec::new())));
+        let Entered { session, ended } = self.store().enter_chat(user.clone(), chat, new).await?;
+        self.end_here(user, ended).await;
+        if session == Some(id) {
+            log::info!(target: "session", session:% = id, user:%; "session opened");
+        }
+        Ok(session)
+    }
+
+    /// Takes a session from an allowance. Where all users together have too many, idle ones leave memory first.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`], and [`Error::Full`] where no session is idle.
+    pub async fn session_permit(&self, allowance: &Arc<Allowance>) -> Result<Permit, Error> {
+        match allowance.session() {
+            Err(Error::Full) => {}
+            other => return other,
+        }
+        self.clone().make_room().await;
+        allowance.session().inspect_err(|error| {
+            if *error == Error::Full {
+                note_limited("all_sessions");
             }
-            (None, Err(refused)) => Err(refused),
-            (None, Ok(_)) => Err(Error::Internal),
+        })
+    }
+
+    /// Ends sessions of a user that are no longer kept, wherever they are in memory.
+    pub(super) async fn end_here(&self, user: &UserKey, ended: Vec<SessionId>) {
+        for session in ended {
+            log::info!(target: "session", session:%, user:%; "session ended: its user has opened too many others since");
+            if let Some(peers) = self.peers() {
+                drop(peers.tell(&News::Closed(session)));
+            }
+            self.heed_news(News::Closed(session)).await;
         }
     }
 

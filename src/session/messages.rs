@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::{
-    allowance::{Allowance, RunningCall},
+    allowance::{Permit, RunningCall},
     error::Error,
     ids::{ChatId, SessionId, ToolName, UserKey},
     membrane::{Apps, Caller, CatalogChanged, Tool},
@@ -33,8 +33,8 @@ use crate::{
 pub struct OpenSession {
     /// Whose it is to be.
     pub user: UserKey,
-    /// What they may have.
-    pub allowance: Arc<Allowance>,
+    /// What counts it among theirs.
+    pub permit: Permit,
     /// What it is to be like.
     pub profile: Profile,
     /// The chat it serves from now on, in place of the session that did.
@@ -358,6 +358,12 @@ pub struct Enable {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Resolved(pub BTreeMap<ToolName, Arc<Tool>>);
+
+/// To a registry: sessions of which nothing is going on leave memory, those not used for longest first, so that there is
+/// room for others. Answered when some have left, or none can.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct MakeRoom;
 
 /// To a session: may it leave memory, because it is kept and nothing is going on?
 #[derive(Debug, Clone, Copy, Message)]

@@ -1,14 +1,23 @@
 //! Sessions that leave: memory when they are idle, and the store when their retention is over.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use actix::{AsyncContext, Context, Handler, Message};
+use actix::{Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
 
 use super::{
-    SessionRegistry,
-    messages::{End, MayPassivate},
+    SessionActor, SessionRegistry, Shards,
+    messages::{End, MakeRoom, MayPassivate},
 };
 use crate::ids::SessionId;
+
+/// Sessions that are asked at once whether they can leave. One that can may be enough, but then the next request would ask
+/// again.
+const ASKED_AT_ONCE: usize = 256;
+
+/// How long nobody is asked again after a round in which no session could leave. Each round asks all of them.
+const REST: Duration = Duration::from_secs(1);
 
 /// To self: a session that was last used then has nothing going on.
 #[derive(Message)]
@@ -71,6 +80,90 @@ impl SessionRegistry {
         if !used.is_empty() {
             // Should it fail, the store has said so; a sweep to come will do.
             actix::spawn(self.store.touch(used));
+        }
+    }
+}
+
+/// Whether sessions are being asked to leave memory.
+#[derive(Debug, Default)]
+pub(super) enum MakingRoom {
+    /// They are not.
+    #[default]
+    Not,
+    /// They are, and these wait for the end of the round.
+    Asking(Vec<oneshot::Sender<()>>),
+    /// None could leave just now.
+    Resting,
+}
+
+/// To self: a round of making room is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct MadeRoom {
+    has_room: bool,
+}
+
+impl Shards {
+    /// Has idle sessions leave memory, of whatever shard.
+    pub(super) async fn make_room(self) {
+        let registries = self.registries().flatten();
+        // A shard that is gone has no sessions.
+        join_all(registries.map(|registry| registry.send(MakeRoom))).await;
+    }
+}
+
+impl Handler<MakeRoom> for SessionRegistry {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: MakeRoom, ctx: &mut Context<Self>) -> Self::Result {
+        match &mut self.making_room {
+            MakingRoom::Not => self.making_room = MakingRoom::Asking(Vec::new()),
+            MakingRoom::Asking(waiting) => {
+                let (over, is_over) = oneshot::channel();
+                waiting.push(over);
+                // The round ends, or the registry has.
+                return Box::pin(async { drop(is_over.await) });
+            }
+            MakingRoom::Resting => return Box::pin(async {}),
+        }
+        let kept = self.sessions.iter().filter(|(_, entry)| entry.is_kept);
+        let mut kept: Vec<_> = kept.map(|(session, entry)| (entry.used, *session, entry.session.clone())).collect();
+        kept.sort_unstable_by_key(|(used, ..)| *used);
+        let addr = ctx.address();
+        Box::pin(async move {
+            let mut has_room = false;
+            for oldest in kept.chunks(ASKED_AT_ONCE) {
+                let left =
+                    join_all(oldest.iter().map(|(used, session, actor)| ask_to_leave(&addr, *session, *used, actor)));
+                if left.await.contains(&true) {
+                    has_room = true;
+                    break;
+                }
+            }
+            addr.do_send(MadeRoom { has_room });
+        })
+    }
+}
+
+/// Has a session leave memory if it can; gives whether it has.
+async fn ask_to_leave(
+    registry: &Addr<SessionRegistry>,
+    session: SessionId,
+    used: Instant,
+    actor: &Addr<SessionActor>,
+) -> bool {
+    // One that is gone has left already.
+    actor.send(MayPassivate).await.unwrap_or(true) && registry.send(Passivate { session, used }).await.is_ok()
+}
+
+impl Handler<MadeRoom> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, MadeRoom { has_room }: MadeRoom, ctx: &mut Context<Self>) {
+        // Dropped, what others wait for tells them that the round is over.
+        self.making_room = if has_room { MakingRoom::Not } else { MakingRoom::Resting };
+        if !has_room {
+            ctx.run_later(REST, |registry, _| registry.making_room = MakingRoom::Not);
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
     event_log::Limits,
     kept::Kept,
     messages::{CloseSession, Drain, End, Inherit, LeaveChat, OpenSession, Profile, Revive, WindDown},
+    passivation::MakingRoom,
     pulse::Load,
     toolbox::Toolbox,
 };
@@ -27,7 +28,7 @@ use crate::{
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     protocol::revision::Revision,
-    store::{News, SessionRecord, SessionStore, StoreError},
+    store::{News, Opened, SessionRecord, SessionStore, StoreError},
 };
 
 /// How often sessions that are idle or past their retention are looked for, at least.
@@ -47,6 +48,7 @@ pub struct SessionRegistry {
     limits: SessionLimits,
     /// The server stops: no stream may begin that would keep it from that.
     pub(super) is_draining: bool,
+    pub(super) making_room: MakingRoom,
     pub(super) local: Rc<LocalShard>,
     pub(super) shards: Shards,
     pub(super) store: Arc<dyn SessionStore>,
@@ -101,6 +103,7 @@ impl SessionRegistry {
             idle: settings.sessions.idle,
             limits,
             is_draining: false,
+            making_room: MakingRoom::default(),
             local,
             store: shards.store(),
             shards,
@@ -151,7 +154,11 @@ impl SessionRegistry {
 
     fn revive(&mut self, id: SessionId, record: SessionRecord) -> Result<(), Error> {
         let SessionRecord { owner, opened, version, state } = record;
-        let permit = self.shards.allowance(&owner).session()?;
+        let (permit, is_crowded) = self.shards.allowance(&owner).revived_session()?;
+        if is_crowded {
+            // Beside the request, which need not wait for it.
+            actix::spawn(self.shards.clone().make_room());
+        }
         log::info!(target: "session", session:% = id, user:% = owner; "session revived");
         metrics::counter!("mcp_sessions_revived_total").increment(1);
         let kept = Kept {
@@ -188,11 +195,7 @@ impl Handler<OpenSession> for SessionRegistry {
     type Result = ResponseFuture<Result<SessionId, Error>>;
 
     fn handle(&mut self, open: OpenSession, ctx: &mut Context<Self>) -> Self::Result {
-        let OpenSession { user, allowance, profile, chat } = open;
-        let permit = match allowance.session() {
-            Ok(permit) => permit,
-            Err(error) => return Box::pin(async { Err(error) }),
-        };
+        let OpenSession { user, permit, profile, chat } = open;
         let (id, opened) = (self.shards.draw_id(self.local.number), SystemTime::now());
         let revision = profile.revision.map(Revision::as_str);
         let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
@@ -215,7 +218,9 @@ impl Handler<OpenSession> for SessionRegistry {
         let (shards, addr) = (self.shards.clone(), ctx.address());
         Box::pin(async move {
             let inherit = async {
-                let Some(before) = opened.await? else { return Ok(()) };
+                let Opened { before, ended } = opened.await?;
+                shards.end_here(&user, ended).await;
+                let Some(before) = before else { return Ok(()) };
                 // A session that ended meanwhile has nothing to leave.
                 let Ok(estate) = shards.deliver(before, user.clone(), None, LeaveChat).await else { return Ok(()) };
                 if let Some(peers) = peers {

@@ -5,6 +5,7 @@
 //! of a machine that loses power it may lose the last moments, but is never left half written (WAL, `synchronous = NORMAL`).
 
 mod file;
+mod statements;
 
 use std::{
     collections::BTreeMap,
@@ -15,13 +16,14 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use super::{SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis, record::SessionState};
+use self::statements::{give_chat, insert, page_of_chats, record, serving, version};
+use super::{Bounds, Entered, Opened, SessionRecord, SessionStore, StoreError, StoreFuture, millis};
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     metrics::count_store,
@@ -34,10 +36,11 @@ const MAX_WAITING: usize = 8192;
 /// Jobs that are done in one transaction at most.
 const MAX_GROUP: usize = 512;
 
-/// See the [module](self).
+/// See the [module](self). Cheap to clone.
+#[derive(Clone)]
 pub struct EmbeddedStore {
     jobs: SyncSender<Job>,
-    retention: Duration,
+    bounds: Bounds,
     is_healthy: Arc<AtomicBool>,
 }
 
@@ -55,7 +58,7 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// [`StoreError`], where the file can't be used.
-    pub fn open(folder: &Path, retention: Duration) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path, bounds: Bounds) -> Result<Self, StoreError> {
         let path = file::path(folder);
         let connection = file::connect(folder, &path)?;
         let (jobs, waiting) = sync_channel(MAX_WAITING);
@@ -64,7 +67,7 @@ impl EmbeddedStore {
         let worker =
             thread::Builder::new().name("store".to_owned()).spawn(move || work(&connection, &waiting, &health));
         worker.map_err(|error| file::unusable(&path, &error))?;
-        Ok(Self { jobs, retention, is_healthy })
+        Ok(Self { jobs, bounds, is_healthy })
     }
 
     /// Has the store's thread do something.
@@ -94,7 +97,7 @@ impl EmbeddedStore {
 
     /// Sessions that were not used since then have ended.
     fn horizon(&self) -> i64 {
-        millis(SystemTime::now()) - i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX)
+        millis(SystemTime::now()) - i64::try_from(self.bounds.retention.as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -144,53 +147,19 @@ fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(statement)?.execute([]).map(|_| ())
 }
 
-fn insert(connection: &Connection, session: SessionId, record: &SessionRecord, used: i64) -> rusqlite::Result<usize> {
-    let state = json::to_string(&record.state);
-    let (owner, opened) = (&record.owner, millis(record.opened));
-    connection
-        .prepare_cached("INSERT INTO sessions (id, workspace, user, opened, used, state) VALUES (?, ?, ?, ?, ?, ?)")?
-        .execute(params![session.to_string(), owner.workspace(), owner.user(), opened, used, state])
-}
-
-/// The session that a chat has, if that lives.
-fn serving(
-    connection: &Connection,
-    owner: &UserKey,
-    chat: &ChatId,
-    horizon: i64,
-) -> rusqlite::Result<Option<SessionId>> {
-    let mut query = connection.prepare_cached(
-        "SELECT session FROM chats JOIN sessions ON id = session
-         WHERE chats.workspace = ? AND chats.user = ? AND chat = ? AND used > ?",
-    )?;
-    let key = params![owner.workspace(), owner.user(), chat.as_str(), horizon];
-    Ok(query.query_row(key, |row| row.get(0)).optional()?.and_then(|id: String| SessionId::parse(&id)))
-}
-
-fn give_chat(connection: &Connection, owner: &UserKey, chat: &ChatId, session: SessionId) -> rusqlite::Result<usize> {
-    let mut give = connection
-        .prepare_cached("INSERT OR REPLACE INTO chats (workspace, user, chat, session) VALUES (?, ?, ?, ?)")?;
-    give.execute(params![owner.workspace(), owner.user(), chat.as_str(), session.to_string()])
-}
-
-fn record(row: &Row<'_>) -> rusqlite::Result<Option<SessionRecord>> {
-    let (workspace, user): (String, String) = (row.get("workspace")?, row.get("user")?);
-    let state: String = row.get("state")?;
-    // Only this server writes it; what can't be read all the same is as good as gone.
-    let state: Option<SessionState> = serde_json::from_str(&state).ok();
-    let (opened, version) = (from_millis(row.get("opened")?), version(row.get("version")?));
-    Ok(state.map(|state| SessionRecord { owner: UserKey::new(&workspace, &user), opened, version, state }))
-}
-
 impl SessionStore for EmbeddedStore {
-    fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Option<SessionId>> {
-        let horizon = self.horizon();
+    fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Opened> {
+        let (horizon, bounds) = (self.horizon(), self.bounds);
         self.ask("open", move |connection| {
-            insert(connection, session, &record, millis(SystemTime::now()))?;
-            let Some(chat) = chat else { return Ok(None) };
-            let before = serving(connection, &record.owner, &chat, horizon)?;
-            give_chat(connection, &record.owner, &chat, session)?;
-            Ok(before)
+            let before = match &chat {
+                Some(chat) => serving(connection, &record.owner, chat, horizon)?,
+                None => None,
+            };
+            let ended = insert(connection, session, &record, bounds.sessions_per_user)?;
+            if let Some(chat) = &chat {
+                give_chat(connection, &record.owner, chat, session, bounds.chats_per_user)?;
+            }
+            Ok(Opened { before: before.filter(|before| !ended.contains(before)), ended })
         })
     }
 
@@ -199,43 +168,45 @@ impl SessionStore for EmbeddedStore {
         owner: UserKey,
         chat: ChatId,
         new: Option<(SessionId, SessionRecord)>,
-    ) -> StoreFuture<Option<SessionId>> {
-        let horizon = self.horizon();
+    ) -> StoreFuture<Entered> {
+        let (horizon, bounds) = (self.horizon(), self.bounds);
         self.ask("enter_chat", move |connection| {
-            if let Some(serving) = serving(connection, &owner, &chat, horizon)? {
-                return Ok(Some(serving));
-            }
-            let Some((session, record)) = new else { return Ok(None) };
-            insert(connection, session, &record, millis(SystemTime::now()))?;
-            give_chat(connection, &owner, &chat, session)?;
-            Ok(Some(session))
+            let serving = serving(connection, &owner, &chat, horizon)?;
+            let (None, Some((session, record))) = (serving, new) else {
+                return Ok(Entered { session: serving, ended: Vec::new() });
+            };
+            let ended = insert(connection, session, &record, bounds.sessions_per_user)?;
+            give_chat(connection, &owner, &chat, session, bounds.chats_per_user)?;
+            Ok(Entered { session: Some(session), ended })
         })
     }
 
     fn bind_chat(&self, owner: UserKey, chat: ChatId, session: SessionId) -> StoreFuture<()> {
-        let horizon = self.horizon();
+        let (horizon, most) = (self.horizon(), self.bounds.chats_per_user);
         self.ask("bind_chat", move |connection| {
             let mut lives = connection.prepare_cached("SELECT 1 FROM sessions WHERE id = ?")?;
             if serving(connection, &owner, &chat, horizon)?.is_none() && lives.exists([session.to_string()])? {
-                give_chat(connection, &owner, &chat, session)?;
+                give_chat(connection, &owner, &chat, session, most)?;
             }
             Ok(())
         })
     }
 
     fn chats(&self, owner: UserKey) -> StoreFuture<BTreeMap<ChatId, SessionId>> {
-        let horizon = self.horizon();
-        self.ask("chats", move |connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT chat, session FROM chats JOIN sessions ON id = session
-                 WHERE chats.workspace = ? AND chats.user = ? AND used > ?",
-            )?;
-            let rows = query.query_map(params![owner.workspace(), owner.user(), horizon], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-            })?;
-            let entries =
-                rows.map(|row| row.map(|(chat, session)| ChatId::parse(&chat).zip(SessionId::parse(&session))));
-            entries.filter_map(Result::transpose).collect()
+        let (store, horizon) = (self.clone(), self.horizon());
+        Box::pin(async move {
+            let (mut chats, mut last) = (BTreeMap::new(), String::new());
+            loop {
+                let (owner, after) = (owner.clone(), last);
+                let page = store.ask("chats", move |connection| page_of_chats(connection, &owner, &after, horizon));
+                let (page, may_go_on) = page.await?;
+                last = page.last().map(|(chat, _)| chat.clone()).unwrap_or_default();
+                let read = page.iter().filter_map(|(chat, session)| ChatId::parse(chat).zip(SessionId::parse(session)));
+                chats.extend(read);
+                if !may_go_on {
+                    return Ok(chats);
+                }
+            }
         })
     }
 
@@ -313,11 +284,6 @@ impl SessionStore for EmbeddedStore {
     fn trouble(&self) -> Option<String> {
         (!self.is_healthy.load(Ordering::Relaxed)).then(|| "sessions can't be kept: the log says why".to_owned())
     }
-}
-
-/// A version, which `SQLite` keeps as a signed number.
-fn version(number: i64) -> u64 {
-    number.try_into().unwrap_or(0)
 }
 
 fn failed(error: &rusqlite::Error) -> StoreError {

@@ -31,15 +31,49 @@ use crate::{
 /// # Errors
 /// [`StoreError`], where it can't be used.
 pub fn open(settings: &Settings) -> Result<Arc<dyn SessionStore>, StoreError> {
-    let (store, retention) = (&settings.store, settings.sessions.retention);
+    let store = &settings.store;
+    let bounds = Bounds {
+        retention: settings.sessions.retention,
+        sessions_per_user: settings.sessions.max_per_user.get(),
+        chats_per_user: settings.sessions.max_chats_per_user.get(),
+    };
     if store.url.is_empty() {
-        return Ok(Arc::new(EmbeddedStore::open(&store.path, retention)?));
+        return Ok(Arc::new(EmbeddedStore::open(&store.path, bounds)?));
     }
     let streams = &settings.streams;
     // The last event of a stream may be as far from the one before as an action takes.
     let lasting = streams.log + settings.membrane.run_timeout;
     let room = redis::Room { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting };
-    Ok(Arc::new(RedisStore::open(store.url.reveal(), store.timeout, retention, room)?))
+    Ok(Arc::new(RedisStore::open(store.url.reveal(), store.timeout, bounds, room)?))
+}
+
+/// How much a store keeps, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How long a session is kept after its last use.
+    pub retention: Duration,
+    /// Sessions of one user. Beyond them, the session not used for longest ends.
+    pub sessions_per_user: usize,
+    /// Chats of one user. Beyond them, the chat that was bound first is forgotten.
+    pub chats_per_user: usize,
+}
+
+/// What opening a session came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The session that had the chat before.
+    pub before: Option<SessionId>,
+    /// Sessions of the user that ended to make room.
+    pub ended: Vec<SessionId>,
+}
+
+/// What entering a chat came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entered {
+    /// The session of the chat, if it has one.
+    pub session: Option<SessionId>,
+    /// Sessions of the user that ended to make room.
+    pub ended: Vec<SessionId>,
 }
 
 /// What a store answers, once it is safe.
@@ -48,21 +82,17 @@ pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// Keeps sessions, and which session serves which chat. A session that has not been used for the retention period is as
 /// good as gone.
 pub trait SessionStore: Send + Sync {
-    /// Keeps a new session, which takes its chat over; gives the session that had it.
-    fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Option<SessionId>>;
+    /// Keeps a new session, which takes its chat over.
+    fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Opened>;
 
     /// The session of a chat; if it has none, `new` is kept as that, where there is one.
-    fn enter_chat(
-        &self,
-        owner: UserKey,
-        chat: ChatId,
-        new: Option<(SessionId, SessionRecord)>,
-    ) -> StoreFuture<Option<SessionId>>;
+    fn enter_chat(&self, owner: UserKey, chat: ChatId, new: Option<(SessionId, SessionRecord)>)
+    -> StoreFuture<Entered>;
 
     /// Gives a chat that has no session this one.
     fn bind_chat(&self, owner: UserKey, chat: ChatId, session: SessionId) -> StoreFuture<()>;
 
-    /// The chats of a user with their sessions.
+    /// The chats of a user with their sessions, read in pages: nobody else waits for more than one of them.
     fn chats(&self, owner: UserKey) -> StoreFuture<BTreeMap<ChatId, SessionId>>;
 
     /// A session, if it is there.

@@ -90,7 +90,8 @@ async fn a_user_has_so_many_sessions_and_no_more() {
     chat.modern_enable(&["gmail_send-email"]).await;
     assert!(!server.client("ann").modern_list().await["tools"].as_array().unwrap().is_empty(), "without a session");
 
-    let _bob = server.client("bob").open().await;
+    let bob = server.client("bob").open().await;
+    let _nobody_is_idle = (one.stream().await, chat.subscribe(json!(7)).await, bob.stream().await);
     let refused = server.client("bob").initialize("2025-11-25").await;
     assert_error(&refused, 503, -32603, "a fourth session of all");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
@@ -108,7 +109,6 @@ async fn an_address_whose_tokens_are_refused_has_to_wait() {
     let from = |token: &str, address: &str| server.client_with(token).header("x-forwarded-for", address);
     let known = from(&crate::support::token("ann"), "192.0.2.1").open().await;
 
-    // Refused tokens are counted just after they are answered.
     let mut answers = Vec::new();
     eventually("the address is locked out", async || {
         let user = format!("user {}", answers.len());

@@ -15,10 +15,10 @@ use crate::store::StoreError;
 const FILE: &str = "sessions.db";
 
 /// The newest format of the file, to which the last of [`MIGRATIONS`] leads.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// From each format to the next. A file of format n has seen the first n.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY,
@@ -39,6 +39,38 @@ const MIGRATIONS: [&str; 2] = [
     CREATE INDEX chats_by_session ON chats (session);
     ",
     "ALTER TABLE sessions ADD COLUMN version INTEGER NOT NULL DEFAULT 0;",
+    // Counts by user are kept by triggers: to count the sessions of one who has thousands would take too long at each new one.
+    "
+    CREATE INDEX sessions_by_owner ON sessions (workspace, user, used);
+    ALTER TABLE chats ADD COLUMN bound INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX chats_by_age ON chats (workspace, user, bound);
+    CREATE TABLE owners (
+        workspace TEXT NOT NULL,
+        user TEXT NOT NULL,
+        sessions INTEGER NOT NULL DEFAULT 0,
+        chats INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (workspace, user)
+    ) WITHOUT ROWID;
+    INSERT INTO owners (workspace, user, sessions) SELECT workspace, user, count(*) FROM sessions GROUP BY workspace, user;
+    INSERT INTO owners (workspace, user, chats) SELECT workspace, user, count(*) FROM chats GROUP BY workspace, user
+        ON CONFLICT DO UPDATE SET chats = excluded.chats;
+    CREATE TRIGGER session_opened AFTER INSERT ON sessions BEGIN
+        INSERT INTO owners (workspace, user, sessions) VALUES (new.workspace, new.user, 1)
+            ON CONFLICT DO UPDATE SET sessions = sessions + 1;
+    END;
+    CREATE TRIGGER session_ended AFTER DELETE ON sessions BEGIN
+        UPDATE owners SET sessions = sessions - 1 WHERE workspace = old.workspace AND user = old.user;
+        DELETE FROM owners WHERE workspace = old.workspace AND user = old.user AND sessions <= 0 AND chats <= 0;
+    END;
+    CREATE TRIGGER chat_bound AFTER INSERT ON chats BEGIN
+        INSERT INTO owners (workspace, user, chats) VALUES (new.workspace, new.user, 1)
+            ON CONFLICT DO UPDATE SET chats = chats + 1;
+    END;
+    CREATE TRIGGER chat_freed AFTER DELETE ON chats BEGIN
+        UPDATE owners SET chats = chats - 1 WHERE workspace = old.workspace AND user = old.user;
+        DELETE FROM owners WHERE workspace = old.workspace AND user = old.user AND sessions <= 0 AND chats <= 0;
+    END;
+    ",
 ];
 
 /// Marks a `SQLite` file as one of this server's (`PRAGMA application_id`).

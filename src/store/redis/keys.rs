@@ -16,7 +16,8 @@ pub(super) fn events(session: SessionId) -> String {
 }
 
 /// The chats of a user with their sessions: a hash. The length keeps apart what a separator could not. Scripts make this
-/// name, too.
+/// name, too, and two alike: `mcp:sessions:…`, the sessions of a user by their last use, and `mcp:chat-ages:…`, the chats of a
+/// user by the time they were bound. Both are sorted sets.
 pub(super) fn chats(owner: &UserKey) -> String {
     format!("mcp:chats:{}:{}:{}", owner.workspace().len(), owner.workspace(), owner.user())
 }

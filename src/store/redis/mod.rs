@@ -21,7 +21,7 @@ pub use self::peers::{Cursor, Peers, Room, SentEvent};
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
-    store::{News, SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis},
+    store::{Bounds, Entered, News, Opened, SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis},
 };
 
 /// Declares scripts that begin with what they have in common.
@@ -41,10 +41,13 @@ scripts!(
     CLOSE = "scripts/close.lua"
 );
 
+/// The cursor of a hash's first page, which Redis gives again after the last (HSCAN).
+const FIRST_PAGE: &str = "0";
+
 /// See the [module](self).
 pub struct RedisStore {
     link: Link,
-    retention: Duration,
+    bounds: Bounds,
     peers: Peers,
 }
 
@@ -53,14 +56,19 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`StoreError::Open`] for a URL that can't be used.
-    pub fn open(url: &str, patience: Duration, retention: Duration, room: Room) -> Result<Self, StoreError> {
+    pub fn open(url: &str, patience: Duration, bounds: Bounds, room: Room) -> Result<Self, StoreError> {
         let link = Link::open(url, patience)?;
         let peers = Peers::new(link.clone(), room);
-        Ok(Self { link, retention, peers })
+        Ok(Self { link, bounds, peers })
     }
 
     fn retention_ms(&self) -> String {
-        self.retention.as_millis().to_string()
+        self.bounds.retention.as_millis().to_string()
+    }
+
+    /// The chats that a user may have, and after it the sessions, as scripts read them.
+    fn most(&self) -> [String; 2] {
+        [self.bounds.chats_per_user.to_string(), self.bounds.sessions_per_user.to_string()]
     }
 
     /// A record as scripts insert it.
@@ -75,9 +83,10 @@ fn bytes(texts: impl IntoIterator<Item = String>) -> Vec<Vec<u8>> {
     texts.into_iter().map(String::into_bytes).collect()
 }
 
-/// A session's id as scripts give it.
-fn read_id(answer: StoreFuture<Option<String>>) -> StoreFuture<Option<SessionId>> {
-    Box::pin(async { Ok(answer.await?.and_then(|id| SessionId::parse(&id))) })
+/// Reads a session's id, if there is one, and those of sessions that have ended.
+fn read_ids(answer: (Option<String>, Vec<String>)) -> (Option<SessionId>, Vec<SessionId>) {
+    let (id, ended) = answer;
+    (id.and_then(|id| SessionId::parse(&id)), ended.iter().filter_map(|id| SessionId::parse(id)).collect())
 }
 
 fn record(fields: &HashMap<String, String>) -> Option<SessionRecord> {
@@ -91,10 +100,15 @@ fn record(fields: &HashMap<String, String>) -> Option<SessionRecord> {
 }
 
 impl SessionStore for RedisStore {
-    fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Option<SessionId>> {
+    fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Opened> {
         let keys = [keys::session(session), keys::chats(&record.owner)];
-        let arguments = self.inserted(session, &record).into_iter().chain(chat.map(|chat| chat.as_str().to_owned()));
-        read_id(self.link.run("open", &OPEN, &keys, bytes(arguments)))
+        let chat = chat.map(|chat| chat.as_str().to_owned());
+        let arguments = self.most().into_iter().chain(self.inserted(session, &record)).chain(chat);
+        let opened = self.link.run("open", &OPEN, &keys, bytes(arguments));
+        Box::pin(async {
+            let (before, ended) = read_ids(opened.await?);
+            Ok(Opened { before, ended })
+        })
     }
 
     fn enter_chat(
@@ -102,27 +116,41 @@ impl SessionStore for RedisStore {
         owner: UserKey,
         chat: ChatId,
         new: Option<(SessionId, SessionRecord)>,
-    ) -> StoreFuture<Option<SessionId>> {
+    ) -> StoreFuture<Entered> {
         let mut keys = vec![keys::chats(&owner)];
         let mut arguments = vec![chat.as_str().to_owned()];
+        arguments.extend(self.most());
         if let Some((session, record)) = new {
             keys.push(keys::session(session));
             arguments.extend(self.inserted(session, &record));
         }
-        read_id(self.link.run("enter_chat", &ENTER_CHAT, &keys, bytes(arguments)))
+        let entered = self.link.run("enter_chat", &ENTER_CHAT, &keys, bytes(arguments));
+        Box::pin(async {
+            let (session, ended) = read_ids(entered.await?);
+            Ok(Entered { session, ended })
+        })
     }
 
     fn bind_chat(&self, owner: UserKey, chat: ChatId, session: SessionId) -> StoreFuture<()> {
-        let arguments = [chat.as_str().to_owned(), session.to_string(), self.retention_ms()];
+        let [most, _] = self.most();
+        let arguments = [chat.as_str().to_owned(), session.to_string(), self.retention_ms(), most];
         self.link.run("bind_chat", &BIND_CHAT, &[keys::chats(&owner)], bytes(arguments))
     }
 
     fn chats(&self, owner: UserKey) -> StoreFuture<BTreeMap<ChatId, SessionId>> {
-        let found: StoreFuture<Vec<(String, String)>> =
-            self.link.run("chats", &CHATS, &[keys::chats(&owner)], Vec::new());
-        Box::pin(async {
-            let entries = found.await?.into_iter();
-            Ok(entries.filter_map(|(chat, session)| ChatId::parse(&chat).zip(SessionId::parse(&session))).collect())
+        let (link, keys) = (self.link.clone(), [keys::chats(&owner)]);
+        Box::pin(async move {
+            let (mut chats, mut cursor) = (BTreeMap::new(), FIRST_PAGE.to_owned());
+            loop {
+                let page = link.run("chats", &CHATS, &keys, bytes([cursor]));
+                let (next, entries): (String, Vec<(String, String)>) = page.await?;
+                let entries = entries.iter();
+                chats.extend(entries.filter_map(|(chat, session)| ChatId::parse(chat).zip(SessionId::parse(session))));
+                if next == FIRST_PAGE {
+                    return Ok(chats);
+                }
+                cursor = next;
+            }
         })
     }
 
@@ -146,10 +174,11 @@ impl SessionStore for RedisStore {
     fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()> {
         let keys: Vec<_> = used.iter().map(|(session, _)| keys::session(*session)).collect();
         let lasting = used.iter().map(|(_, used)| {
-            let left = self.retention.saturating_sub(used.elapsed().unwrap_or_default());
+            let left = self.bounds.retention.saturating_sub(used.elapsed().unwrap_or_default());
             left.as_millis().to_string()
         });
-        self.link.run("touch", &TOUCH, &keys, bytes(lasting))
+        let arguments = [self.retention_ms()].into_iter().chain(lasting);
+        self.link.run("touch", &TOUCH, &keys, bytes(arguments))
     }
 
     fn close(&self, session: SessionId, owner: UserKey) -> StoreFuture<bool> {

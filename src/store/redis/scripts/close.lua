@@ -5,5 +5,6 @@ if owner[1] ~= workspace or owner[2] ~= user then
   return 0
 end
 redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('ZREM', of_owner('sessions', workspace, user), string.sub(KEYS[1], #'mcp:session:' + 1))
 redis.call('PUBLISH', channel, news)
 return 1

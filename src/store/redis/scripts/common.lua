@@ -1,7 +1,26 @@
 -- What several scripts need. The names of keys are made as in keys.rs; so this is for a single Redis, not a cluster.
 
+-- Of one user no more is removed at once than this, so that nobody else waits for it.
+local MOST_REMOVED = 100
+
 local function lives(session)
   return redis.call('EXISTS', 'mcp:session:' .. session) == 1
+end
+
+-- The name of what a user has of a kind.
+local function of_owner(kind, workspace, user)
+  return 'mcp:' .. kind .. ':' .. #workspace .. ':' .. workspace .. ':' .. user
+end
+
+-- The key beside a user's chats that tells when each was bound.
+local function ages_of(chats)
+  return 'mcp:chat-ages:' .. string.sub(chats, #'mcp:chats:' + 1)
+end
+
+-- Microseconds since 1970.
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
 end
 
 -- The session that a chat has, if that lives.
@@ -13,26 +32,83 @@ local function serving(chats, chat)
   return false
 end
 
-local function insert(key, workspace, user, opened, state, retention)
-  redis.call('HSET', key, 'workspace', workspace, 'user', user, 'opened', opened, 'state', state, 'version', 0)
-  redis.call('PEXPIRE', key, retention)
-end
-
--- Gives a chat a session. Some others are looked at, so that those whose session is gone don't pile up.
-local function give_chat(chats, chat, session, retention)
-  redis.call('HSET', chats, chat, session)
-  redis.call('PEXPIRE', chats, retention)
-  for _, other in ipairs(redis.call('HRANDFIELD', chats, 4)) do
-    if not serving(chats, other) then
-      redis.call('HDEL', chats, other)
-    end
-  end
-end
-
 -- Makes a key last for so long at least.
 local function extend(key, lasting)
   if redis.call('PTTL', key) < lasting then
     redis.call('PEXPIRE', key, lasting)
+  end
+end
+
+-- Notes that a user's session was used so many milliseconds ago, and lasts for as many.
+local function note_use(workspace, user, id, ago, lasting)
+  local sessions = of_owner('sessions', workspace, user)
+  redis.call('ZADD', sessions, 'GT', now() - ago * 1000, id)
+  extend(sessions, lasting)
+end
+
+-- Keeps a new session. Gives those of its user that end, so that no more than `most` are kept: the ones not used for longest.
+local function insert(key, most, id, workspace, user, opened, state, retention)
+  redis.call('HSET', key, 'workspace', workspace, 'user', user, 'opened', opened, 'state', state, 'version', 0)
+  redis.call('PEXPIRE', key, retention)
+  note_use(workspace, user, id, 0, tonumber(retention))
+  local sessions = of_owner('sessions', workspace, user)
+  -- Sessions expire by themselves, and are not told of.
+  redis.call('ZREMRANGEBYSCORE', sessions, '-inf', now() - retention * 1000)
+  local ended = {}
+  local excess = math.min(redis.call('ZCARD', sessions) - most, MOST_REMOVED)
+  if excess > 0 then
+    for _, oldest in ipairs(redis.call('ZRANGE', sessions, 0, excess)) do
+      if oldest ~= id and excess > 0 then
+        excess = excess - 1
+        redis.call('ZREM', sessions, oldest)
+        if redis.call('DEL', 'mcp:session:' .. oldest, 'mcp:events:' .. oldest) > 0 then
+          ended[#ended + 1] = oldest
+        end
+      end
+    end
+  end
+  return ended
+end
+
+local function forget_chat(chats, chat)
+  redis.call('HDEL', chats, chat)
+  redis.call('ZREM', ages_of(chats), chat)
+end
+
+-- The chat that was bound first. One whose age is not known was bound by a server of an earlier version.
+local function oldest_chat(chats)
+  local ages = ages_of(chats)
+  if redis.call('ZCARD', ages) < redis.call('HLEN', chats) then
+    for _, chat in ipairs(redis.call('HRANDFIELD', chats, 16)) do
+      if not redis.call('ZSCORE', ages, chat) then
+        return chat
+      end
+    end
+  end
+  return redis.call('ZRANGE', ages, 0, 0)[1]
+end
+
+-- Gives a chat a session. Some others are looked at, so that those whose session is gone don't pile up; beyond `most`, the
+-- oldest are forgotten.
+local function give_chat(chats, chat, session, retention, most)
+  local ages = ages_of(chats)
+  redis.call('HSET', chats, chat, session)
+  redis.call('PEXPIRE', chats, retention)
+  redis.call('ZADD', ages, now(), chat)
+  redis.call('PEXPIRE', ages, retention)
+  for _, other in ipairs(redis.call('HRANDFIELD', chats, 4)) do
+    if not serving(chats, other) then
+      forget_chat(chats, other)
+    end
+  end
+  local removed = 0
+  while redis.call('HLEN', chats) > tonumber(most) and removed < MOST_REMOVED do
+    local oldest = oldest_chat(chats)
+    if not oldest or oldest == chat then
+      break
+    end
+    forget_chat(chats, oldest)
+    removed = removed + 1
   end
 end
 

@@ -1,10 +1,11 @@
 -- KEYS: the session, its user's chats.
--- ARGV: the session's id, workspace, user, when it was opened, state, milliseconds of retention, and the chat if it has one.
-local id, workspace, user, opened, state, retention, chat = unpack(ARGV)
-insert(KEYS[1], workspace, user, opened, state, retention)
-if not chat then
-  return false
+-- ARGV: chats and sessions that the user may have; the session's id, workspace, user, when it was opened, state, milliseconds
+-- of retention, and the chat if it has one.
+-- Gives the session that had the chat, and those that have ended.
+local most_chats, most_sessions, id, workspace, user, opened, state, retention, chat = unpack(ARGV)
+local before = chat and serving(KEYS[2], chat)
+local ended = insert(KEYS[1], most_sessions, id, workspace, user, opened, state, retention)
+if chat then
+  give_chat(KEYS[2], chat, id, retention, most_chats)
 end
-local before = serving(KEYS[2], chat)
-give_chat(KEYS[2], chat, id, retention)
-return before
+return {before and lives(before) and before or false, ended}

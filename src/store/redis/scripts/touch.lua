@@ -1,9 +1,13 @@
--- KEYS: sessions. ARGV: for each, how many milliseconds it lasts from now.
+-- KEYS: sessions. ARGV: milliseconds of retention, and for each session, how many milliseconds it lasts from now.
+local retention = tonumber(ARGV[1])
 for i, key in ipairs(KEYS) do
   local owner = redis.call('HMGET', key, 'workspace', 'user')
   if owner[1] then
-    local lasting = tonumber(ARGV[i])
+    local lasting = tonumber(ARGV[i + 1])
+    local chats = of_owner('chats', owner[1], owner[2])
     extend(key, lasting)
-    extend('mcp:chats:' .. #owner[1] .. ':' .. owner[1] .. ':' .. owner[2], lasting)
+    extend(chats, lasting)
+    extend(ages_of(chats), lasting)
+    note_use(owner[1], owner[2], string.sub(key, #'mcp:session:' + 1), retention - lasting, lasting)
   end
 end

@@ -1,0 +1,124 @@
+//! Statements that several operations of the store have in common.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{
+    ids::{ChatId, SessionId, UserKey},
+    protocol::json,
+    store::{SessionRecord, from_millis, millis, record::SessionState},
+};
+
+/// Chats in a page of those of a user.
+const PAGE: usize = 500;
+
+/// Keeps a new session. Gives those of its user that end, so that no more than `most` are kept: the ones not used for
+/// longest.
+pub(super) fn insert(
+    connection: &Connection,
+    session: SessionId,
+    record: &SessionRecord,
+    most: usize,
+) -> rusqlite::Result<Vec<SessionId>> {
+    let (state, id) = (json::to_string(&record.state), session.to_string());
+    let (owner, opened) = (&record.owner, millis(record.opened));
+    connection
+        .prepare_cached("INSERT INTO sessions (id, workspace, user, opened, used, state) VALUES (?, ?, ?, ?, ?, ?)")?
+        .execute(params![id, owner.workspace(), owner.user(), opened, millis(SystemTime::now()), state])?;
+    let excess = excess(connection, owner, "SELECT sessions FROM owners WHERE workspace = ? AND user = ?", most)?;
+    if excess == 0 {
+        return Ok(Vec::new());
+    }
+    let mut oldest = connection.prepare_cached(
+        "SELECT id FROM sessions WHERE workspace = ? AND user = ? AND id <> ? ORDER BY used, opened LIMIT ?",
+    )?;
+    let oldest = oldest.query_map(params![owner.workspace(), owner.user(), id, excess], |row| row.get(0))?;
+    let oldest = oldest.collect::<rusqlite::Result<Vec<String>>>()?;
+    for id in &oldest {
+        connection.prepare_cached("DELETE FROM sessions WHERE id = ?")?.execute([id])?;
+        connection.prepare_cached("DELETE FROM chats WHERE session = ?")?.execute([id])?;
+    }
+    Ok(oldest.iter().filter_map(|id| SessionId::parse(id)).collect())
+}
+
+/// How many more of something a user has than `most`.
+fn excess(connection: &Connection, owner: &UserKey, count: &str, most: usize) -> rusqlite::Result<i64> {
+    let mut count = connection.prepare_cached(count)?;
+    let count = count.query_row([owner.workspace(), owner.user()], |row| row.get::<_, i64>(0)).optional()?;
+    Ok((count.unwrap_or(0) - i64::try_from(most).unwrap_or(i64::MAX)).max(0))
+}
+
+/// The session that a chat has, if that lives.
+pub(super) fn serving(
+    connection: &Connection,
+    owner: &UserKey,
+    chat: &ChatId,
+    horizon: i64,
+) -> rusqlite::Result<Option<SessionId>> {
+    let mut query = connection.prepare_cached(
+        "SELECT session FROM chats JOIN sessions ON id = session
+         WHERE chats.workspace = ? AND chats.user = ? AND chat = ? AND used > ?",
+    )?;
+    let key = params![owner.workspace(), owner.user(), chat.as_str(), horizon];
+    Ok(query.query_row(key, |row| row.get(0)).optional()?.and_then(|id: String| SessionId::parse(&id)))
+}
+
+/// Gives a chat a session. Beyond `most` chats, the user's oldest are forgotten.
+pub(super) fn give_chat(
+    connection: &Connection,
+    owner: &UserKey,
+    chat: &ChatId,
+    session: SessionId,
+    most: usize,
+) -> rusqlite::Result<()> {
+    // No REPLACE, by which the trigger that counts chats would miss the one that is replaced.
+    let mut give = connection.prepare_cached(
+        "INSERT INTO chats (workspace, user, chat, session, bound) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET session = excluded.session, bound = excluded.bound",
+    )?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let bound = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    give.execute(params![owner.workspace(), owner.user(), chat.as_str(), session.to_string(), bound])?;
+    let excess = excess(connection, owner, "SELECT chats FROM owners WHERE workspace = ? AND user = ?", most)?;
+    if excess > 0 {
+        let mut forget = connection.prepare_cached(
+            "DELETE FROM chats WHERE workspace = ?1 AND user = ?2 AND chat IN
+             (SELECT chat FROM chats WHERE workspace = ?1 AND user = ?2 AND chat <> ?3 ORDER BY bound LIMIT ?4)",
+        )?;
+        forget.execute(params![owner.workspace(), owner.user(), chat.as_str(), excess])?;
+    }
+    Ok(())
+}
+
+/// A user's chats after `last`, by name, and whether there may be more.
+pub(super) fn page_of_chats(
+    connection: &Connection,
+    owner: &UserKey,
+    last: &str,
+    horizon: i64,
+) -> rusqlite::Result<(Vec<(String, String)>, bool)> {
+    let mut query = connection.prepare_cached(
+        "SELECT chat, session FROM chats JOIN sessions ON id = session
+         WHERE chats.workspace = ? AND chats.user = ? AND chat > ? AND used > ? ORDER BY chat LIMIT ?",
+    )?;
+    let key = params![owner.workspace(), owner.user(), last, horizon, i64::try_from(PAGE).unwrap_or(i64::MAX)];
+    let page = query.query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let page = page.collect::<rusqlite::Result<Vec<_>>>()?;
+    let may_go_on = page.len() == PAGE;
+    Ok((page, may_go_on))
+}
+
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Option<SessionRecord>> {
+    let (workspace, user): (String, String) = (row.get("workspace")?, row.get("user")?);
+    let state: String = row.get("state")?;
+    // Only this server writes it; what can't be read all the same is as good as gone.
+    let state: Option<SessionState> = serde_json::from_str(&state).ok();
+    let (opened, version) = (from_millis(row.get("opened")?), version(row.get("version")?));
+    Ok(state.map(|state| SessionRecord { owner: UserKey::new(&workspace, &user), opened, version, state }))
+}
+
+/// A version, which `SQLite` keeps as a signed number.
+pub(super) fn version(number: i64) -> u64 {
+    number.try_into().unwrap_or(0)
+}
