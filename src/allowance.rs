@@ -1,4 +1,4 @@
-//! What one user may use: calls a second and at once, streams to listen on, sessions.
+//! Limits of one user: calls a second and at once, streams to listen on, sessions.
 //!
 //! Whoever acts for a user holds the same [`Allowance`], on whatever thread, and nobody waits for it.
 
@@ -184,7 +184,7 @@ impl CallLimit {
         if before < *limit { Ok(call) } else { Err(Error::TooManyCalls { limit: *limit }) }
     }
 
-    /// Whether none runs.
+    /// Returns whether no call runs.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.0.used.load(Ordering::Relaxed) == 0
@@ -234,7 +234,7 @@ impl Allowances {
         Self(Arc::new(Inner { allowed, all_sessions, by_user: Mutex::default() }))
     }
 
-    /// Whether anybody holds the allowance of a user, as whoever trusts a token of theirs does.
+    /// Returns whether the allowance of a user is held anywhere. Each trusted token of the user holds it.
     #[must_use]
     pub fn knows(&self, user: &UserKey) -> bool {
         let by_user = self.0.by_user.lock().unwrap_or_else(PoisonError::into_inner);

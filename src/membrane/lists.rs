@@ -34,9 +34,9 @@ const LOAD_TIME: Duration = Duration::from_secs(300);
 /// Which actions a list is asked for.
 #[derive(Debug, Clone)]
 pub enum ActionsOf {
-    /// Those of the integration with this id.
+    /// Actions of the integration with this id.
     IntegrationId(String),
-    /// Those of the integration with this key.
+    /// Actions of the integration with this key.
     IntegrationKey(IntegrationKey),
 }
 
@@ -66,7 +66,7 @@ impl Reader {
         &self.token
     }
 
-    /// Whether the upstream has accepted the token.
+    /// Returns whether the upstream has accepted the token.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         self.is_accepted.get()
@@ -77,7 +77,7 @@ impl Reader {
         self.is_accepted.set(true);
     }
 
-    /// Whoever requests are charged to.
+    /// Returns the party that requests are charged to.
     #[must_use]
     pub fn party(&self) -> Party {
         match self.is_accepted() {

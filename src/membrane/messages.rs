@@ -31,16 +31,16 @@ pub struct Authenticate {
 #[rtype(result = "Result<Standing, Error>")]
 pub struct Recognise(pub AccessToken);
 
-/// What is known of a token.
+/// Standing of a token, as far as it is known here.
 #[derive(Debug)]
 pub enum Standing {
-    /// It is good.
+    /// The token is good.
     Trusted(Caller),
-    /// It was good when the upstream last saw it, which has to see it again.
+    /// The token was good when the upstream last saw it, and has to be shown there again.
     AcceptedBefore,
-    /// It claims a user of whom other tokens were good of late.
+    /// The token claims a user of whom other tokens were good of late.
     Claims(UserKey),
-    /// Nothing.
+    /// The token is unknown, and so is any user that it claims.
     Stranger,
 }
 

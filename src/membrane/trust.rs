@@ -103,13 +103,13 @@ impl Trust {
         })
     }
 
-    /// Whether a token was accepted before, and not refused since.
+    /// Returns whether a token was accepted before, and not refused since.
     #[must_use]
     pub fn was_accepted(&self, token: Fingerprint) -> bool {
         self.accepted.contains(&token)
     }
 
-    /// Whether any token of a user was accepted of late.
+    /// Returns whether any token of a user was accepted of late.
     #[must_use]
     pub fn knows(&self, user: &UserKey) -> bool {
         self.allowances.knows(user)

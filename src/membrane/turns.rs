@@ -55,7 +55,7 @@ struct Account {
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
-/// Permission for one request. Dropped, it goes to whoever is next.
+/// Permission for one request. Dropped, it goes to the next party.
 #[derive(Debug)]
 pub struct Turn {
     /// Gone from a turn that nobody took.
@@ -266,8 +266,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever asks, gets or gives up turns in whatever order: no turn is lost or doubled, no share exceeded, and no
-        /// turn is free that a waiting party may have.
+        /// In any order of requests, returns and cancellations: no turn is lost or doubled, no share is exceeded, and no
+        /// turn stays free that a waiting party may have.
         #[test]
         fn turns_are_neither_lost_nor_doubled(
             count in 1..6_usize,

@@ -2,8 +2,8 @@
 //! address, for each user that is claimed, and overall.
 //!
 //! A question is charged before the upstream is asked, and the charge is given back where the token was good. Guesses that
-//! come all at once therefore cost no more than those that come one by one. Whoever finds a budget lent to questions that
-//! are still on their way waits for those, so that a crowd of good tokens from one address is let in, if not at once.
+//! come all at once therefore cost no more than those that come one by one. A request that finds a budget lent to questions
+//! on their way waits for those, so that a crowd of good tokens from one address is let in, if not at once.
 
 mod budget;
 
@@ -83,7 +83,7 @@ impl Admission {
     pub async fn admit(&self, address: ClientAddress, standing: Standing) -> Result<Question, Error> {
         let until = Instant::now() + self.patience;
         let charges = match standing {
-            // The very token was good before: whoever has it guesses nothing, however many others at the address do.
+            // The very token was good before, so this is no guess, however many come from the address.
             Standing::AcceptedBefore | Standing::Trusted(_) => Charges::default(),
             Standing::Stranger => self.charge_stranger(address, until).await?,
             Standing::Claims(user) => match self.charge_stranger(address, until).await {

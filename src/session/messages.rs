@@ -33,7 +33,7 @@ use crate::{
 pub struct OpenSession {
     /// Whose it is to be.
     pub user: UserKey,
-    /// What counts it among theirs.
+    /// Permit that counts the session among the user's.
     pub permit: Permit,
     /// What it is to be like.
     pub profile: Profile,

@@ -84,15 +84,15 @@ impl SessionRegistry {
     }
 }
 
-/// Whether sessions are being asked to leave memory.
+/// State of a shard's efforts to free memory.
 #[derive(Debug, Default)]
 pub(super) enum MakingRoom {
-    /// They are not.
+    /// No session is being asked to leave.
     #[default]
     Not,
-    /// They are, and these wait for the end of the round.
+    /// A round is on: sessions are being asked to leave, and these requests wait for its end.
     Asking(Vec<oneshot::Sender<()>>),
-    /// None could leave just now.
+    /// In the last round no session could leave. The next round has to wait.
     Resting,
 }
 

@@ -58,7 +58,7 @@ pub struct Bounds {
     pub chats_per_user: usize,
 }
 
-/// What opening a session came to.
+/// Result of opening a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Opened {
     /// The session that had the chat before.
@@ -67,7 +67,7 @@ pub struct Opened {
     pub ended: Vec<SessionId>,
 }
 
-/// What entering a chat came to.
+/// Result of entering a chat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entered {
     /// The session of the chat, if it has one.
