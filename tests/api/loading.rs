@@ -82,7 +82,7 @@ async fn a_hundred_users_cost_a_hundred_loads_and_then_nothing() {
 
 #[tokio::test]
 async fn users_with_the_same_tools_share_them_in_memory() {
-    let server = Server::builder().env("MCP__SERVER__WORKERS", "1").start();
+    let server = patient().env("MCP__SERVER__WORKERS", "1").start();
     server.client("ann").open().await.tools().await;
     let of_one = metric(&server, "mcp_catalog_bytes", "");
     join_all((0..20).map(|i| open_and_list(server.client(&format!("user-{i}"))))).await;
