@@ -70,6 +70,12 @@ pub enum Error {
     /// All users together have as many sessions as they may.
     #[error("Service Unavailable: no more sessions can be opened here; try again later")]
     Full,
+    /// Requests of the user that are still arriving are too large together.
+    #[error("Too many bytes of your requests are arriving at once: send large requests one after another")]
+    TooManyBytes,
+    /// Requests of all users that are still arriving are too large together.
+    #[error("Service Unavailable: too many bytes of requests are arriving at once; try again later")]
+    Busy,
     /// Too many tokens from the client's address were refused.
     #[error("Too many tokens from this address were refused: try again in {} s", .wait.as_secs() + 1)]
     TooManyFailures {
@@ -208,8 +214,8 @@ impl Error {
             Self::HeadersTooLarge { .. } => ErrorKind::HeadersTooLarge,
             Self::UrlTooLong { .. } => ErrorKind::UrlTooLong,
             Self::TooSlow => ErrorKind::TooSlow,
-            Self::TooMany { .. } => ErrorKind::TooMany,
-            Self::Full => ErrorKind::Full,
+            Self::TooMany { .. } | Self::TooManyBytes => ErrorKind::TooMany,
+            Self::Full | Self::Busy => ErrorKind::Full,
             Self::TooManyFailures { .. } => ErrorKind::TooManyFailures,
             Self::MethodNotAllowed => ErrorKind::MethodNotAllowed,
             Self::NoSuchPath => ErrorKind::NoSuchPath,

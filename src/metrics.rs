@@ -108,8 +108,16 @@ impl Exporter {
         for tools in ["kept", "missing"] {
             counter!("mcp_integrations_failed_total", "tools" => tools).absolute(0);
         }
-        for limit in ["calls", "streams", "sessions", "all_sessions", "failed_authentications", "questions", "upstream"]
-        {
+        for limit in [
+            "calls",
+            "streams",
+            "sessions",
+            "all_sessions",
+            "body_bytes",
+            "failed_authentications",
+            "questions",
+            "upstream",
+        ] {
             counter!("mcp_limited_total", "limit" => limit).absolute(0);
         }
         gauge!("mcp_streams_open").set(0);

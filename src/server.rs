@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     config::{Settings, unsupported_proxy},
-    http::{self, Admin, Worker},
+    http::{self, Admin, PendingBodies, Worker},
     membrane::{Upstream, UpstreamError},
     metrics::Exporter,
     session::Shards,
@@ -97,11 +97,13 @@ impl Server {
         let shards = Shards::new(workers, store::open(settings)?, Upstream::new(&settings.membrane)?, settings);
         let factory = {
             let (shards, settings) = (shards.clone(), Arc::clone(settings));
+            let bodies = PendingBodies::new(settings.server.max_pending_body_bytes.get());
             // Runs once on each worker's thread, which thereby gets its shard.
             move || {
                 http::app(Worker {
                     local: shards.start_here(&settings),
                     shards: shards.clone(),
+                    bodies: bodies.clone(),
                     settings: Arc::clone(&settings),
                 })
             }

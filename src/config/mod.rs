@@ -52,6 +52,7 @@ pub struct Server {
     pub port: Count,
     pub workers: Count,
     pub max_body_bytes: Count,
+    pub max_pending_body_bytes: Count,
     pub max_header_bytes: Count,
     pub max_url_bytes: Count,
     pub max_json_depth: Count,
@@ -323,6 +324,10 @@ impl Settings {
     /// The settings that do not go together, which only shows when all sources are read.
     #[must_use]
     pub fn conflict(&self) -> Option<Fault> {
+        if self.server.max_pending_body_bytes.0 / 4 < self.server.max_body_bytes.0 {
+            let allowed = "at least four times server.max_body_bytes, since a user may have a quarter of it";
+            return Some(Fault { key: "server.max_pending_body_bytes", allowed });
+        }
         let (key, secret) = (self.auth.workspace_key.is_empty(), self.auth.workspace_secret.is_empty());
         if key != secret {
             let key = if key { "auth.workspace_key" } else { "auth.workspace_secret" };

@@ -4,6 +4,7 @@ mod access_log;
 mod address;
 mod admin;
 mod audit;
+mod bodies;
 mod body;
 mod caller;
 mod chats;
@@ -46,6 +47,7 @@ use crate::{
 
 pub use access_log::log_requests;
 pub use admin::{Admin, admin_routes};
+pub use bodies::PendingBodies;
 
 /// What paths are freed of.
 const DOUBLED: &str = "//";
@@ -56,6 +58,8 @@ pub struct Worker {
     pub shards: Shards,
     /// This worker's own.
     pub local: Rc<LocalShard>,
+    /// Bodies that are arriving.
+    pub bodies: PendingBodies,
     /// The settings.
     pub settings: Arc<Settings>,
 }

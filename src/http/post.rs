@@ -7,10 +7,10 @@ use actix_web::{
     web::{Data, Payload},
 };
 use bytes::Bytes;
-use tokio::time::timeout;
 
 use super::{
     Worker, access_log,
+    bodies::read_body,
     caller::authenticate,
     headers::{self, Accepts},
     query::Query,
@@ -22,7 +22,6 @@ use crate::{
     membrane::{Caller, Proof},
     metrics,
     protocol::{
-        json,
         jsonrpc::{self, Body, Message, RequestId, Unusable},
         modern,
         revision::Era,
@@ -59,7 +58,7 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
     let header_era = headers::era(&http);
     let refused = |id: Option<RequestId>, era| move |error| Refused { id, error, era };
     let (caller, query) = enter(&http, &worker).await.map_err(refused(None, header_era))?;
-    let (accepts, body) = read(&http, payload, &worker).await.map_err(refused(None, header_era))?;
+    let (accepts, body) = read(&http, payload, &caller, &worker).await.map_err(refused(None, header_era))?;
     let body = jsonrpc::parse(&body).map_err(|Unusable { id, error }| Refused { id, error, era: header_era })?;
     note_method(&http, &body);
 
@@ -114,30 +113,18 @@ async fn enter(http: &HttpRequest, worker: &Worker) -> Result<(Caller, Query), E
     Ok((caller, query))
 }
 
-async fn read(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(Accepts, Bytes), Error> {
+async fn read(
+    http: &HttpRequest,
+    payload: Payload,
+    caller: &Caller,
+    worker: &Worker,
+) -> Result<(Accepts, Bytes), Error> {
     headers::require_json(http)?;
     let accepts = Accepts::of(http);
     if !accepts.json && !accepts.events {
         return Err(Error::NotAcceptable("application/json and text/event-stream"));
     }
-    Ok((accepts, read_body(payload, worker).await?))
-}
-
-/// Reads a body of at most the size and depth that the settings allow, in the time they allow.
-pub(super) async fn read_body(payload: Payload, worker: &Worker) -> Result<Bytes, Error> {
-    let settings = &worker.settings.server;
-    let limit = settings.max_body_bytes.get();
-    let body = match timeout(settings.request, payload.to_bytes_limited(limit)).await {
-        Err(_elapsed) => return Err(Error::TooSlow),
-        Ok(Err(_too_large)) => return Err(Error::BodyTooLarge { limit }),
-        Ok(Ok(Err(broken))) => return Err(Error::BadRequest(format!("the body can't be read: {broken}"))),
-        Ok(Ok(Ok(body))) => body,
-    };
-    let max_depth = settings.max_json_depth.get();
-    if json::is_deeper_than(&body, max_depth) {
-        return Err(Error::InvalidRequest(format!("the body is nested more than {max_depth} deep")));
-    }
-    Ok(body)
+    Ok((accepts, read_body(payload, Some(caller.user()), worker).await?))
 }
 
 /// Notes the method for the log, and counts it.

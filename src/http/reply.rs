@@ -94,7 +94,12 @@ pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
             response.insert_header((WWW_AUTHENTICATE, challenge(problem)));
             return response.json(Body { error: error.to_string() });
         }
-        Error::UpstreamUnavailable(_) | Error::StoreUnavailable | Error::Full | Error::TooMany { .. } => {
+        Error::UpstreamUnavailable(_)
+        | Error::StoreUnavailable
+        | Error::Full
+        | Error::Busy
+        | Error::TooMany { .. }
+        | Error::TooManyBytes => {
             response.insert_header((RETRY_AFTER, RETRY_AFTER_S));
         }
         Error::TooManyFailures { wait } => {

@@ -13,10 +13,11 @@ use futures_util::{Stream, StreamExt, stream};
 use super::{
     Worker,
     access_log::{self, RequestTag},
+    bodies::read_body,
     caller::authenticate,
     headers::{self, Accepts},
     in_session::{InSession, progress_token, require_batches, response_to},
-    post::{note_method, read_body},
+    post::note_method,
     query::Query,
     reply,
     respond::Running,
@@ -139,7 +140,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     let in_session = in_session.up_to_date().await.map_err(refused)?;
     let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;
-    let body = read_body(payload, worker).await.map_err(refused)?;
+    let body = read_body(payload, Some(in_session.caller.user()), worker).await.map_err(refused)?;
     let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error))?;
     note_method(http, &body);
     if matches!(body, Body::Batch(_)) {

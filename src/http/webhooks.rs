@@ -8,7 +8,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 
-use super::{Worker, address, headers, post::read_body, reply};
+use super::{Worker, address, bodies::read_body, headers, reply};
 use crate::{error::Error, membrane::webhook::Senders, protocol::revision::Era, token::TokenProblem};
 
 /// The token by which Membrane shows that a request is its own, by its newer and its older name.
@@ -36,7 +36,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(
             return Err(refused);
         }
     };
-    if let Some(changed) = sender.read(&read_body(payload, worker).await?)? {
+    if let Some(changed) = sender.read(&read_body(payload, None, worker).await?)? {
         worker.shards.refresh(changed).await;
     }
     Ok(())

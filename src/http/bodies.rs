@@ -1,0 +1,210 @@
+//! Bodies of requests as they arrive: how large each may be, in what time, and how much of them all is kept at once.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use metrics::counter;
+use tokio::time::timeout;
+
+use super::Worker;
+use crate::{error::Error, ids::UserKey, protocol::json};
+
+/// Part of each body that counts for nothing, so that most requests share no count with others.
+const FREE_BYTES: usize = 64 * 1024;
+
+/// Divides what is free into what one sender may have: a sender alone gets a quarter of all, and the last one to come
+/// always finds something.
+const SHARES: usize = 3;
+
+/// Bytes of bodies that have begun to arrive. Cheap to clone, and the same on every thread.
+#[derive(Debug, Clone)]
+pub struct PendingBodies(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limit: usize,
+    /// Locked for each part of a large body, which takes far longer to arrive.
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: usize,
+    /// By sender; none is Membrane, which sends webhooks.
+    by_sender: HashMap<Option<UserKey>, usize>,
+}
+
+/// Share of the bytes that one body takes. Dropped, it is free again.
+#[derive(Debug)]
+struct Held {
+    of: PendingBodies,
+    sender: Option<UserKey>,
+    arrived: usize,
+    counted: usize,
+}
+
+impl PendingBodies {
+    /// Room for so many bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Inner { limit, counts: Mutex::default() }))
+    }
+
+    fn hold(&self, sender: Option<&UserKey>) -> Held {
+        Held { of: self.clone(), sender: sender.cloned(), arrived: 0, counted: 0 }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
+        // Nothing panics while the lock is held that would leave the counts half changed.
+        change(&mut self.0.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Held {
+    /// Counts bytes that have arrived.
+    ///
+    /// # Errors
+    /// [`Error::TooManyBytes`] where the sender's own requests take too much, [`Error::Busy`] where those of all do.
+    fn add(&mut self, bytes: usize) -> Result<(), Error> {
+        self.arrived += bytes;
+        let more = self.arrived.saturating_sub(FREE_BYTES) - self.counted;
+        if more == 0 {
+            return Ok(());
+        }
+        let limit = self.of.0.limit;
+        let is_there_room = self.of.change(|counts| {
+            let sum = counts.by_sender.get(&self.sender).copied().unwrap_or(0) + more;
+            let free = limit.saturating_sub(counts.total + more);
+            if sum > free / SHARES {
+                return Err(sum - more > self.counted);
+            }
+            counts.total += more;
+            counts.by_sender.insert(self.sender.clone(), sum);
+            Ok(())
+        });
+        if let Err(has_others) = is_there_room {
+            counter!("mcp_limited_total", "limit" => "body_bytes").increment(1);
+            return Err(if has_others { Error::TooManyBytes } else { Error::Busy });
+        }
+        self.counted += more;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.counted == 0 {
+            return;
+        }
+        self.of.change(|counts| {
+            counts.total = counts.total.saturating_sub(self.counted);
+            if let Some(sum) = counts.by_sender.get_mut(&self.sender) {
+                *sum = sum.saturating_sub(self.counted);
+                if *sum == 0 {
+                    counts.by_sender.remove(&self.sender);
+                }
+            }
+        });
+    }
+}
+
+/// Reads a body of at most the size and depth that the settings allow, in the time they allow. `sender` is the user that
+/// sends it, or none for Membrane.
+pub(super) async fn read_body(payload: Payload, sender: Option<&UserKey>, worker: &Worker) -> Result<Bytes, Error> {
+    let settings = &worker.settings.server;
+    let held = worker.bodies.hold(sender);
+    let collected = timeout(settings.request, collect(payload, held, settings.max_body_bytes.get())).await;
+    let body = collected.map_err(|_elapsed| Error::TooSlow)??;
+    let max_depth = settings.max_json_depth.get();
+    if json::is_deeper_than(&body, max_depth) {
+        return Err(Error::InvalidRequest(format!("the body is nested more than {max_depth} deep")));
+    }
+    Ok(body)
+}
+
+async fn collect(mut payload: Payload, mut held: Held, limit: usize) -> Result<Bytes, Error> {
+    let mut body = BytesMut::new();
+    while let Some(part) = payload.next().await {
+        let part = part.map_err(|broken| Error::BadRequest(format!("the body can't be read: {broken}")))?;
+        if part.len() > limit - body.len() {
+            return Err(Error::BodyTooLarge { limit });
+        }
+        held.add(part.len())?;
+        body.extend_from_slice(&part);
+    }
+    Ok(body.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: usize = 1 << 20;
+
+    fn user(name: &str) -> UserKey {
+        UserKey::new("w", name)
+    }
+
+    /// Bodies of 10 MB that arrive in parts, up to the first that is refused.
+    fn flood(bodies: &PendingBodies, sender: &str) -> (Vec<Held>, Error) {
+        let mut held = Vec::new();
+        loop {
+            let mut body = bodies.hold(Some(&user(sender)));
+            for _ in 0..10 {
+                if let Err(error) = body.add(MB) {
+                    return (held, error);
+                }
+            }
+            held.push(body);
+        }
+    }
+
+    #[test]
+    fn a_sender_alone_gets_a_quarter() {
+        let bodies = PendingBodies::new(256 * MB);
+        let (held, error) = flood(&bodies, "ann");
+        assert_eq!((held.len(), error), (6, Error::TooManyBytes));
+    }
+
+    #[test]
+    fn whoever_comes_last_finds_room() {
+        let bodies = PendingBodies::new(256 * MB);
+        let floods: Vec<_> = (0..10).map(|n| flood(&bodies, &format!("user {n}"))).collect();
+        assert!(floods.iter().all(|(_, error)| matches!(error, Error::TooManyBytes | Error::Busy)));
+        let mut honest = bodies.hold(Some(&user("bob")));
+        for _ in 0..5 {
+            honest.add(MB).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_has_arrived_whole_or_broke_off_counts_no_more() {
+        let bodies = PendingBodies::new(256 * MB);
+        drop(flood(&bodies, "ann"));
+        bodies.change(|counts| assert_eq!((counts.total, counts.by_sender.len()), (0, 0)));
+        assert_eq!(flood(&bodies, "ann").0.len(), 6);
+    }
+
+    #[test]
+    fn small_bodies_take_nothing() {
+        let bodies = PendingBodies::new(MB);
+        let mut small = bodies.hold(None);
+        small.add(FREE_BYTES).unwrap();
+        bodies.change(|counts| assert_eq!(counts.total, 0));
+        small.add(1).unwrap();
+        bodies.change(|counts| assert_eq!(counts.total, 1));
+    }
+
+    #[test]
+    fn all_together_never_take_more_than_there_is() {
+        let bodies = PendingBodies::new(64 * MB);
+        let floods: Vec<_> = (0..1000).map(|n| flood(&bodies, &format!("user {n}"))).collect();
+        bodies.change(|counts| assert!(counts.total <= 64 * MB, "{}", counts.total));
+        assert!(floods.iter().any(|(_, error)| *error == Error::Busy));
+    }
+}
