@@ -33,6 +33,8 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_build_info", G, "1, with the version of the server as a label"),
     ("mcp_http_requests_total", C, "HTTP requests answered, by method, route, era of the protocol and status"),
     ("mcp_http_request_duration_seconds", H, "Time until the answer to an HTTP request begins, by method and route"),
+    ("mcp_connections", G, "Connections of clients that are open"),
+    ("mcp_connections_closed_total", C, "Connections of clients closed early, by reason: late, unread, room, full"),
     ("mcp_messages_total", C, "JSON-RPC messages of clients, by method"),
     ("mcp_tool_calls_total", C, "Actions run for calls of tools, by integration and outcome"),
     ("mcp_tool_call_duration_seconds", H, "Time that an action took, by integration"),
@@ -119,6 +121,9 @@ impl Exporter {
             "upstream",
         ] {
             counter!("mcp_limited_total", "limit" => limit).absolute(0);
+        }
+        for reason in ["late", "unread", "room", "full"] {
+            counter!("mcp_connections_closed_total", "reason" => reason).absolute(0);
         }
         gauge!("mcp_streams_open").set(0);
         Ok(Self { prometheus, process })

@@ -10,13 +10,17 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle};
+use actix_server::{ServerBuilder, ServerHandle};
+use actix_web::App;
 use socket2::SockRef;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     config::{Settings, unsupported_proxy},
-    http::{self, Admin, PendingBodies, Worker},
+    http::{
+        self, Admin, PendingBodies, Worker,
+        connections::{self, Limits, Traffic},
+    },
     membrane::{Upstream, UpstreamError},
     metrics::Exporter,
     session::Shards,
@@ -30,9 +34,14 @@ const BEAT: Duration = Duration::from_secs(5);
 /// late. The system may allow fewer.
 const BACKLOG: c_int = 4096;
 
-/// What is written to a connection at once, about: each write wakes the reader, for which a large list is no place. A
-/// connection at rest keeps no more than this.
-const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+/// Connections of one worker at most, however many files may be open: each takes some 20 kB.
+const MAX_PER_WORKER: usize = 25_600;
+
+/// Connections of the admin listener, for probes and Prometheus.
+const MAX_ADMIN: usize = 64;
+
+/// Open files that are no connection: listeners, event queues, the store, logs, standard streams.
+const OTHER_FILES: usize = 128;
 
 /// Why the server can't run.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +79,9 @@ pub enum ServerError {
 /// A server that listens.
 pub struct Server {
     address: SocketAddr,
-    server: actix_web::dev::Server,
+    server: actix_server::Server,
     admin_address: SocketAddr,
-    admin_server: actix_web::dev::Server,
+    admin_server: actix_server::Server,
     admin: Admin,
     told_to_stop: Pin<Box<dyn Future<Output = ()>>>,
     patience: Duration,
@@ -95,45 +104,12 @@ impl Server {
             workers => workers,
         };
         let shards = Shards::new(workers, store::open(settings)?, Upstream::new(&settings.membrane)?, settings);
-        let factory = {
-            let (shards, settings) = (shards.clone(), Arc::clone(settings));
-            let bodies = PendingBodies::new(settings.server.max_pending_body_bytes.get());
-            // Runs once on each worker's thread, which thereby gets its shard.
-            move || {
-                http::app(Worker {
-                    local: shards.start_here(&settings),
-                    shards: shards.clone(),
-                    bodies: bodies.clone(),
-                    settings: Arc::clone(&settings),
-                })
-            }
-        };
         // One listener: with more, each worker would run the factory once for each.
         let (listener, address) = listen("server", &settings.server.host, settings.server.port.port())?;
         let (admin_listener, admin_address) = listen("admin", &settings.admin.host, settings.admin.port.port())?;
-        let admin = Admin { shards, exporter };
-        let admin_server = {
-            let admin = admin.clone();
-            HttpServer::new(move || App::new().configure(|config| http::admin_routes(&admin, config)))
-                .workers(1)
-                .listen(admin_listener)?
-                .disable_signals()
-                .shutdown_timeout(1)
-                .run()
-        };
-        let server = HttpServer::new(factory)
-            .workers(workers)
-            .listen(listener)?
-            .keep_alive(Duration::from_secs(75))
-            .client_request_timeout(settings.server.request)
-            // An answer in pieces must not wait for the other side's delayed acknowledgement.
-            .tcp_nodelay(true)
-            // A client that has gone must be noticed while its stream is idle.
-            .h1_allow_half_closed(false)
-            .h1_write_buffer_size(WRITE_BUFFER_BYTES)
-            .shutdown_timeout(settings.server.shutdown.as_secs())
-            .disable_signals()
-            .run();
+        let admin = Admin { shards, exporter, traffic: Traffic::default() };
+        let admin_server = serve_operators(admin_listener, &admin, settings)?;
+        let server = serve_clients(listener, workers, &admin, settings)?;
         Ok(Self {
             address,
             server,
@@ -163,7 +139,8 @@ impl Server {
     /// [`ServerError::Broken`].
     pub async fn run(self) -> Result<(), ServerError> {
         let (handle, admin_handle) = (self.server.handle(), self.admin_server.handle());
-        actix::spawn(stop_when_told(self.told_to_stop, handle, self.admin.shards.clone(), self.patience));
+        let stopping = Stopping { server: handle, shards: self.admin.shards.clone() };
+        actix::spawn(stopping.stop_when_told(self.told_to_stop, self.patience));
         actix::spawn(self.admin.shards.clone().follow_news());
         actix::spawn(watch(self.admin));
         actix::spawn(self.admin_server);
@@ -193,18 +170,93 @@ async fn watch(admin: Admin) {
     }
 }
 
-/// Lets the sessions finish first: a worker that stops takes the sessions along that live on its thread, whosever
-/// connection waits for them.
-async fn stop_when_told(told: impl Future<Output = ()>, server: ServerHandle, shards: Shards, patience: Duration) {
-    told.await;
-    log::info!("told to stop: finishing what is running");
-    // Who comes back for a stream must find the next instance, not this one.
-    server.pause().await;
-    let is_done = tokio::time::timeout(patience, shards.drain()).await.is_ok();
-    if !is_done {
-        log::warn!("calls were still running after {} s and are given up", patience.as_secs());
+/// Parts of the server that end one after the other.
+struct Stopping {
+    server: ServerHandle,
+    shards: Shards,
+}
+
+impl Stopping {
+    /// Stops the server once it is told to, and gives what is running so long to finish.
+    async fn stop_when_told(self, told: impl Future<Output = ()>, patience: Duration) {
+        told.await;
+        log::info!("told to stop: finishing what is running");
+        // A client that comes back for a stream must find the next instance, not this one.
+        self.server.pause().await;
+        let is_done = tokio::time::timeout(patience, self.finish()).await.is_ok();
+        if !is_done {
+            log::warn!("calls were still running after {} s and are given up", patience.as_secs());
+        }
+        self.server.stop(is_done).await;
     }
-    server.stop(is_done).await;
+
+    /// Lets the sessions finish before the workers: a worker that stops takes along the sessions that live on its thread,
+    /// whatever connection waits for them.
+    async fn finish(&self) {
+        self.shards.drain().await;
+    }
+}
+
+fn serve_clients(
+    listener: TcpListener,
+    workers: usize,
+    admin: &Admin,
+    settings: &Arc<Settings>,
+) -> io::Result<actix_server::Server> {
+    let bodies = PendingBodies::new(settings.server.max_pending_body_bytes.get());
+    let max = max_connections(raise_file_limit(), workers, settings);
+    // Connections make room for others before no more are accepted, which in turn is before there are no files left.
+    let limits = limits(max - (max / 4).min((max / 16).max(128)), settings);
+    let (shards, traffic, settings) = (admin.shards.clone(), admin.traffic.clone(), Arc::clone(settings));
+    // Runs once on each worker's thread, which thereby gets its shard.
+    let service = move || {
+        let app = http::app(Worker {
+            local: shards.start_here(&settings),
+            shards: shards.clone(),
+            bodies: bodies.clone(),
+            settings: Arc::clone(&settings),
+        });
+        connections::serve(app, limits, traffic.clone())
+    };
+    Ok(builder(workers, max).listen("clients", listener, service)?.run())
+}
+
+fn serve_operators(listener: TcpListener, admin: &Admin, settings: &Settings) -> io::Result<actix_server::Server> {
+    let (admin, limits) = (admin.clone(), limits(MAX_ADMIN, settings));
+    let service = move || {
+        let admin = admin.clone();
+        let app = App::new().configure(move |config| http::admin_routes(&admin, config));
+        connections::serve(app, limits, Traffic::default())
+    };
+    Ok(builder(1, 2 * MAX_ADMIN).listen("admin", listener, service)?.run())
+}
+
+fn limits(per_worker: usize, settings: &Settings) -> Limits {
+    Limits { request: settings.server.request, keep_alive: settings.server.keep_alive, per_worker }
+}
+
+/// A server whose workers have so many connections at most each.
+fn builder(workers: usize, max_connections: usize) -> ServerBuilder {
+    let builder = actix_server::Server::build().workers(workers).max_concurrent_connections(max_connections);
+    builder.shutdown_timeout(1).disable_signals()
+}
+
+/// Raises the limit of open files to what the system allows, and returns it.
+fn raise_file_limit() -> usize {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        log::warn!("the limit of open files can't be raised: {error}");
+        rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(1024, |(soft, _)| soft)
+    });
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Number of connections that each worker may have where so many files may be open. The upstream, the store and the logs
+/// need some as well: at most half of all.
+fn max_connections(files: usize, workers: usize, settings: &Settings) -> usize {
+    let membrane = &settings.membrane;
+    let upstream = membrane.max_connections.get().saturating_mul(workers).saturating_add(membrane.concurrency.get());
+    let reserved = upstream.saturating_add(OTHER_FILES).min(files / 2);
+    ((files - reserved) / workers.max(1)).clamp(16, MAX_PER_WORKER)
 }
 
 /// Listens for signals from now on: the first process of a container would miss one that it does not listen for.
@@ -223,5 +275,29 @@ fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
 pub fn install_tls() {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         log::debug!("TLS had its cryptography already");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    #[test]
+    fn connections_leave_files_for_the_rest() {
+        let settings = load(&Sources::default()).unwrap();
+        let upstream = settings.membrane.max_connections.get() * 4 + settings.membrane.concurrency.get();
+        for (files, workers, expected) in [
+            // Few files are halved.
+            (1024, 4, 128),
+            (4096, 4, 512),
+            (65_536, 4, (65_536 - upstream - OTHER_FILES) / 4),
+            // Memory is a limit, too.
+            (1_048_576, 4, MAX_PER_WORKER),
+            (usize::MAX, 1, MAX_PER_WORKER),
+            (20, 4, 16),
+        ] {
+            assert_eq!(max_connections(files, workers, &settings), expected, "{files} files, {workers} workers");
+        }
     }
 }

@@ -58,6 +58,8 @@ pub struct Server {
     pub max_json_depth: Count,
     #[serde(rename = "request_s", with = "seconds")]
     pub request: Duration,
+    #[serde(rename = "keep_alive_s", with = "seconds")]
+    pub keep_alive: Duration,
     pub proxies: Count,
     pub public_path: String,
     #[serde(deserialize_with = "list")]
@@ -273,6 +275,7 @@ impl Settings {
             ("server.max_url_bytes", head(self.server.max_url_bytes), "a number from 1024 to 131072"),
             ("server.max_json_depth", some(self.server.max_json_depth), "a number from 1"),
             ("server.request_s", time(self.server.request), "a number from 1"),
+            ("server.keep_alive_s", time(self.server.keep_alive), "a number from 1"),
             ("server.public_path", path, "empty, or a path that begins but does not end with /"),
             ("admin.host", address(&self.admin.host), "an IP address or localhost"),
             ("admin.port", port(self.admin.port), "a number from 0 to 65535"),

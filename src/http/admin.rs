@@ -5,7 +5,9 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 
-use super::health;
+use metrics::gauge;
+
+use super::{connections::Traffic, health};
 use crate::{metrics::Exporter, session::Shards};
 
 /// What the admin listener tells of.
@@ -15,6 +17,8 @@ pub struct Admin {
     pub shards: Shards,
     /// What Prometheus reads.
     pub exporter: Exporter,
+    /// Connections of clients.
+    pub traffic: Traffic,
 }
 
 /// The routes of the admin listener.
@@ -29,5 +33,7 @@ pub fn admin_routes(admin: &Admin, config: &mut ServiceConfig) {
 /// `GET /metrics`, in the text format of Prometheus.
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.shards.feel_pulse(health::PATIENCE).await;
+    let connections = u32::try_from(admin.traffic.connections()).unwrap_or(u32::MAX);
+    gauge!("mcp_connections").set(connections);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(admin.exporter.render())
 }

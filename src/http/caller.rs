@@ -1,10 +1,10 @@
 //! Who is asking: the token of a request, and whose the upstream says it is.
 
-use std::time::SystemTime;
+use std::{rc::Rc, time::SystemTime};
 
 use actix_web::HttpRequest;
 
-use super::{Worker, access_log, address, headers, query::Query};
+use super::{Worker, access_log, address, connections::Connection, headers, query::Query};
 use crate::{
     error::Error,
     membrane::{Caller, Proof},
@@ -31,6 +31,9 @@ pub async fn authenticate(
         worker.shards.authenticate(&worker.local, token, proof, address).await?
     };
     access_log::note(request, |line| line.user = Some(caller.user().clone()));
+    if let Some(connection) = request.conn_data::<Rc<Connection>>() {
+        connection.let_in();
+    }
     Ok(caller)
 }
 

@@ -8,6 +8,7 @@ mod bodies;
 mod body;
 mod caller;
 mod chats;
+pub mod connections;
 pub mod headers;
 mod health;
 mod in_session;

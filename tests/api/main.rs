@@ -58,6 +58,7 @@ mod sessions;
 mod shares;
 mod shutdown;
 mod slow_calls;
+mod slow_clients;
 mod sockets;
 mod sse_support;
 mod status_codes;

@@ -12,7 +12,7 @@ use tokio::{
 use crate::support::{Client, PATIENCE, Server, assert_error, token};
 
 /// A connection that says what the test says.
-fn connect(server: &Server) -> TcpStream {
+pub fn connect(server: &Server) -> TcpStream {
     let address = server.url.strip_prefix("http://").unwrap();
     let stream = StdStream::connect(address).unwrap();
     stream.set_nonblocking(true).unwrap();
@@ -20,7 +20,7 @@ fn connect(server: &Server) -> TcpStream {
 }
 
 /// What comes until the server closes the connection.
-async fn until_closed(stream: &mut TcpStream) -> String {
+pub async fn until_closed(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A connection that is reset is closed, too.
     let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the connection is cut");

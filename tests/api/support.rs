@@ -103,6 +103,17 @@ impl ServerBuilder {
         self
     }
 
+    /// Runs it with fewer open files, as `ulimit` has it.
+    pub fn limit_files(mut self, limit: &str) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\"")).arg(self.command.get_program());
+        command.args(self.command.get_args()).env_clear();
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = command;
+        self
+    }
+
     pub fn start(mut self) -> Server {
         let mut process = self.command.spawn().expect("the binary starts");
         let (log, output) = (Log::default(), Log::default());

@@ -133,6 +133,7 @@ fn only_http_speaks_http_to_clients() {
             let fine = match first {
                 // `server` puts the parts together, and `cli` needs the runtime; the sandbox is a server of its own.
                 "actix_web" => matches!(source.layer(), "http" | "server" | "cli" | "sandbox"),
+                "actix_http" | "actix_server" => matches!(source.layer(), "http" | "server"),
                 "actix_web_lab" => source.layer() == "http",
                 "awc" => source.layer() == "membrane",
                 _ => true,
