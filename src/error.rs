@@ -76,6 +76,9 @@ pub enum Error {
     /// Requests of all users that are still arriving are too large together.
     #[error("Service Unavailable: too many bytes of requests are arriving at once; try again later")]
     Busy,
+    /// The server stops, and does nothing for the request.
+    #[error("Service Unavailable: the server is stopping; send the request again")]
+    Stopping,
     /// Too many tokens from the client's address were refused.
     #[error("Too many tokens from this address were refused: try again in {} s", .wait.as_secs() + 1)]
     TooManyFailures {
@@ -215,7 +218,7 @@ impl Error {
             Self::UrlTooLong { .. } => ErrorKind::UrlTooLong,
             Self::TooSlow => ErrorKind::TooSlow,
             Self::TooMany { .. } | Self::TooManyBytes => ErrorKind::TooMany,
-            Self::Full | Self::Busy => ErrorKind::Full,
+            Self::Full | Self::Busy | Self::Stopping => ErrorKind::Full,
             Self::TooManyFailures { .. } => ErrorKind::TooManyFailures,
             Self::MethodNotAllowed => ErrorKind::MethodNotAllowed,
             Self::NoSuchPath => ErrorKind::NoSuchPath,

@@ -139,7 +139,8 @@ impl Server {
     /// [`ServerError::Broken`].
     pub async fn run(self) -> Result<(), ServerError> {
         let (handle, admin_handle) = (self.server.handle(), self.admin_server.handle());
-        let stopping = Stopping { server: handle, shards: self.admin.shards.clone() };
+        let stopping =
+            Stopping { server: handle, traffic: self.admin.traffic.clone(), shards: self.admin.shards.clone() };
         actix::spawn(stopping.stop_when_told(self.told_to_stop, self.patience));
         actix::spawn(self.admin.shards.clone().follow_news());
         actix::spawn(watch(self.admin));
@@ -173,6 +174,7 @@ async fn watch(admin: Admin) {
 /// Parts of the server that end one after the other.
 struct Stopping {
     server: ServerHandle,
+    traffic: Traffic,
     shards: Shards,
 }
 
@@ -181,6 +183,7 @@ impl Stopping {
     async fn stop_when_told(self, told: impl Future<Output = ()>, patience: Duration) {
         told.await;
         log::info!("told to stop: finishing what is running");
+        self.traffic.drain();
         // A client that comes back for a stream must find the next instance, not this one.
         self.server.pause().await;
         let is_done = tokio::time::timeout(patience, self.finish()).await.is_ok();
@@ -193,6 +196,10 @@ impl Stopping {
     /// Lets the sessions finish before the workers: a worker that stops takes along the sessions that live on its thread,
     /// whatever connection waits for them.
     async fn finish(&self) {
+        self.shards.drain().await;
+        self.traffic.requests_answered().await;
+        self.traffic.close().await;
+        // A call that was begun meanwhile goes on when its client has left, for its result can be fetched later.
         self.shards.drain().await;
     }
 }

@@ -1,4 +1,6 @@
-//! Heads that are too large, refused before anything else is done for them.
+//! Requests refused before anything else is done for them: their head is too large, or the server is about to end.
+
+use std::rc::Rc;
 
 use actix_web::{
     Error as ActixError,
@@ -9,14 +11,15 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Worker, headers, reply};
+use super::{Worker, connections::Connection, headers, reply};
 use crate::{config, error::Error};
 
-/// Refuses a request whose URL or headers are larger than the settings allow. What is far larger does not even come so far.
+/// Refuses a request whose URL or headers are larger than the settings allow, and any when no answer can be promised because
+/// the server is about to end. A head that is far larger does not even come so far.
 ///
 /// # Errors
 /// Those of the service around which it stands.
-pub async fn refuse_oversized<B: MessageBody>(
+pub async fn refuse_at_once<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, ActixError> {
@@ -31,6 +34,9 @@ pub async fn refuse_oversized<B: MessageBody>(
 }
 
 fn refusal(request: &ServiceRequest, settings: &config::Server) -> Option<Error> {
+    if request.conn_data::<Rc<Connection>>().is_some_and(|connection| connection.is_closing()) {
+        return Some(Error::Stopping);
+    }
     let (max_url, max_head) = (settings.max_url_bytes.get(), settings.max_header_bytes.get());
     let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
     if url > max_url {

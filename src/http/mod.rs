@@ -87,7 +87,7 @@ pub fn app(
         .app_data(Data::new(worker))
         .wrap(Condition::new(settings.oauth.enabled, from_fn(oauth::point_to_metadata)))
         .wrap(from_fn(panics::answer_panics))
-        .wrap(from_fn(limits::refuse_oversized))
+        .wrap(from_fn(limits::refuse_at_once))
         // A page that may ask can read whatever is answered, the refusals and failures above included.
         .wrap(origin::cors(&settings))
         .wrap(from_fn(origin::refuse_foreign))

@@ -98,6 +98,7 @@ pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
         | Error::StoreUnavailable
         | Error::Full
         | Error::Busy
+        | Error::Stopping
         | Error::TooMany { .. }
         | Error::TooManyBytes => {
             response.insert_header((RETRY_AFTER, RETRY_AFTER_S));

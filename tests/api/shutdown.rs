@@ -7,8 +7,9 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::{
-    sockets::{Wire, get, post, sleep},
+    sockets::{Wire, call, get, post, sleep},
     support::{Client, PATIENCE, Server, eventually, reply_to, token},
+    upstream::Upstream,
 };
 
 /// Long enough for all calls to have begun before the first one ends.
@@ -193,4 +194,85 @@ async fn a_call_that_outlasts_the_servers_patience_is_given_up() {
     // To wait for it is to assert that it comes.
     stop(server).await;
     assert_eq!(wire.next().await, None, "there is no answer");
+}
+
+/// What a client saw that called again and again until the server was gone.
+#[derive(Default)]
+struct Seen {
+    results: usize,
+    last_words: usize,
+}
+
+/// Calls again and again on connections that are kept where the server allows, until it is gone.
+async fn call_until_gone(client: &Client<'_>, request: impl Fn(&Client<'_>) -> RequestBuilder) -> Seen {
+    let mut seen = Seen::default();
+    // A connection pool of its own: each client comes back on the connection it has.
+    let http = reqwest::Client::new();
+    loop {
+        let Ok(response) = http.execute(request(client).build().unwrap()).await else { return seen };
+        let is_last = response.headers().get("connection").is_some_and(|value| value == "close");
+        seen.last_words += usize::from(is_last);
+        match response.status().as_u16() {
+            200 => {
+                let answer = response.text().await.expect("an answer that has begun is completed");
+                assert!(answer.contains("result"), "{answer}");
+                seen.results += 1;
+            }
+            // Refused before anything was done.
+            503 => assert!(response.headers().contains_key("retry-after") && is_last, "{response:?}"),
+            other => panic!("{other}: {response:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn steady_traffic_loses_no_call_when_the_server_stops() {
+    let upstream = Upstream::start();
+    let server = Server::before(&upstream.url).env("MCP__SERVER__WORKERS", "2").env("MCP__LOG__FILTER", "info").start();
+    let runs = || upstream.headers("/action-instance/run", "authorization").len();
+    let message = || call(json!(1), "app_do", json!({}));
+    let mut sessions = Vec::new();
+    for _ in 0..4 {
+        sessions.push(server.client("ann").open().await);
+    }
+    let alone = server.client("bob");
+    let chat = server.client("bob").header("x-chat-id", "chat");
+    let accept = "application/json, text/event-stream";
+    let in_session = |client: &Client<'_>| post(client, message());
+    let stateless = |client: &Client<'_>| modern(client, message()).header("accept", accept);
+    let traffic = async {
+        let in_sessions = join_all(sessions.iter().map(|client| call_until_gone(client, in_session)));
+        let others = [&alone, &alone, &chat, &chat].map(|client| call_until_gone(client, stateless));
+        let (mut seen, others) = tokio::join!(in_sessions, join_all(others));
+        seen.extend(others);
+        seen
+    };
+    let order = async {
+        eventually("the traffic is steady", async || runs() >= 200).await;
+        server.terminate();
+    };
+    let (seen, ()) = tokio::time::timeout(2 * PATIENCE, async { tokio::join!(traffic, order) })
+        .await
+        .expect("the server ends although its clients go on");
+    let results: usize = seen.iter().map(|seen| seen.results).sum();
+    assert_eq!(results, runs(), "each call that was run is answered");
+    assert!(seen.iter().all(|seen| seen.last_words > 0), "each connection is told that it ends");
+    assert_eq!(stop(server).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_does_not_delay_the_end() {
+    let server = Server::start();
+    let client = server.client("ann").open().await;
+    // It stays in the pool of the test's client; these say nothing, and too little.
+    let silent = crate::oversized::connect(&server);
+    let unfinished = crate::oversized::connect(&server);
+    unfinished.writable().await.unwrap();
+    unfinished.try_write(b"GET / HTTP/1.1\r\n").unwrap();
+    assert!(!client.tools().await.is_empty());
+    server.terminate();
+    server.wait_for_log("stopped");
+    drop((silent, unfinished));
+    assert!(!server.log().contains("given up"), "{}", server.log());
+    assert_eq!(stop(server).await.code(), Some(0));
 }

@@ -153,6 +153,11 @@ impl Connection {
         self.of.stage()
     }
 
+    /// Whether no request is begun any more, because the server stops.
+    pub(in crate::http) fn is_closing(&self) -> bool {
+        self.stage() == Stage::Closing
+    }
+
     /// Notes that a request begins.
     pub(super) fn begin_request(&self, has_body: bool) {
         self.enter(if has_body { Phase::Body } else { Phase::Answer }, None);
@@ -189,7 +194,7 @@ impl Connection {
         match () {
             () if is_past(self.write_due.get()) => Some(Reason::Unread),
             () if is_past(self.due.get()) => Some(Reason::Late),
-            () if is_idle && self.stage() == Stage::Closing => Some(Reason::Over),
+            () if is_idle && self.is_closing() => Some(Reason::Over),
             () => None,
         }
     }
