@@ -13,7 +13,7 @@ use std::{
 use actix_server::{ServerBuilder, ServerHandle};
 use actix_web::App;
 use socket2::SockRef;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     config::{Settings, unsupported_proxy},
@@ -84,6 +84,7 @@ pub struct Server {
     admin_server: actix_server::Server,
     admin: Admin,
     told_to_stop: Pin<Box<dyn Future<Output = ()>>>,
+    hangups: Signal,
     patience: Duration,
 }
 
@@ -98,6 +99,7 @@ impl Server {
             return Err(ServerError::Proxy(name));
         }
         let told_to_stop = Box::pin(told_to_stop()?);
+        let hangups = signal(SignalKind::hangup())?;
         let exporter = Exporter::install()?;
         let workers = match settings.server.workers.get() {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
@@ -117,6 +119,7 @@ impl Server {
             admin_server,
             admin,
             told_to_stop,
+            hangups,
             patience: settings.server.shutdown,
         })
     }
@@ -142,6 +145,7 @@ impl Server {
         let stopping =
             Stopping { server: handle, traffic: self.admin.traffic.clone(), shards: self.admin.shards.clone() };
         actix::spawn(stopping.stop_when_told(self.told_to_stop, self.patience));
+        actix::spawn(ignore_hangups(self.hangups));
         actix::spawn(self.admin.shards.clone().follow_news());
         actix::spawn(watch(self.admin));
         actix::spawn(self.admin_server);
@@ -201,6 +205,13 @@ impl Stopping {
         self.traffic.close().await;
         // A call that was begun meanwhile goes on when its client has left, for its result can be fetched later.
         self.shards.drain().await;
+    }
+}
+
+/// Tells an operator who rotates logs that there is no file to reopen. Without a listener the signal would end the process.
+async fn ignore_hangups(mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        log::info!("SIGHUP changes nothing: logs go to standard error, and are rotated by the program that reads them");
     }
 }
 

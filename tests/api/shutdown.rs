@@ -276,3 +276,15 @@ async fn a_connection_without_a_request_does_not_delay_the_end() {
     assert!(!server.log().contains("given up"), "{}", server.log());
     assert_eq!(stop(server).await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_hangup_ends_nothing() {
+    let server = Server::start();
+    let client = server.client("ann").open().await;
+    for _ in 0..2 {
+        server.hang_up();
+    }
+    server.wait_for_log("SIGHUP changes nothing");
+    assert!(!client.tools().await.is_empty());
+    assert_eq!(stop(server).await.code(), Some(0));
+}

@@ -276,6 +276,11 @@ impl Server {
         self.signal("-TERM");
     }
 
+    /// Has it know that its terminal is gone, or that its logs were rotated.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
     /// Kills it (SIGKILL), and waits until nobody answers any more.
     pub fn kill(&self) {
         self.signal("-KILL");
