@@ -45,6 +45,7 @@ pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod signing;
 pub mod store;
 pub mod token;
 pub mod trace;

@@ -5,6 +5,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     config::Auth,
+    signing,
     token::{AccessToken, Claim},
 };
 
@@ -22,6 +23,7 @@ impl WorkspaceSecret {
         if settings.workspace_secret.is_empty() {
             return None;
         }
+        signing::install();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.algorithms = vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
         validation.leeway = 0;

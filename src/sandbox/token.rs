@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
 
-use crate::secret::Secret;
+use crate::{secret::Secret, signing};
 
 /// The key of the sandbox's only workspace.
 pub const WORKSPACE: &str = "sandbox";
@@ -52,6 +52,7 @@ pub fn draw_secret() -> Secret {
 /// # Errors
 /// Where the claims can't be signed.
 pub fn mint(user: &str, secret: &Secret) -> jsonwebtoken::errors::Result<String> {
+    signing::install();
     let end = SystemTime::now() + LIFE;
     let claims = Claims {
         id: user.to_owned(),
@@ -69,6 +70,7 @@ pub fn mint(user: &str, secret: &Secret) -> jsonwebtoken::errors::Result<String>
 /// # Errors
 /// What is wrong, in the words that the API would use.
 pub fn verify(token: &str, secret: &Secret) -> Result<Claims, &'static str> {
+    signing::install();
     let mut validation = Validation::new(Algorithm::HS256);
     validation.leeway = 0;
     validation.required_spec_claims.clear();

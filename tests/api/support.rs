@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use integration_app_mcp_server::signing;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -317,6 +318,7 @@ pub fn token(user: &str) -> String {
 
 /// A token with these claims, signed with this key.
 pub fn sign(claims: &Value, secret: &str) -> String {
+    signing::install();
     let token = encode(&Header::default(), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap();
     leaks::remember(&token);
     token

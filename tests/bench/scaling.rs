@@ -127,6 +127,7 @@ fn upstream(actions: usize) -> (Process, Folder) {
 fn token(user: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = json!({"id": user, "name": user, "iss": "sandbox", "exp": now + 36_000});
+    integration_app_mcp_server::signing::install();
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
 }
 

@@ -8,8 +8,9 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 21] = [
+const LAYERS: [(&str, &[&str]); 22] = [
     ("secret", &[]),
+    ("signing", &[]),
     ("metrics", &[]),
     ("trace", &[]),
     ("ids", &[]),
@@ -18,7 +19,10 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("allowance", &["error", "ids"]),
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
-    ("membrane", &["allowance", "config", "protocol", "error", "token", "ids", "secret", "metrics", "trace"]),
+    (
+        "membrane",
+        &["allowance", "config", "protocol", "error", "token", "ids", "secret", "signing", "metrics", "trace"],
+    ),
     ("store", &["config", "protocol", "error", "ids", "secret", "metrics"]),
     (
         "session",
@@ -54,7 +58,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ),
     ("server", &["http", "session", "membrane", "store", "config", "metrics"]),
     ("logging", &["config"]),
-    ("sandbox", &["config", "protocol", "secret"]),
+    ("sandbox", &["config", "protocol", "secret", "signing"]),
     ("banner", &["config", "sandbox"]),
     ("healthcheck", &["config"]),
     ("doctor", &["store", "membrane", "config", "token", "secret"]),

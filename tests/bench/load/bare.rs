@@ -154,7 +154,10 @@ async fn events() -> HttpResponse {
 
 fn is_verified(http: &HttpRequest) -> bool {
     thread_local! {
-        static KEY: DecodingKey = DecodingKey::from_secret(work::SECRET);
+        static KEY: DecodingKey = {
+            integration_app_mcp_server::signing::install();
+            DecodingKey::from_secret(work::SECRET)
+        };
     }
     let token = http.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let validation = Validation::new(Algorithm::HS256);

@@ -20,6 +20,7 @@ const MODERN: &str = "2026-07-28";
 /// Mints the token of user `number` with so many tools in so many apps.
 fn token(tools: usize, apps: usize, number: usize) -> String {
     let claims = json!({"id": format!("t{tools}-a{apps}-{number}"), "iss": "bench", "exp": END});
+    integration_app_mcp_server::signing::install();
     jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("a token")
 }
 
