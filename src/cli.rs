@@ -159,6 +159,12 @@ fn serve(mut settings: Settings) -> Result<(), Failure> {
             }
             None => {}
         }
+        if sandbox.is_some() && !address.ip().is_loopback() {
+            log::warn!(
+                "the sandbox is for this machine, but {address} is reached from others: whoever has its token, or gets one by \
+                 its OAuth, acts as any of its users; set server.host = \"127.0.0.1\" or use the real upstream"
+            );
+        }
         log::info!(upstream = settings.membrane.base_url; "listening on http://{address}");
         log::info!("metrics and health on http://{}", server.admin_address());
         server.run().await?;

@@ -1,7 +1,7 @@
 //! The names things go by. Parsed once, at the edge; inside the crate nothing is a bare string.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
 };
@@ -79,9 +79,18 @@ impl UserKey {
     }
 }
 
+/// `workspace/user`. A `/` in the workspace's key is written as in a URL, so that no two users look alike: all after the first
+/// `/` is the user.
 impl fmt::Display for UserKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.workspace, self.user)
+        for c in self.workspace.chars() {
+            match c {
+                '%' => f.write_str("%25")?,
+                '/' => f.write_str("%2F")?,
+                c => f.write_char(c)?,
+            }
+        }
+        write!(f, "/{}", self.user)
     }
 }
 
@@ -172,6 +181,15 @@ mod tests {
         for text in ["", "1", "not-a-session", &id.to_string().replace('-', "")] {
             assert_eq!(SessionId::parse(text), None, "session id {text:?}");
         }
+    }
+
+    #[test]
+    fn no_two_users_look_alike() {
+        let show = |workspace, user| UserKey::new(workspace, user).to_string();
+        assert_eq!(show("w", "ann"), "w/ann");
+        assert_eq!(show("", "ann"), "/ann");
+        assert_eq!([show("a", "b/c"), show("a/b", "c"), show("a%2Fb", "c")], ["a/b/c", "a%2Fb/c", "a%252Fb/c"]);
+        assert_ne!(show("", "/c"), show("/", "c"));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::{
 };
 
 use actix_server::{ServerBuilder, ServerHandle};
-use actix_web::App;
 use socket2::SockRef;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -240,10 +239,9 @@ fn serve_clients(
 }
 
 fn serve_operators(listener: TcpListener, admin: &Admin, settings: &Settings) -> io::Result<actix_server::Server> {
-    let (admin, limits) = (admin.clone(), limits(MAX_ADMIN, settings));
+    let (admin, names, limits) = (admin.clone(), settings.admin.clone(), limits(MAX_ADMIN, settings));
     let service = move || {
-        let admin = admin.clone();
-        let app = App::new().configure(move |config| http::admin_routes(&admin, config));
+        let app = http::admin_app(admin.clone(), names.clone());
         connections::serve(app, limits, Traffic::default())
     };
     Ok(builder(1, 2 * MAX_ADMIN).listen("admin", listener, service)?.run())

@@ -230,6 +230,34 @@ mod tests {
     }
 
     #[test]
+    fn urls_hold_no_more_than_they_should() {
+        let base = "MCP__MEMBRANE__BASE_URL";
+        let cases = [
+            (base, "https://api.example.com", true),
+            (base, "http://127.0.0.1:1234/v1/", true),
+            (base, "http://[::1]:1234", true),
+            (base, "https://user:pass-word@api.example.com", false),
+            (base, "https://pass-word@api.example.com", false),
+            (base, "https://api.example.com?key=pass-word", false),
+            (base, "https://api.example.com/?", false),
+            (base, "https://api.example.com/#pass-word", false),
+            (base, "ftp://api.example.com", false),
+            (base, "https://", false),
+            (base, "https:api.example.com", false),
+            ("MCP__OAUTH__PUBLIC_URL", "https://mcp.example.com/gw", true),
+            ("MCP__OAUTH__PUBLIC_URL", "https://pass-word@mcp.example.com", false),
+            ("MCP__OAUTH__PUBLIC_URL", "https://mcp.example.com/?a=pass-word", false),
+            ("MCP__TELEMETRY__OTLP_ENDPOINT", "http://pass-word@localhost:4318", false),
+            ("MCP__STORE__CA_FILE", "ca.pem", false),
+        ];
+        for (name, value, is_fine) in cases {
+            let loaded = load_env(&[(name, value)]).map(|_| ());
+            assert_eq!(loaded.is_ok(), is_fine, "{name}={value}: {loaded:?}");
+            assert!(!loaded.is_err_and(|error| error.contains("pass-word")), "{name}={value}");
+        }
+    }
+
+    #[test]
     fn a_fault_names_source_key_and_what_is_allowed() {
         let cases: [(&[(&str, &str)], &[&str]); 9] = [
             (&[("MCP__SERVER__PROT", "1")], &["MCP__SERVER__PROT", "server.prot", "port"]),

@@ -21,8 +21,13 @@ use crate::secret::Secret;
 /// Whether traces can be sent anywhere.
 const TRACES: bool = cfg!(feature = "otel");
 /// What `telemetry.otlp_endpoint` may be.
-const ENDPOINT: &str =
-    if TRACES { "empty, or an http:// URL" } else { "empty, for this program was built without the feature otel" };
+const ENDPOINT: &str = if TRACES {
+    "empty, or an http:// URL without user name, password, query and fragment"
+} else {
+    "empty, for this program was built without the feature otel"
+};
+/// Values allowed for `membrane.base_url`. It is logged and printed, so it must hold no password, and paths are appended to it.
+const WEB_URL: &str = "an http:// or https:// URL without user name, password, query and fragment";
 
 /// All settings. Each field is documented in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -76,6 +81,8 @@ pub struct Server {
 pub struct Admin {
     pub host: String,
     pub port: Count,
+    #[serde(deserialize_with = "list")]
+    pub allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -181,6 +188,7 @@ pub struct Webhooks {
 pub struct Store {
     /// It may hold a password.
     pub url: Secret,
+    pub ca_file: PathBuf,
     #[serde(rename = "timeout_ms", with = "millis")]
     pub timeout: Duration,
     pub path: PathBuf,
@@ -258,7 +266,7 @@ impl Settings {
         let head = |n: Count| (1024..=131_072).contains(&n.0);
         let some = |n: Count| n.0 > 0;
         let time = |d: Duration| !d.is_zero();
-        let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+        let web = |url: &str| plain_url(url, &["http", "https"]);
         let store = |url: &str| url.is_empty() || url.starts_with("redis://") || url.starts_with("rediss://");
         let secret = |secret: &Secret| secret.is_empty() || secret.reveal().len() >= 16;
         let m = &self.membrane;
@@ -280,7 +288,7 @@ impl Settings {
             ("admin.host", address(&self.admin.host), "an IP address or localhost"),
             ("admin.port", port(self.admin.port), "a number from 0 to 65535"),
             ("log.filter", env_filter(&self.log.filter), "a level or a list of module=level"),
-            ("membrane.base_url", web(&m.base_url), "an http:// or https:// URL"),
+            ("membrane.base_url", web(&m.base_url), WEB_URL),
             ("membrane.connect_timeout_ms", time(m.connect_timeout), "a number from 1"),
             ("membrane.read_timeout_ms", time(m.read_timeout), "a number from 1"),
             ("membrane.run_timeout_ms", time(m.run_timeout), "a number from 1"),
@@ -300,7 +308,7 @@ impl Settings {
             (
                 "oauth.public_url",
                 self.oauth.public_url.is_empty() || web(&self.oauth.public_url),
-                "empty, or an http:// or https:// URL",
+                "empty, or an http:// or https:// URL without user name, password, query and fragment",
             ),
             ("store.url", store(self.store.url.reveal()), "empty, or a redis:// or rediss:// URL"),
             ("store.timeout_ms", time(self.store.timeout), "a number from 1"),
@@ -314,7 +322,7 @@ impl Settings {
             ("streams.max_per_user", some(self.streams.max_per_user), "a number from 1"),
             ("streams.progress_ms", time(self.streams.progress), "a number from 1"),
             ("streams.keep_alive_s", time(self.streams.keep_alive), "a number from 1"),
-            ("telemetry.otlp_endpoint", endpoint.is_empty() || (TRACES && endpoint.starts_with("http://")), ENDPOINT),
+            ("telemetry.otlp_endpoint", endpoint.is_empty() || (TRACES && plain_url(endpoint, &["http"])), ENDPOINT),
             ("sandbox.port", port(self.sandbox.port), "a number from 0 to 65535"),
             ("sandbox.page_size", page(self.sandbox.page_size), "a number from 1 to 1000"),
         ];
@@ -331,6 +339,10 @@ impl Settings {
             let allowed = "at least four times server.max_body_bytes, since a user may have a quarter of it";
             return Some(Fault { key: "server.max_pending_body_bytes", allowed });
         }
+        let is_tls = self.store.url.reveal().starts_with("rediss://");
+        if !self.store.ca_file.as_os_str().is_empty() && !is_tls {
+            return Some(Fault { key: "store.ca_file", allowed: "empty, unless store.url is a rediss:// URL" });
+        }
         let (key, secret) = (self.auth.workspace_key.is_empty(), self.auth.workspace_secret.is_empty());
         if key != secret {
             let key = if key { "auth.workspace_key" } else { "auth.workspace_secret" };
@@ -341,6 +353,14 @@ impl Settings {
         (!key && !workspaces.is_empty() && !workspaces.contains(&self.auth.workspace_key))
             .then_some(Fault { key: "auth.workspaces", allowed: "empty, or a list that holds auth.workspace_key" })
     }
+}
+
+/// Returns whether a text is a URL of one of these schemes that has no more than host, port and path.
+fn plain_url(text: &str, schemes: &[&str]) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let has_more = url.query().is_some() || url.fragment().is_some();
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    text.contains("://") && schemes.contains(&url.scheme()) && url.has_host() && !has_more && !has_user
 }
 
 fn env_filter(text: &str) -> bool {

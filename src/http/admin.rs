@@ -1,14 +1,16 @@
 //! What operators ask, on a listener of its own that clients need not reach.
 
 use actix_web::{
-    HttpResponse,
-    web::{self, Data, ServiceConfig},
+    App, Error as ActixError, HttpResponse,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::{Next, from_fn},
+    web::{self, Data},
 };
-
 use metrics::gauge;
 
-use super::{connections::Traffic, health};
-use crate::{metrics::Exporter, session::Shards};
+use super::{connections::Traffic, health, origin::Names, reply};
+use crate::{config, metrics::Exporter, protocol::revision::Era, session::Shards};
 
 /// What the admin listener tells of.
 #[derive(Clone)]
@@ -21,13 +23,39 @@ pub struct Admin {
     pub traffic: Traffic,
 }
 
-/// The routes of the admin listener.
-pub fn admin_routes(admin: &Admin, config: &mut ServiceConfig) {
-    config
-        .app_data(Data::new(admin.clone()))
+/// The server of the admin listener.
+pub fn admin_app(
+    admin: Admin,
+    settings: config::Admin,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = ActixError,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(Data::new(admin))
+        .app_data(Data::new(settings))
+        .wrap(from_fn(refuse_foreign))
         .route("/metrics", web::get().to(metrics))
         .route("/healthz", web::get().to(async |admin: Data<Admin>| health::alive(&admin.shards).await))
-        .route("/readyz", web::get().to(async |admin: Data<Admin>| health::ready(&admin.shards).await));
+        .route("/readyz", web::get().to(async |admin: Data<Admin>| health::ready(&admin.shards).await))
+}
+
+/// Refuses what a page could have sent: the metrics tell what this server is used for.
+async fn refuse_foreign<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, ActixError> {
+    let settings = request.app_data::<Data<config::Admin>>();
+    let refusal = settings.and_then(|admin| Names::for_operators(admin).refusal(request.path(), request.headers()));
+    match refusal {
+        None => next.call(request).await.map(ServiceResponse::map_into_left_body),
+        Some(error) => Ok(request.into_response(reply::error(None, &error, Era::Legacy)).map_into_right_body()),
+    }
 }
 
 /// `GET /metrics`, in the text format of Prometheus.

@@ -9,12 +9,13 @@ use actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method, Uri,
+        Method,
         header::{HOST, HeaderMap, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     web::Data,
 };
+use url::{Host, Url};
 
 use super::{Worker, headers, reply};
 use crate::{
@@ -31,8 +32,8 @@ pub async fn refuse_foreign<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, ActixError> {
     let worker = request.app_data::<Data<Worker>>();
-    let refusal = worker.and_then(|worker| refusal(request.path(), request.headers(), &worker.settings.server));
-    match refusal {
+    let names = worker.map(|worker| Names::for_clients(&worker.settings.server));
+    match names.and_then(|names| names.refusal(request.path(), request.headers())) {
         None => next.call(request).await.map(ServiceResponse::map_into_left_body),
         Some(error) => {
             let response = reply::error(None, &error, headers::era(request.request()));
@@ -41,54 +42,119 @@ pub async fn refuse_foreign<B: MessageBody>(
     }
 }
 
-fn refusal(path: &str, headers: &HeaderMap, settings: &config::Server) -> Option<Error> {
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    if let Some(origin) = text(ORIGIN)
-        && !allows_origin(&origin, settings)
-    {
-        return Some(Error::OriginRefused(format!("the origin {origin:?}")));
+/// Web pages and names that a listener answers to.
+pub(super) struct Names<'a> {
+    /// Address that the listener is bound to.
+    pub bound_to: &'a str,
+    /// Names besides those of this machine.
+    pub hosts: &'a [String],
+    /// Pages besides those of this machine.
+    pub origins: &'a [String],
+    /// Whether any IP address will do as a name. DNS rebinding needs a name, so no foreign page gets in by that.
+    pub takes_addresses: bool,
+}
+
+impl<'a> Names<'a> {
+    /// Names of the listener for clients.
+    fn for_clients(settings: &'a config::Server) -> Self {
+        let (hosts, origins) = (&settings.allowed_hosts, &settings.allowed_origins);
+        Self { bound_to: &settings.host, hosts, origins, takes_addresses: false }
     }
-    // Who looks after the process asks for this by whatever address it has, and learns nothing but how it does.
-    if matches!(path, "/healthz" | "/readyz") {
+
+    /// Names of the listener for operators, which no page has any business with.
+    pub(super) fn for_operators(settings: &'a config::Admin) -> Self {
+        Self { bound_to: &settings.host, hosts: &settings.allowed_hosts, origins: &[], takes_addresses: true }
+    }
+
+    /// Returns why a request is refused, if it is.
+    pub(super) fn refusal(&self, path: &str, headers: &HeaderMap) -> Option<Error> {
+        let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        if let Some(origin) = text(ORIGIN)
+            && !self.allow_origin(&origin)
+        {
+            return Some(Error::OriginRefused(format!("the origin {origin:?}")));
+        }
+        // Who looks after the process asks for this by whatever address it has, and learns nothing but how it does.
+        if matches!(path, "/healthz" | "/readyz") {
+            return None;
+        }
+        if let Some(host) = text(HOST)
+            && !self.allow_host(&host)
+        {
+            return Some(Error::OriginRefused(format!("the host {host:?}")));
+        }
+        None
+    }
+
+    fn allow_origin(&self, origin: &str) -> bool {
+        let is_listed = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(origin);
+        self.origins.iter().any(is_listed) || host_of(origin).is_some_and(|host| is_this_machine(&host))
+    }
+
+    fn allow_host(&self, host: &str) -> bool {
+        let Some(name) = host_of(&format!("http://{host}")) else { return false };
+        let is_address = !matches!(name, Host::Domain(_));
+        // Without the root's dot, and without brackets, as people write names in settings.
+        let text = match &name {
+            Host::Domain(domain) => domain.trim_end_matches('.').to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        let is_listed = |allowed: &String| {
+            let allowed_name = allowed.trim_matches(['[', ']']).trim_end_matches('.');
+            allowed_name.eq_ignore_ascii_case(&text) || allowed.eq_ignore_ascii_case(host)
+        };
+        is_this_machine(&name)
+            || (is_address && self.takes_addresses)
+            || self.hosts.iter().any(is_listed)
+            || (self.hosts.is_empty() && !is_loopback(self.bound_to))
+    }
+}
+
+/// Reads the host of an origin: a scheme, a host and perhaps a port, and nothing else. Whatever else a URL may hold, such as
+/// user names, can hide which host is meant.
+fn host_of(origin: &str) -> Option<Host<String>> {
+    let (_, authority) = origin.split_once("://")?;
+    if !authority.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#@%".contains(&byte)) {
         return None;
     }
-    if let Some(host) = text(HOST)
-        && !allows_host(&host, settings)
-    {
-        return Some(Error::OriginRefused(format!("the host {host:?}")));
-    }
-    None
-}
-
-fn allows_origin(origin: &str, settings: &config::Server) -> bool {
-    let listed = settings.allowed_origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin));
-    listed || origin.parse::<Uri>().ok().and_then(|uri| uri.host().map(is_this_machine)).unwrap_or(false)
-}
-
-fn allows_host(host: &str, settings: &config::Server) -> bool {
-    let Ok(uri) = host.parse::<Uri>() else { return false };
-    let Some(name) = uri.host() else { return false };
-    let is_listed = |allowed: &String| allowed.eq_ignore_ascii_case(name) || allowed.eq_ignore_ascii_case(host);
-    is_this_machine(name)
-        || settings.allowed_hosts.iter().any(is_listed)
-        || (settings.allowed_hosts.is_empty() && !is_this_machine(&settings.host))
+    let url = Url::parse(origin).ok()?;
+    let host = url.host()?.to_owned();
+    // A scheme that the web does not know leaves the host as it was written.
+    Some(match &host {
+        Host::Domain(domain) => Host::parse(domain).ok()?,
+        _ => host,
+    })
 }
 
 /// Lets the pages that may ask read the answers, headers that MCP uses included (Fetch § CORS protocol).
 pub fn cors(settings: &Arc<Settings>) -> Cors {
     let settings = Arc::clone(settings);
     Cors::default()
-        .allowed_origin_fn(move |origin, _| origin.to_str().is_ok_and(|origin| allows_origin(origin, &settings.server)))
+        .allowed_origin_fn(move |origin, _| {
+            origin.to_str().is_ok_and(|origin| Names::for_clients(&settings.server).allow_origin(origin))
+        })
         .allowed_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_any_header()
         .expose_headers([headers::SESSION_ID, WWW_AUTHENTICATE, RETRY_AFTER])
         .max_age(3600)
 }
 
-/// Whether a name is one of the loopback's.
-fn is_this_machine(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+/// Returns whether a host is this machine, whichever page or name stands for it (RFC 6761 § 6.3).
+fn is_this_machine(host: &Host<String>) -> bool {
+    match host {
+        Host::Domain(domain) => {
+            let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+            domain == "localhost" || domain.ends_with(".localhost")
+        }
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.to_canonical().is_loopback(),
+    }
+}
+
+/// Returns whether an address of the settings is reached from this machine alone.
+fn is_loopback(address: &str) -> bool {
+    address == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -122,19 +188,68 @@ mod tests {
             (listed, "localhost", None, true),
             (any, "localhost", Some("https://evil.example.com"), true),
             (any, "localhost", Some("null"), true),
+            (local, "localhost.", Some("http://LOCALHOST"), true),
+            (local, "my.localhost:3000", Some("https://my.localhost:3000"), true),
+            (local, "[::ffff:127.0.0.1]", Some("http://127.0.0.2"), true),
+            (local, "localhost", Some("tauri://localhost"), true),
+            (local, "localhost", Some("http://[::1].evil.com"), false),
+            (local, "localhost", Some("http://127.0.0.1.evil.com"), false),
+            (local, "localhost", Some("http://localhost@evil.com"), false),
+            (local, "localhost", Some("http://evil.com\\@localhost"), false),
+            (local, "localhost", Some("http://evil.com#@localhost"), false),
+            (local, "localhost", Some("http://evillocalhost"), false),
+            (local, "localhost", Some("http://localhost/page"), false),
+            (local, "localhost", Some("tauri://[::1].evil.com"), false),
+            (local, "[::1].evil.com", None, false),
+            (local, "127.0.0.1.evil.com", None, false),
+            (local, "localhost@evil.com", None, false),
+            (local, "192.0.2.1", None, false),
+            (listed, "MCP.example.com.", None, true),
+            (listed, "mcp.example.com@evil.com", None, false),
+            (listed, "192.0.2.1:3000", None, false),
         ];
         for (env, host, origin, allowed) in cases {
             let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             let settings = load(&Sources { env, ..Sources::default() }).unwrap().server;
+            let names = Names::for_clients(&settings);
             let mut headers = HeaderMap::new();
             headers.insert(HOST, host.parse().unwrap());
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, origin.parse().unwrap());
             }
             if origin.is_none() {
-                assert!(refusal("/healthz", &headers, &settings).is_none(), "{host}");
+                assert!(names.refusal("/healthz", &headers).is_none(), "{host}");
             }
-            assert_eq!(refusal("/mcp", &headers, &settings).is_none(), allowed, "{host} {origin:?}");
+            assert_eq!(names.refusal("/mcp", &headers).is_none(), allowed, "{host} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn operators_are_asked_by_address_and_no_page_is_let_in() {
+        let [local, open, listed] = [("127.0.0.1", ""), ("0.0.0.0", ""), ("0.0.0.0", "metrics.example.com")];
+        let cases = [
+            (local, "127.0.0.1:9464", None, true),
+            (local, "localhost:9464", None, true),
+            (local, "192.0.2.1:9464", None, true),
+            (local, "rebound.evil.com:9464", None, false),
+            (local, "127.0.0.1:9464", Some("http://evil.com"), false),
+            (open, "mcp:9464", None, true),
+            (open, "mcp:9464", Some("http://evil.com"), false),
+            (listed, "metrics.example.com:9464", None, true),
+            (listed, "[2001:db8::1]:9464", None, true),
+            (listed, "rebound.evil.com:9464", None, false),
+        ];
+        for ((host, hosts), asked, origin, allowed) in cases {
+            let env = [("MCP__ADMIN__HOST", host), ("MCP__ADMIN__ALLOWED_HOSTS", hosts)];
+            let env = env.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+            let settings = load(&Sources { env, ..Sources::default() }).unwrap().admin;
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, asked.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, origin.parse().unwrap());
+            }
+            let names = Names::for_operators(&settings);
+            assert_eq!(names.refusal("/metrics", &headers).is_none(), allowed, "{host} {asked} {origin:?}");
         }
     }
 }

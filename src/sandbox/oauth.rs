@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use actix_web::{
@@ -21,22 +22,42 @@ use super::{Shared, api::Failure, token};
 /// The user as whom everybody is let in.
 const USER: &str = "oauth-user";
 
-/// The challenges of the codes that have been given out.
+/// How long a code is good: the longest that OAuth recommends (RFC 6749 § 4.1.2).
+const CODE_LIFE: Duration = Duration::from_secs(600);
+
+/// Codes that may wait to be redeemed. Anybody may ask for one, so those beyond are refused until some have ended.
+const MAX_CODES: usize = 10_000;
+
+/// The challenges of the codes that have been given out, and when.
 #[derive(Debug, Default)]
-pub struct Codes(Mutex<HashMap<String, String>>);
+pub struct Codes(Mutex<HashMap<String, (String, Instant)>>);
 
 impl Codes {
-    fn give_out(&self, challenge: String) -> String {
+    /// Draws a code, unless too many are waiting.
+    fn give_out(&self, challenge: String, now: Instant) -> Option<String> {
+        let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if codes.len() >= MAX_CODES {
+            codes.retain(|_, (_, since)| is_good(*since, now));
+        }
+        if codes.len() >= MAX_CODES {
+            return None;
+        }
         let code = Uuid::new_v4().to_string();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(code.clone(), challenge);
-        code
+        codes.insert(code.clone(), (challenge, now));
+        Some(code)
     }
 
-    /// A code is good once.
-    fn redeem(&self, code: &str, verifier: &str) -> bool {
-        let challenge = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(code);
-        challenge.is_some_and(|challenge| challenge == URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)))
+    /// A code is good once, and not for long.
+    fn redeem(&self, code: &str, verifier: &str, now: Instant) -> bool {
+        let given_out = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(code);
+        given_out.is_some_and(|(challenge, since)| {
+            is_good(since, now) && challenge == URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
+        })
     }
+}
+
+fn is_good(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) < CODE_LIFE
 }
 
 fn refuse(error: &str) -> Failure {
@@ -72,7 +93,8 @@ pub(super) async fn authorize(shared: Data<Shared>, query: Query<Authorize>) -> 
     if !["tenant", "platform-user"].contains(&query.scope.as_str()) {
         return Err(refuse("invalid_scope"));
     }
-    let code = shared.codes.give_out(query.code_challenge);
+    let code = shared.codes.give_out(query.code_challenge, Instant::now());
+    let code = code.ok_or_else(|| refuse("temporarily_unavailable"))?;
     let mut answer = vec![("code", code)];
     answer.extend(query.state.map(|state| ("state", state)));
     // Pairs of texts always encode.
@@ -93,7 +115,7 @@ pub(super) async fn redeem(shared: Data<Shared>, form: Form<Redeem>) -> Result<H
     if form.grant_type != "authorization_code" {
         return Err(refuse("unsupported_grant_type"));
     }
-    if !shared.codes.redeem(&form.code, &form.code_verifier) {
+    if !shared.codes.redeem(&form.code, &form.code_verifier, Instant::now()) {
         return Err(refuse("invalid_grant"));
     }
     let token = token::mint(USER, &shared.secret).map_err(|_unsigned| refuse("server_error"))?;
@@ -103,4 +125,34 @@ pub(super) async fn redeem(shared: Data<Shared>, form: Form<Redeem>) -> Result<H
         "expires_in": token::LIFE.as_secs(),
         "scope": "tenant",
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_good_once_and_for_ten_minutes() {
+        let (codes, start) = (Codes::default(), Instant::now());
+        let challenge = || URL_SAFE_NO_PAD.encode(Sha256::digest("verifier"));
+        let give_out = || codes.give_out(challenge(), start).unwrap();
+        let code = give_out();
+        assert!(!codes.redeem("another", "verifier", start));
+        assert!(codes.redeem(&code, "verifier", start + Duration::from_secs(599)));
+        assert!(!codes.redeem(&code, "verifier", start), "once");
+        assert!(!codes.redeem(&give_out(), "verifier", start + CODE_LIFE), "its time is over");
+        let code = give_out();
+        assert!(!codes.redeem(&code, "wrong", start) && !codes.redeem(&code, "verifier", start), "one guess");
+    }
+
+    #[test]
+    fn codes_that_nobody_redeems_do_not_pile_up() {
+        let (codes, start) = (Codes::default(), Instant::now());
+        for _ in 0..MAX_CODES {
+            assert!(codes.give_out(String::new(), start).is_some());
+        }
+        assert!(codes.give_out(String::new(), start).is_none());
+        assert!(codes.give_out(String::new(), start + CODE_LIFE).is_some());
+        assert_eq!(codes.0.lock().unwrap().len(), 1);
+    }
 }

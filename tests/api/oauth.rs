@@ -113,3 +113,11 @@ async fn without_the_setting_there_is_no_discovery() {
     assert!(!challenge.header("www-authenticate").unwrap().contains("resource_metadata"));
     assert_eq!(challenge.json()["error"].as_str().map(str::is_empty), Some(false));
 }
+
+#[tokio::test]
+async fn a_sandbox_that_other_machines_reach_says_so() {
+    const WARNING: &str = "the sandbox is for this machine, but 0.0.0.0:";
+    let open = Server::builder().env("HOST", "0.0.0.0").start();
+    assert!(open.log().contains(WARNING), "before anybody can reach it: {}", open.log());
+    assert!(!Server::start().log().contains("the sandbox is for this machine"));
+}

@@ -89,3 +89,28 @@ async fn the_front_page_suits_its_reader() {
         assert_eq!(text.text.lines().count(), 2, "{accept}: {text:?}");
     }
 }
+
+#[tokio::test]
+async fn metrics_are_not_for_pages_whatever_name_leads_to_them() {
+    let server = Server::start();
+    let ask = async |path: &str, header: &str, value: &str| {
+        let request = server.http.get(format!("{}{path}", server.admin)).header(header, value);
+        reply_to(request).await.status.as_u16()
+    };
+    let cases = [
+        ("/metrics", "host", "localhost:9464", 200),
+        ("/metrics", "host", "192.0.2.1:9464", 200),
+        ("/metrics", "host", "rebound.evil.com:9464", 403),
+        ("/metrics", "host", "127.0.0.1.evil.com", 403),
+        ("/metrics", "origin", "http://evil.com", 403),
+        ("/metrics", "origin", "http://[::1].evil.com", 403),
+        ("/healthz", "host", "pod-7.cluster.local", 200),
+        ("/readyz", "host", "pod-7.cluster.local", 200),
+    ];
+    for (path, header, value, status) in cases {
+        assert_eq!(ask(path, header, value).await, status, "{path} {header}: {value}");
+    }
+    let named = Server::builder().env("MCP__ADMIN__ALLOWED_HOSTS", "metrics.example.com").start();
+    let request = named.http.get(format!("{}/metrics", named.admin)).header("host", "metrics.example.com:9464");
+    assert_eq!(reply_to(request).await.status, 200);
+}
