@@ -37,6 +37,16 @@ pub enum Error {
         /// What became of it.
         why: String,
     },
+    /// The tool may well be there, but its app can't be asked.
+    #[error("Tool {name} can't be found: the tools of {app} can't be loaded right now, try again {when}")]
+    ToolUnavailable {
+        /// The tool.
+        name: ToolName,
+        /// Its app.
+        app: String,
+        /// Such as `in 5 s`.
+        when: String,
+    },
     /// In dynamic mode: the tool has not been enabled.
     #[error("Tool {0} is not enabled: enable it with enable-tools first")]
     ToolNotEnabled(ToolName),
@@ -199,9 +209,11 @@ impl Error {
             Self::Parse(_) => ErrorKind::Parse,
             Self::InvalidRequest(_) | Self::AlreadyInitialized => ErrorKind::InvalidRequest,
             Self::MethodNotFound(_) => ErrorKind::MethodNotFound,
-            Self::InvalidParams(_) | Self::UnknownTool(_) | Self::ToolGone { .. } | Self::ToolNotEnabled(_) => {
-                ErrorKind::InvalidParams
-            }
+            Self::InvalidParams(_)
+            | Self::UnknownTool(_)
+            | Self::ToolGone { .. }
+            | Self::ToolUnavailable { .. }
+            | Self::ToolNotEnabled(_) => ErrorKind::InvalidParams,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::SessionIdMissing => ErrorKind::SessionIdMissing,
             Self::SessionNotFound => ErrorKind::SessionNotFound,

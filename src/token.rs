@@ -123,6 +123,15 @@ impl AccessToken {
         }
     }
 
+    /// When it ends, where it says so.
+    #[must_use]
+    pub fn ends(&self) -> Option<SystemTime> {
+        match self.0.claim {
+            Claim::User { expires_at, .. } | Claim::UserAlone { expires_at, .. } => expires_at,
+            Claim::Opaque => None,
+        }
+    }
+
     /// Whom it claims to speak for.
     #[must_use]
     pub fn claim(&self) -> &Claim {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::Error,
     ids::{ChatId, SessionId},
-    membrane::{Caller, Proof},
+    membrane::{Apps, Caller, Proof},
     protocol::{
         answer::Answer,
         jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
@@ -72,8 +72,7 @@ impl InSession {
         SessionActor: Handler<M>,
         SessionRegistry: Handler<Deliver<M>>,
     {
-        let user = self.caller.user().clone();
-        self.worker.shards.deliver(self.session, user, self.chat.clone(), message).await
+        self.worker.shards.deliver(self.session, &self.caller, self.chat.clone(), message).await
     }
 
     /// What the session is, if it is there at all.
@@ -151,16 +150,18 @@ impl InSession {
         let request = running.id().clone();
         let (stream, events) = self.deliver(OpenReply { request: request.clone() }).await?;
         let response = reply::resumable(events, &self.worker.settings.streams);
+        let (shards, session, caller) = (self.worker.shards.clone(), self.session, self.caller.clone());
+        let end = Record { stream, request: request.clone(), message: None };
+        // A stream without an end would keep the session in memory, and the server from stopping.
+        let end = scopeguard::guard(end, move |end| shards.tell(session, &caller, end));
         actix_web::rt::spawn(async move {
-            loop {
-                let message = running.next().await;
-                let has_ended = message.is_none();
+            while let Some(message) = running.next().await {
                 // A session that is gone has nobody to tell.
-                let told = self.deliver(Record { stream, request: request.clone(), message }).await;
-                if has_ended || told.is_err() {
+                if self.deliver(Record { stream, request: request.clone(), message: Some(message) }).await.is_err() {
                     break;
                 }
             }
+            drop(end);
         });
         Ok(response)
     }
@@ -196,6 +197,18 @@ impl InSession {
             Err(Unusable { id, error }) => Some(vec![jsonrpc::error_response(id.as_ref(), &error, Era::Legacy)]),
         }
     }
+}
+
+/// What a client that introduces itself should know of apps whose tools could not be loaded. It is not waited for: a client
+/// that is the first to ask learns it by a call.
+pub(super) async fn note_of_missing(worker: &Worker, caller: &Caller, apps: &Apps) -> Option<String> {
+    let catalog = worker.shards.known_catalog(caller, apps).await.ok()??;
+    let when = catalog.failed().first()?.when();
+    let names: Vec<_> = catalog.failed().iter().map(|app| app.name.as_str()).collect();
+    Some(format!(
+        "The tools of these apps can't be loaded right now: {}. List the tools again {when}.",
+        names.join(", ")
+    ))
 }
 
 /// Sees to it that a session may send batches.

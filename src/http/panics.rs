@@ -26,12 +26,17 @@ pub async fn answer_panics<B: MessageBody>(
     let (uri, era) = (request.uri().clone(), headers::era(request.request()));
     // What a handler was about to change is dropped with it; what lasts lives in actors, which it only sends messages.
     let Ok(answered) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
-        metrics::counter!("mcp_panics_total").increment(1);
         log::error!(path = uri.path(); "a request was not answered, because its handler panicked");
         let response = reply::error(None, &Error::Internal, era);
         return Err(InternalError::from_response(Error::Internal, response).into());
     };
     answered
+}
+
+/// Turns a panic of what comes to an answer into an error, for answers that nothing else watches over.
+pub(super) async fn or_internal<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    // It owns what it changes, as in `answer_panics`.
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or(Err(Error::Internal))
 }
 
 #[cfg(test)]
@@ -45,6 +50,16 @@ mod tests {
     async fn panic_late() -> HttpResponse {
         yield_now().await;
         panic!("on purpose")
+    }
+
+    #[actix_web::test]
+    async fn a_panic_on_the_way_to_an_answer_is_an_answer() {
+        let outcome = or_internal(async {
+            yield_now().await;
+            if true { panic!("on purpose") } else { Ok(()) }
+        });
+        assert_eq!(outcome.await, Err(Error::Internal));
+        assert_eq!(or_internal(async { Ok(1) }).await, Ok(1));
     }
 
     #[actix_web::test]

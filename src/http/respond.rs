@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Interval, interval_at};
 
-use super::{headers::Accepts, post::Post, reply};
+use super::{headers::Accepts, panics, post::Post, reply};
 use crate::{
     config,
     error::Error,
@@ -129,7 +129,8 @@ impl Running {
     ) -> Self {
         Self {
             id,
-            answer: Some(Box::pin(answer)),
+            // Once a stream has begun, nothing else could tell the client.
+            answer: Some(Box::pin(panics::or_internal(answer))),
             begun: Instant::now(),
             ticks: progress_token.map(|token| Ticks::new(token, settings.progress)),
             era,

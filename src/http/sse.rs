@@ -16,7 +16,7 @@ use super::{
     bodies::read_body,
     caller::authenticate,
     headers::{self, Accepts},
-    in_session::{InSession, progress_token, require_batches, response_to},
+    in_session::{InSession, note_of_missing, progress_token, require_batches, response_to},
     post::note_method,
     query::Query,
     reply,
@@ -68,10 +68,9 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     access_log::note(http, |line| line.session = Some(session));
 
     // From here on the session goes when this does.
-    let guard =
-        ClosesSession { closer: worker.shards.closer(session)?, close: CloseSession { session, user: user.clone() } };
+    let guard = ClosesSession { closer: worker.shards.closer(session)?, close: CloseSession { session, user } };
 
-    let events = worker.shards.deliver(session, user, None, OpenOutbox).await?;
+    let events = worker.shards.deliver(session, &caller, None, OpenOutbox).await?;
     let endpoint = sse::Data::new(endpoint(worker, session, &query)).event("endpoint");
     let messages = stream::iter([sse::Event::Data(endpoint)]).chain(messages(events));
     let messages = messages.map(move |message| {
@@ -147,6 +146,9 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
         require_batches(&profile).map_err(refused)?;
     }
     in_session.deliver(Expect).await.map_err(refused)?;
+    let (shards, by) = (worker.shards.clone(), in_session.caller.clone());
+    // The session counts on it, whatever becomes of the future.
+    let answered = scopeguard::guard(Answered, move |answered| shards.tell(session, &by, answered));
     // The stream answers, so nothing is left to wait for here.
     actix_web::rt::spawn(Context::current().around(async move {
         match body {
@@ -158,7 +160,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
                 }
             }
         }
-        let _ = in_session.deliver(Answered).await;
+        drop(answered);
     }));
     Ok(())
 }
@@ -193,5 +195,6 @@ async fn push(in_session: &InSession, message: Option<Vec<Bytes>>) {
 async fn introduce(in_session: &InSession, params: InitializeParams) -> Result<Answer, Error> {
     let revision = Revision::negotiate(&params.protocol_version);
     let profile = in_session.deliver(Introduce { revision, client: params.client_info }).await?;
-    Ok(Answer::Initialize(InitializeResult::new(revision, profile.scope.mode)))
+    let missing = note_of_missing(&in_session.worker, &in_session.caller, &profile.scope.apps).await;
+    Ok(Answer::Initialize(InitializeResult::new(revision, profile.scope.mode, missing.as_deref())))
 }

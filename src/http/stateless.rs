@@ -3,7 +3,7 @@
 //! A request with `x-chat-id` names state: the chat's session, which holds what was enabled. One without is served with no
 //! state at all. A call runs here, in its own request, so that a client that closes the connection cancels it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{HttpResponse, http::header::HeaderValue};
 use actix_web_lab::sse;
@@ -144,24 +144,33 @@ fn origin(post: &Post, session: Option<SessionId>) -> Origin {
 /// The tools, and for how many milliseconds the list may be kept.
 async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList, u64), Error> {
     let (shards, caller, scope) = (&post.worker.shards, post.caller.clone(), post.scope.clone());
-    let fresh_ms = u64::try_from(post.worker.settings.catalog.fresh.as_millis()).unwrap_or(u64::MAX);
-    let ttl_ms = match scope.mode {
-        ToolMode::Static => fresh_ms,
+    let settings = &post.worker.settings.catalog;
+    let ttl_ms = |list: &ToolList| match scope.mode {
+        // What is missing is looked for again after this time.
+        ToolMode::Static if list.is_partial() => millis(settings.negative),
+        ToolMode::Static => millis(settings.fresh),
         ToolMode::Dynamic => 0,
     };
     if let Some(session) = session {
-        let user = caller.user().clone();
-        let list = ListTools { caller, era: Era::Modern, scope: Some(scope) };
-        return Ok((shards.deliver(session, user, None, list).await?, ttl_ms));
+        let list = ListTools { caller, era: Era::Modern, scope: Some(scope.clone()) };
+        let list = shards.deliver(session, &post.caller, None, list).await?;
+        let ttl_ms = ttl_ms(&list);
+        return Ok((list, ttl_ms));
     }
     match scope.mode {
         ToolMode::Static => {
             let catalog = shards.catalog(&post.worker.local, &caller, &scope.apps).await?;
-            Ok((catalog.list(Era::Modern), ttl_ms))
+            let list = catalog.list(Era::Modern);
+            let ttl_ms = ttl_ms(&list);
+            Ok((list, ttl_ms))
         }
         // Without state nothing can be enabled, so this list never changes.
         ToolMode::Dynamic => Ok((ToolList::of(enable_tools_definition()), LASTING_TTL_MS)),
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A call that nothing speaks against.
@@ -184,7 +193,7 @@ impl ReadyCall {
         }
         let (tool, running) = if let Some(session) = session {
             let begin = BeginCall { caller: post.caller.clone(), scope: post.scope.clone(), name };
-            post.worker.shards.deliver(session, post.caller.user().clone(), None, begin).await?
+            post.worker.shards.deliver(session, &post.caller, None, begin).await?
         } else {
             let running = post.caller.allowance().begin_call()?;
             (find_tool(post, name).await?, running)
@@ -205,7 +214,7 @@ impl ReadyCall {
         match self {
             Self::Enable { session: Some(session), arguments } => {
                 let enable = EnableTools { caller: caller.clone(), apps: apps.clone(), arguments };
-                worker.shards.deliver(session, caller.user().clone(), None, enable).await
+                worker.shards.deliver(session, caller, None, enable).await
             }
             Self::Enable { session: None, arguments } => {
                 let _running = caller.allowance().begin_call()?;
@@ -243,11 +252,12 @@ async fn find_tool(post: &Post, name: ToolName) -> Result<Arc<Tool>, Error> {
 /// Opens the stream behind `subscriptions/listen`: that of the chat, or one that tells what concerns everybody.
 async fn listen(post: &Post) -> Result<queue::Receiver<Event>, Error> {
     let worker = &post.worker;
-    let (user, scope) = (post.caller.user().clone(), post.scope.clone());
-    match chat_session(post).await? {
-        Some(session) => worker.shards.deliver(session, user, None, Subscribe).await,
-        None => worker.shards.listen(worker.local.number, Listen { user, scope }).await,
+    if let Some(session) = chat_session(post).await? {
+        return worker.shards.deliver(session, &post.caller, None, Subscribe).await;
     }
+    let (user, scope) = (post.caller.user().clone(), post.scope.clone());
+    let listen = Listen { user, token: post.caller.token().into(), scope };
+    worker.shards.listen(worker.local.number, listen).await
 }
 
 /// The messages of a subscription: what will be told, what is told, and the end where that is ours

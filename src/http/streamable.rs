@@ -8,7 +8,7 @@ use super::{
     Worker,
     access_log::{self, RequestTag},
     headers::{self, Accepts},
-    in_session::{InSession, progress_token, require_batches},
+    in_session::{InSession, note_of_missing, progress_token, require_batches},
     post::Post,
     reply,
     respond::{Manner, Response, respond},
@@ -86,6 +86,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     let mut span = spans::of_message(message, None);
     let revision = Revision::negotiate(&params.protocol_version);
     let mode = post.scope.mode;
+    let missing = note_of_missing(&post.worker, &post.caller, &post.scope.apps).await;
     let permit = post.worker.shards.session_permit(post.caller.allowance()).await?;
     let open = OpenSession {
         user: post.caller.user().clone(),
@@ -97,7 +98,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     access_log::note(&post.http, |line| line.session = Some(session));
     spans::note_session(&mut span, Some(session));
 
-    let answer = Answer::Initialize(InitializeResult::new(revision, mode));
+    let answer = Answer::Initialize(InitializeResult::new(revision, mode, missing.as_deref()));
     let message = plain(jsonrpc::result_response(&message.id, answer.into_pieces()));
     let mut response = match post.accepts.json {
         true => reply::json(message),

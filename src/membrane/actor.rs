@@ -8,7 +8,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, Respo
 use tokio::sync::oneshot;
 
 use super::{
-    Authenticate, Caller, Distrust, MembraneClient, Proof, Recognise, Standing,
+    Authenticate, Caller, Distrust, MembraneClient, Ping, Proof, Recognise, Report, Standing,
     batching::Lookups,
     loading::{Loading, Watchers},
     model::Customer,
@@ -71,13 +71,14 @@ impl MembraneActor {
         {
             return;
         }
-        let (client, addr) = (Rc::clone(&self.client), ctx.address());
+        let client = Rc::clone(&self.client);
+        // Later requests with the token wait for this one's verdict, so there must be one whatever happens.
+        let given_up = TokenChecked { token: token.fingerprint(), verdict: Err(Error::Internal) };
+        let mut report = Report::new(ctx.address(), given_up);
         actix::spawn(trace.around(async move {
             let verdict = client.customer(&token).await.map_err(Error::from);
-            addr.do_send(TokenChecked {
-                token: token.fingerprint(),
-                verdict: verdict.and_then(|customer| user_of(token.claim(), &customer)),
-            });
+            let verdict = verdict.and_then(|customer| user_of(token.claim(), &customer));
+            report.say(|checked| checked.verdict = verdict);
         }));
     }
 
@@ -228,6 +229,12 @@ impl Handler<Distrust> for MembraneActor {
     fn handle(&mut self, Distrust(token): Distrust, _: &mut Context<Self>) {
         self.trust.revoke(token);
     }
+}
+
+impl Handler<Ping> for MembraneActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {}
 }
 
 #[cfg(test)]

@@ -131,6 +131,12 @@ impl CatalogCache {
         Arc::new(Loaded::new(catalog, now, fresh_until))
     }
 
+    /// The catalog as it is known, fresh or stale, for a look that is no use of it.
+    pub fn peek(&self, key: &CatalogKey, now: Instant) -> Option<Arc<Catalog>> {
+        let loaded = self.entries.peek(key)?.loaded.as_ref()?;
+        (now.duration_since(loaded.at) < self.stale).then(|| Arc::clone(&loaded.catalog))
+    }
+
     /// The catalog as it was when it was last loaded, however long ago, unless it has left; and whether its parts may still
     /// be as they were.
     pub fn before(&self, key: &CatalogKey) -> Option<(Arc<Catalog>, bool)> {
@@ -246,7 +252,12 @@ mod tests {
     use super::*;
     use crate::{
         config::{Settings as AllSettings, Sources, load},
-        membrane::{app_tools::tests::app, catalog::Part, interner::Interner},
+        ids::IntegrationKey,
+        membrane::{
+            app_tools::tests::app,
+            catalog::{FailedApp, Part},
+            interner::Interner,
+        },
     };
 
     fn settings() -> AllSettings {
@@ -257,7 +268,9 @@ mod tests {
         (UserKey::new("w", user), Apps::default())
     }
 
-    fn catalog(tools: &Arc<AppTools>, since: Instant, failed: usize) -> Arc<Catalog> {
+    fn catalog(tools: &Arc<AppTools>, since: Instant, failed_count: usize) -> Arc<Catalog> {
+        let failed = FailedApp { key: IntegrationKey::new("gmail"), name: "Gmail".to_owned(), retry: seconds(5) };
+        let failed = std::iter::repeat_n(failed, usize::from(failed_count > 0)).collect();
         Arc::new(Catalog::new(vec![Part { tools: Arc::clone(tools), since }], None, failed))
     }
 

@@ -1,6 +1,9 @@
 //! All tools of a user: an immutable value made of the tools of each app, which it shares with other users.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     app_tools::{AppTools, spelling},
@@ -17,8 +20,27 @@ pub struct Catalog {
     parts: Vec<Part>,
     /// Tools that were there before, of apps that have changed since.
     gone: Vec<Arc<AppTools>>,
-    /// Integrations that could not be asked, whether or not earlier tools of theirs stand in.
-    failed: usize,
+    /// Apps that could not be asked, whether or not earlier tools of theirs stand in.
+    failed: Vec<FailedApp>,
+}
+
+/// An app whose tools could not be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedApp {
+    /// Its key.
+    pub key: IntegrationKey,
+    /// Its name, for people.
+    pub name: String,
+    /// Time after which the load is tried again.
+    pub retry: Duration,
+}
+
+impl FailedApp {
+    /// Seconds after which to try again, in words that follow "try again".
+    #[must_use]
+    pub fn when(&self) -> String {
+        format!("in {} s", self.retry.as_secs().max(1))
+    }
 }
 
 /// The tools of an app, as they were at a time.
@@ -42,9 +64,9 @@ pub enum Gone {
 }
 
 impl Catalog {
-    /// A catalog of these parts, each of another app, in place of the one `before`. `failed` integrations could not be asked.
+    /// A catalog of these parts, each of another app, in place of the one `before`. `failed` apps could not be asked.
     #[must_use]
-    pub fn new(mut parts: Vec<Part>, before: Option<&Self>, failed: usize) -> Self {
+    pub fn new(mut parts: Vec<Part>, before: Option<&Self>, failed: Vec<FailedApp>) -> Self {
         parts.sort_by(|a, b| a.tools.integration().cmp(b.tools.integration()));
         let mut catalog = Self { parts: Vec::new(), gone: Vec::new(), failed };
         for mut part in parts {
@@ -110,7 +132,24 @@ impl Catalog {
     /// Whether integrations could not be asked.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.failed > 0
+        !self.failed.is_empty()
+    }
+
+    /// The apps that could not be asked.
+    #[must_use]
+    pub fn failed(&self) -> &[FailedApp] {
+        &self.failed
+    }
+
+    /// The app that could not be asked and to which a tool belongs, as far as its name tells: the one with the longest key.
+    #[must_use]
+    pub fn failed_app_of(&self, name: &ToolName) -> Option<&FailedApp> {
+        let name = spelling(name);
+        let is_its = |app: &&FailedApp| {
+            let key = app.key.as_str().replace('_', "-");
+            name.strip_prefix(&key).is_some_and(|rest| rest.starts_with('-'))
+        };
+        self.failed.iter().filter(is_its).max_by_key(|app| app.key.as_str().len())
     }
 
     /// Whether both have the same tools.
@@ -123,6 +162,9 @@ impl Catalog {
     #[must_use]
     pub fn list(&self, era: Era) -> ToolList {
         let mut list = ToolList::default();
+        if self.is_partial() {
+            list.mark_partial();
+        }
         for part in self.parts() {
             list.push(Piece::Listing(Arc::clone(part.listing(era))));
         }
@@ -143,7 +185,31 @@ mod tests {
             tools: Arc::new(app(integration, actions)),
             since: Instant::now(),
         };
-        Catalog::new(apps.iter().map(part).collect(), before, 0)
+        Catalog::new(apps.iter().map(part).collect(), before, Vec::new())
+    }
+
+    /// An app that could not be asked.
+    fn failed(key: &str) -> FailedApp {
+        FailedApp { key: IntegrationKey::new(key), name: key.to_uppercase(), retry: Duration::from_secs(5) }
+    }
+
+    #[test]
+    fn a_name_tells_which_app_could_not_be_asked() {
+        let catalog = Catalog::new(Vec::new(), None, vec![failed("acme"), failed("acme_crm"), failed("google-cal")]);
+        assert!(catalog.is_partial() && catalog.list(Era::Legacy).is_partial());
+        let app = |name: &str| catalog.failed_app_of(&ToolName::new(name)).map(|app| app.name.as_str());
+        let cases = [
+            ("acme_get", Some("ACME")),
+            ("acme_crm_get", Some("ACME_CRM")),
+            ("acme-crm-get", Some("ACME_CRM")),
+            ("google_cal_list", Some("GOOGLE-CAL")),
+            ("acmes_get", None),
+            ("acme", None),
+            ("slack_acme_get", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(app(name), expected, "{name}");
+        }
     }
 
     fn names(catalog: &Catalog) -> Vec<&str> {

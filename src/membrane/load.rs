@@ -12,7 +12,7 @@ use metrics::counter;
 use super::{
     Apps, Catalog, MembraneClient, MembraneError,
     app_tools::AppTools,
-    catalog::Part,
+    catalog::{FailedApp, Part},
     lists::{ActionsOf, Reader},
     model::Connection,
     tool::{App, Tool},
@@ -38,6 +38,8 @@ pub struct Manner {
     pub stale: Duration,
     /// Bytes that one load reads at most: a worker gives no more memory to the tools of all users.
     pub max_bytes: usize,
+    /// How long after a failure the load is tried again.
+    pub negative: Duration,
 }
 
 /// The catalog as it was before.
@@ -98,7 +100,13 @@ pub async fn load_catalog(
         .buffered(manner.concurrency)
         .try_collect()
         .await?;
-    let failed = parts.iter().filter(|part| matches!(part, Loaded::Failed(_))).count();
+    let has_failed = |(part, _): &(&Loaded, &Source)| matches!(part, Loaded::Failed(_));
+    let failed = parts.iter().zip(&sources).filter(has_failed).map(|(_, Source { app, .. })| FailedApp {
+        key: app.key.clone(),
+        name: app.name.clone(),
+        retry: manner.negative,
+    });
+    let failed = failed.collect();
     let parts = parts.into_iter().filter_map(|part| match part {
         Loaded::Part(part) => Some(part),
         Loaded::Failed(stand_in) => stand_in,

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use actix::{AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture};
 use metrics::counter;
 use tokio::sync::oneshot;
 
 use super::{
-    Catalog, CatalogChanged, LoadCatalog, Loaded, MembraneActor, MembraneError, Refresh, TokenRefused,
+    Catalog, CatalogChanged, KnownCatalog, LoadCatalog, Loaded, MembraneActor, MembraneError, Refresh, TokenRefused,
     actor::{Asked, TokenChecked},
     cache::{CatalogCache, CatalogKey, Found},
     lists::Reader,
@@ -70,6 +70,7 @@ impl Loading {
             fresh: settings.catalog.fresh,
             stale: settings.catalog.stale,
             max_bytes: settings.catalog.max_bytes.get(),
+            negative: settings.catalog.negative,
         };
         let cache = CatalogCache::new(&settings.catalog);
         Self { cache, loads: HashMap::new(), resting: HashMap::new(), manner, watchers }
@@ -215,6 +216,14 @@ impl Handler<LoadCatalog> for MembraneActor {
             }
         };
         Box::pin(async move { ready })
+    }
+}
+
+impl Handler<KnownCatalog> for MembraneActor {
+    type Result = MessageResult<KnownCatalog>;
+
+    fn handle(&mut self, KnownCatalog { user, apps }: KnownCatalog, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.loading.cache.peek(&(user, apps), Instant::now()))
     }
 }
 

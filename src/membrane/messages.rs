@@ -44,6 +44,11 @@ pub enum Standing {
     Stranger,
 }
 
+/// To any actor of a shard: answers, which shows that it lives and has time.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Ping;
+
 /// The request by which the upstream is asked about a token.
 #[derive(Debug, Clone)]
 pub enum Proof {
@@ -59,6 +64,16 @@ pub enum Proof {
 pub struct LoadCatalog {
     /// Whose.
     pub caller: Caller,
+    /// Of which apps.
+    pub apps: Apps,
+}
+
+/// Asks for a user's tools as far as they are known, without loading them.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Arc<Catalog>>")]
+pub struct KnownCatalog {
+    /// Whose.
+    pub user: UserKey,
     /// Of which apps.
     pub apps: Apps,
 }
@@ -105,3 +120,15 @@ pub struct CatalogChanged {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct TokenRefused(pub AccessToken);
+
+/// To any actor, in tests: panics in its handler.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub(crate) struct Crash;
+
+/// The same in the future that answers.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub(crate) struct CrashLater;

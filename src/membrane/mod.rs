@@ -36,8 +36,13 @@ pub use client::MembraneClient;
 pub use error::MembraneError;
 pub use loading::Watchers;
 pub use messages::{
-    Authenticate, CatalogChanged, Distrust, FindTools, LoadCatalog, Proof, Recognise, Refresh, Standing, TokenRefused,
+    Authenticate, CatalogChanged, Distrust, FindTools, KnownCatalog, LoadCatalog, Ping, Proof, Recognise, Refresh,
+    Standing, TokenRefused,
 };
+pub use report::Report;
+
+#[cfg(test)]
+pub(crate) use messages::{Crash, CrashLater};
 pub use tool::Tool;
 pub use trust::Caller;
 pub use upstream::{Upstream, UpstreamError};

@@ -3,7 +3,7 @@
 use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 
 /// Sends what it holds when it is dropped, which a panic does too.
-pub(super) struct Report<A, M>
+pub struct Report<A, M>
 where
     A: Actor + Handler<M>,
     A::Context: ToEnvelope<A, M>,
@@ -20,13 +20,19 @@ where
     M: Message<Result = ()> + Send + 'static,
 {
     /// A report that says `message`, unless something else is known by the end.
-    pub(super) fn new(to: Addr<A>, message: M) -> Self {
+    #[must_use]
+    pub fn new(to: Addr<A>, message: M) -> Self {
         Self { to, message: Some(message) }
     }
 
     /// What it says from now on.
-    pub(super) fn say(&mut self, change: impl FnOnce(&mut M)) {
+    pub fn say(&mut self, change: impl FnOnce(&mut M)) {
         self.message.as_mut().map(change);
+    }
+
+    /// Says nothing at all.
+    pub fn call_off(mut self) {
+        self.message = None;
     }
 }
 
@@ -80,5 +86,27 @@ mod tests {
             });
             assert_eq!(outcomes.recv().await, Some(expected));
         }
+    }
+
+    #[actix::test]
+    async fn work_that_is_dropped_is_told_of_unless_that_was_called_off() {
+        let (told, mut outcomes) = mpsc::channel(2);
+        let listener = Listener(told).start();
+        let report = Report::new(listener.clone(), Outcome("given up"));
+        let work = actix::spawn(async move {
+            let _report = report;
+            std::future::pending::<()>().await;
+        });
+        work.abort();
+        assert_eq!(outcomes.recv().await, Some("given up"));
+        // Work that is dropped before it was ever looked at has its report all the same.
+        let report = Report::new(listener.clone(), Outcome("never begun"));
+        drop(async move {
+            let _report = report;
+        });
+        assert_eq!(outcomes.recv().await, Some("never begun"));
+        Report::new(listener.clone(), Outcome("called off")).call_off();
+        drop(Report::new(listener, Outcome("the last")));
+        assert_eq!(outcomes.recv().await, Some("the last"));
     }
 }

@@ -20,7 +20,11 @@ pub enum Answer {
 /// The tools of a `tools/list` result: pieces of JSON, each one or more definitions joined by commas. They are shared
 /// with the catalog that made them, so a list costs no copy.
 #[derive(Debug, Clone, Default)]
-pub struct ToolList(Vec<Piece>);
+pub struct ToolList {
+    pieces: Vec<Piece>,
+    /// Some tools are missing that may be had soon.
+    is_partial: bool,
+}
 
 impl ToolList {
     /// A list of the given definitions.
@@ -35,8 +39,19 @@ impl ToolList {
     pub fn push(&mut self, definitions: impl Into<Piece>) {
         let definitions = definitions.into();
         if !definitions.json().is_empty() {
-            self.0.push(definitions);
+            self.pieces.push(definitions);
         }
+    }
+
+    /// Notes that some tools are missing that may be had soon.
+    pub fn mark_partial(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Whether some tools are missing that may be had soon.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
     }
 }
 
@@ -48,9 +63,9 @@ impl Answer {
             Self::Initialize(result) => vec![json::to_string(&result).into()],
             Self::Empty => vec![Bytes::from_static(b"{}").into()],
             Self::Tools(list) => {
-                let mut pieces = Vec::with_capacity(2 * list.0.len() + 2);
+                let mut pieces = Vec::with_capacity(2 * list.pieces.len() + 2);
                 let mut before = Bytes::from_static(b"{\"tools\":[");
-                for definitions in list.0 {
+                for definitions in list.pieces {
                     pieces.extend([before.into(), definitions]);
                     before = Bytes::from_static(b",");
                 }

@@ -1,5 +1,7 @@
 //! `initialize` (MCP 2025-11-25, basic/lifecycle).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{revision::Revision, tools::ToolMode};
@@ -54,7 +56,7 @@ pub struct InitializeResult {
     protocol_version: &'static str,
     capabilities: Capabilities,
     server_info: ServerInfo,
-    instructions: &'static str,
+    instructions: Cow<'static, str>,
 }
 
 /// What this server can do: tools, and word of their change.
@@ -105,14 +107,15 @@ pub fn instructions(mode: ToolMode) -> &'static str {
 }
 
 impl InitializeResult {
-    /// The answer to a client that will speak `revision`.
+    /// The answer to a client that will speak `revision`. A `note` is added to what a model should know.
     #[must_use]
-    pub fn new(revision: Revision, mode: ToolMode) -> Self {
+    pub fn new(revision: Revision, mode: ToolMode, note: Option<&str>) -> Self {
+        let instructions = instructions(mode);
         Self {
             protocol_version: revision.as_str(),
             capabilities: CAPABILITIES,
             server_info: SERVER_INFO,
-            instructions: instructions(mode),
+            instructions: note.map_or(instructions.into(), |note| format!("{instructions} {note}").into()),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The mailbox never waits: whatever asks the upstream runs as a future of its own and brings its changes back as messages.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, thread, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use serde_json::value::RawValue;
@@ -26,7 +26,7 @@ use crate::{
     allowance::{CallLimit, RunningCall},
     error::Error,
     ids::ToolName,
-    membrane::{Apps, Caller, Catalog, FindTools, Tool},
+    membrane::{Apps, Caller, Catalog, FindTools, Report, Tool},
     protocol::{
         answer::ToolList,
         request,
@@ -56,6 +56,7 @@ pub struct SessionActor {
     pub(super) kept: Option<Kept>,
     pub(super) shards: Shards,
     local: Rc<LocalShard>,
+    has_crashed: Rc<Cell<bool>>,
 }
 
 /// What a session may hold.
@@ -100,7 +101,14 @@ impl SessionActor {
             streams: Streams::new(limits.log, limits.queue_bytes),
             shards,
             local,
+            has_crashed: Rc::default(),
         }
+    }
+
+    /// Flag that a panic sets which ends the session.
+    #[must_use]
+    pub fn crash_flag(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.has_crashed)
     }
 
     /// Whether the session is in the store, too.
@@ -211,6 +219,16 @@ impl Actor for SessionActor {
     type Context = Context<Self>;
 }
 
+impl Drop for SessionActor {
+    fn drop(&mut self) {
+        // A panic in a handler takes the actor along, before it can answer anybody.
+        if thread::panicking() {
+            self.has_crashed.set(true);
+            self.calls.fail();
+        }
+    }
+}
+
 impl Handler<Describe> for SessionActor {
     type Result = Result<Profile, Error>;
 
@@ -302,7 +320,8 @@ impl Handler<CallTool> for SessionActor {
             Err(error) => return Box::pin(async { Err(error) }),
         };
         let (ticket, stop) = self.calls.begin(id);
-        let addr = ctx.address();
+        // However the future ends, the call has.
+        let finished = Report::new(ctx.address(), CallFinished(ticket));
         let Scope { mode, apps } = self.profile.scope.clone();
         let work = if mode.enables_by(&call.name) {
             self.enable_tools(caller, apps, call.arguments, ctx)
@@ -310,14 +329,12 @@ impl Handler<CallTool> for SessionActor {
             self.run_tool(caller, call, ctx.address())
         };
         Box::pin(async move {
-            let _running = running;
-            let outcome = tokio::select! {
+            let (_running, _finished) = (running, finished);
+            tokio::select! {
                 biased;
                 error = stop.requested() => Err(error),
                 outcome = work => outcome,
-            };
-            addr.do_send(CallFinished(ticket));
-            outcome
+            }
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::{error::Error, protocol::jsonrpc::RequestId};
 /// answered all the same.
 #[derive(Debug, Default)]
 pub struct Calls {
-    in_flight: Vec<(Ticket, RequestId, oneshot::Sender<()>)>,
+    in_flight: Vec<(Ticket, RequestId, oneshot::Sender<Error>)>,
     next: Ticket,
 }
 
@@ -17,15 +17,12 @@ pub type Ticket = u64;
 
 /// Resolves when a call is to stop.
 #[derive(Debug)]
-pub struct Stop(oneshot::Receiver<()>);
+pub struct Stop(oneshot::Receiver<Error>);
 
 impl Stop {
     /// Waits until the call is to stop, and tells why.
     pub async fn requested(self) -> Error {
-        match self.0.await {
-            Ok(()) => Error::Cancelled,
-            Err(_session_gone) => Error::SessionNotFound,
-        }
+        self.0.await.unwrap_or(Error::SessionNotFound)
     }
 }
 
@@ -49,13 +46,20 @@ impl Calls {
         self.in_flight.retain(|(other, ..)| *other != ticket);
     }
 
+    /// Stops all calls, because the session has crashed.
+    pub fn fail(&mut self) {
+        for (.., stop) in self.in_flight.drain(..) {
+            let _ = stop.send(Error::Internal);
+        }
+    }
+
     /// Stops the calls under an id, and tells whether there was any.
     pub fn cancel(&mut self, id: &RequestId) -> bool {
         let of_id = self.in_flight.extract_if(.., |(_, other, _)| other == id);
         let mut was_there = false;
         for (.., stop) in of_id {
             // A call that ended by itself needs no word.
-            let _ = stop.send(());
+            let _ = stop.send(Error::Cancelled);
             was_there = true;
         }
         was_there

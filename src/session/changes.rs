@@ -9,6 +9,7 @@ use super::{
     messages::{Event, Listen, Scope, ToolsChanged},
     queue,
     streams::CHANGES,
+    token_end::Shown,
 };
 use crate::{
     ids::UserKey,
@@ -22,6 +23,7 @@ pub(super) struct Listeners(Vec<Listener>);
 
 struct Listener {
     user: UserKey,
+    shown: Shown,
     scope: Scope,
     events: queue::Sender<Event>,
 }
@@ -32,8 +34,13 @@ impl Listeners {
         self.0.clear();
     }
 
+    /// Ends the streams whose tokens don't pass.
+    pub(super) fn retain(&mut self, is_good: impl Fn(&mut Shown) -> bool) {
+        self.0.retain_mut(|listener| is_good(&mut listener.shown));
+    }
+
     fn tell(&mut self, changed: &CatalogChanged) {
-        for Listener { user, scope, events } in &self.0 {
+        for Listener { user, scope, events, .. } in &self.0 {
             // Without a session nothing is enabled, so that in dynamic mode the list is always the same.
             if scope.mode == ToolMode::Static && *user == changed.user && scope.apps == changed.apps {
                 // What is full tells of a change already.
@@ -46,11 +53,13 @@ impl Listeners {
 impl Handler<Listen> for SessionRegistry {
     type Result = MessageResult<Listen>;
 
-    fn handle(&mut self, Listen { user, scope }: Listen, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Listen { user, token, scope }: Listen, _: &mut Context<Self>) -> Self::Result {
         let (events, receiver) = queue::queue(CHANGES);
         self.listeners.0.retain(|listener| !listener.events.is_gone());
         if !self.is_draining {
-            self.listeners.0.push(Listener { user, scope, events });
+            let mut shown = Shown::default();
+            shown.note(Some(token));
+            self.listeners.0.push(Listener { user, shown, scope, events });
         }
         MessageResult(receiver)
     }

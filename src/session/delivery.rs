@@ -78,8 +78,8 @@ where
                 addr.send(deliver).await.unwrap_or(Err(Error::SessionNotFound))
             }));
         }
-        let Deliver { session: id, user, chat, message } = deliver;
-        let (session, bind) = match self.reach(id, &user, chat) {
+        let Deliver { session: id, user, token, chat, message } = deliver;
+        let (session, bind) = match self.reach(id, &user, token, chat) {
             Ok(reached) => reached,
             Err(error) => return Delivery::Refused(error),
         };

@@ -57,7 +57,15 @@ impl Selection {
             return enabled;
         }
         let names: Vec<_> = self.unknown.iter().map(ToolName::as_str).collect();
-        enabled.and_text(format!("Unknown tools, not enabled: {}", names.join(", ")))
+        let enabled = enabled.and_text(format!("Unknown tools, not enabled: {}", names.join(", ")));
+        match self.unknown.iter().find_map(|name| self.catalog.failed_app_of(name)) {
+            None => enabled,
+            Some(app) => enabled.and_text(format!(
+                "The tools of {} can't be loaded right now: try again {}",
+                app.name,
+                app.when()
+            )),
+        }
     }
 
     /// What to tell a client for which nothing is kept: the result holds the definitions that the list will not.

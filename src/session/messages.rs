@@ -22,6 +22,7 @@ use crate::{
     session::{
         event_log::{EventId, Logged, StreamId},
         queue::{self, Weigh},
+        token_end::ShownToken,
         toolbox::Toolbox,
     },
     store::{EnabledTool, News, SessionRecord, record::SessionState},
@@ -94,6 +95,8 @@ pub struct Deliver<M> {
     pub session: SessionId,
     /// Who asks.
     pub user: UserKey,
+    /// With which token; none where this server itself asks.
+    pub token: Option<ShownToken>,
     /// The chat that the request names.
     pub chat: Option<ChatId>,
     /// What for.
@@ -118,6 +121,21 @@ pub struct CloseSession {
     pub user: UserKey,
 }
 
+/// To a registry: why a session has not answered a message.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Error")]
+pub struct WhyUnanswered {
+    /// The session.
+    pub session: SessionId,
+    /// Who asks.
+    pub user: UserKey,
+}
+
+/// To a session: the token that its streams are listened to with is no longer good.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct CloseStreams;
+
 /// To a registry: a session that is kept has to be here.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
@@ -134,6 +152,8 @@ pub struct Revive {
 pub struct Listen {
     /// Whose tools it is about.
     pub user: UserKey,
+    /// The token that it is opened with.
+    pub token: ShownToken,
     /// Which of them.
     pub scope: Scope,
 }

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod shards;
 pub mod streaming;
 pub mod streams;
+pub mod token_end;
 pub mod toolbox;
 
 pub use actor::SessionActor;

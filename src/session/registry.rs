@@ -1,13 +1,14 @@
 //! The sessions of one shard that are in memory. The others are in the store, and come back when they are asked for.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
@@ -17,9 +18,10 @@ use super::{
     changes::Listeners,
     event_log::Limits,
     kept::Kept,
-    messages::{CloseSession, Drain, End, Inherit, LeaveChat, OpenSession, Profile, Revive, WindDown},
+    messages::{CloseSession, Drain, End, Inherit, LeaveChat, OpenSession, Profile, Revive, WhyUnanswered, WindDown},
     passivation::MakingRoom,
     pulse::Load,
+    token_end::{Shown, ShownToken},
     toolbox::Toolbox,
 };
 use crate::{
@@ -27,6 +29,7 @@ use crate::{
     config::Settings,
     error::Error,
     ids::{ChatId, SessionId, UserKey},
+    membrane::Report,
     protocol::revision::Revision,
     store::{News, Opened, SessionRecord, SessionStore, StoreError},
 };
@@ -59,6 +62,10 @@ type Waiting = (UserKey, oneshot::Sender<Result<(), Error>>);
 pub(super) struct Entry {
     pub(super) session: Addr<SessionActor>,
     pub(super) owner: UserKey,
+    /// The token that its streams last as long as.
+    pub(super) shown: Shown,
+    /// Set when a panic ends the session.
+    has_crashed: Rc<Cell<bool>>,
     /// The chats that the session has been tied to, or has tried to be, when so many sessions had ended.
     chats: Vec<ChatId>,
     ended_then: u64,
@@ -122,11 +129,13 @@ impl SessionRegistry {
         &mut self,
         session: SessionId,
         user: &UserKey,
+        token: Option<ShownToken>,
         chat: Option<ChatId>,
     ) -> Result<(Addr<SessionActor>, Option<ChatId>), Error> {
         let ended = self.shards.ended();
         let entry = self.entry(session, user)?;
         entry.used = Instant::now();
+        entry.shown.note(token);
         let bind = chat.filter(|chat| entry.must_bind(chat, ended));
         Ok((entry.session.clone(), bind))
     }
@@ -137,14 +146,24 @@ impl SessionRegistry {
     }
 
     fn start_session(&mut self, id: SessionId, owner: UserKey, session: SessionActor, permit: Permit) -> &Entry {
-        let is_kept = session.is_kept();
+        let (is_kept, has_crashed) = (session.is_kept(), session.crash_flag());
         let session = session.start();
         if self.is_draining {
             session.do_send(WindDown);
         }
         let now = Instant::now();
-        let entry =
-            Entry { session, owner, chats: Vec::new(), ended_then: 0, used: now, noted: now, is_kept, _permit: permit };
+        let entry = Entry {
+            session,
+            owner,
+            shown: Shown::default(),
+            has_crashed,
+            chats: Vec::new(),
+            ended_then: 0,
+            used: now,
+            noted: now,
+            is_kept,
+            _permit: permit,
+        };
         self.sessions.entry(id).insert_entry(entry).into_mut()
     }
 
@@ -188,6 +207,7 @@ impl Actor for SessionRegistry {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let every = self.retention.min(self.idle) / 4;
         ctx.run_interval(every.min(SWEEP_AT_LEAST_EVERY), |registry, ctx| registry.sweep(ctx));
+        Self::look_at_tokens(ctx);
     }
 }
 
@@ -215,7 +235,9 @@ impl Handler<OpenSession> for SessionRegistry {
         let session = self.start_session(id, user.clone(), session, permit).session.clone();
         let Some(opened) = kept_since else { return Box::pin(async move { Ok(id) }) };
 
-        let (shards, addr) = (self.shards.clone(), ctx.address());
+        let shards = self.shards.clone();
+        // Whatever becomes of the future, a session whose id the client never learns must not be left over.
+        let discard = Report::new(ctx.address(), Discard(id));
         Box::pin(async move {
             let inherit = async {
                 let Opened { before, ended } = opened.await?;
@@ -229,10 +251,11 @@ impl Handler<OpenSession> for SessionRegistry {
                 session.send(Inherit(estate)).await.map_err(|_gone| Error::SessionNotFound)?
             };
             if let Err(error) = inherit.await {
-                addr.do_send(Discard(id));
+                drop(discard);
                 shards.end_kept(id, user).await;
                 return Err(error);
             }
+            discard.call_off();
             Ok(id)
         })
     }
@@ -259,10 +282,28 @@ impl Handler<Revive> for SessionRegistry {
         let waiting = self.reviving.entry(session).or_default();
         waiting.push((user, reply));
         if waiting.len() == 1 {
-            let (load, addr) = (self.store.load(session), ctx.address());
-            actix::spawn(async move { addr.do_send(Loaded { session, outcome: load.await }) });
+            let given_up = Err(StoreError::Failed("the load was given up".to_owned()));
+            let mut report = Report::new(ctx.address(), Loaded { session, outcome: given_up });
+            let load = self.store.load(session);
+            actix::spawn(async move {
+                let outcome = load.await;
+                report.say(|loaded| loaded.outcome = outcome);
+            });
         }
         Box::pin(async { outcome.await.unwrap_or(Err(Error::Internal)) })
+    }
+}
+
+impl Handler<WhyUnanswered> for SessionRegistry {
+    type Result = MessageResult<WhyUnanswered>;
+
+    fn handle(&mut self, WhyUnanswered { session, user }: WhyUnanswered, _: &mut Context<Self>) -> Self::Result {
+        // A session that ended on purpose has left, or has not crashed. One that is still there lost the answer alone.
+        let crashed = |entry: &mut Entry| entry.session.connected() || entry.has_crashed.get();
+        MessageResult(match self.entry(session, &user).map(crashed) {
+            Ok(true) => Error::Internal,
+            Ok(false) | Err(_) => Error::SessionNotFound,
+        })
     }
 }
 

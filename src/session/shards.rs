@@ -5,6 +5,7 @@
 //! belongs to a user, such as catalogs, lives on the shard of the user's hash, so that there is one of it.
 
 mod authentication;
+mod sessions;
 
 use std::{
     collections::BTreeMap,
@@ -17,30 +18,22 @@ use std::{
     time::Instant,
 };
 
-use actix::{Actor, Addr, Handler, MailboxError, Message, Recipient, dev::ToEnvelope};
+use actix::{Actor, Addr, Handler, MailboxError, Message, dev::ToEnvelope};
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
-use super::{
-    SessionActor, SessionRegistry,
-    admission::Admission,
-    leases::Leases,
-    messages::{CloseSession, Deliver, Drain, Event, Listen, OpenSession},
-    queue,
-    recognised::Recognised,
-};
+use super::{SessionRegistry, admission::Admission, leases::Leases, messages::Drain, recognised::Recognised};
 use crate::{
     allowance::{Allowance, Allowances, Allowed},
     config::Settings,
     error::Error,
-    ids::{ChatId, SessionId, ToolName, UserKey},
+    ids::{ToolName, UserKey},
     membrane::{
-        Apps, Caller, Catalog, Distrust, FindTools, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Refresh,
-        Tool, Upstream, Watchers, call, webhook::Changed,
+        Apps, Caller, Catalog, FindTools, KnownCatalog, LoadCatalog, MembraneActor, MembraneClient, MembraneError,
+        Refresh, Tool, Upstream, Watchers, call, webhook::Changed,
     },
     metrics::{Outcome, Run, count_lookup},
     protocol::{revision::Era, tools::CallToolResult},
-    secret::Fingerprint,
     store::{News, SessionStore},
     token::{AccessToken, Claim},
 };
@@ -82,9 +75,10 @@ impl LocalShard {
     }
 }
 
-struct Shard {
-    registry: Addr<SessionRegistry>,
-    membrane: Addr<MembraneActor>,
+/// The actors of a shard.
+pub(super) struct Shard {
+    pub(super) registry: Addr<SessionRegistry>,
+    pub(super) membrane: Addr<MembraneActor>,
 }
 
 impl Shards {
@@ -130,16 +124,6 @@ impl Shards {
         local
     }
 
-    /// Draws a session id that belongs to a shard.
-    pub(super) fn draw_id(&self, shard: usize) -> SessionId {
-        loop {
-            let id = SessionId::draw();
-            if self.number(id.spread()) == shard {
-                return id;
-            }
-        }
-    }
-
     pub(super) fn number(&self, spread: u64) -> usize {
         let count = self.0.shards.len().max(1) as u64;
         // Less than the count, which is a usize.
@@ -166,49 +150,6 @@ impl Shards {
         }
     }
 
-    /// Opens a session on shard number `shard`.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub async fn open(&self, shard: usize, open: OpenSession) -> Result<SessionId, Error> {
-        ask(&self.shard(shard)?.registry, open).await?
-    }
-
-    /// Passes a message to a session of `user`.
-    ///
-    /// # Errors
-    /// [`Error::SessionNotFound`] where the user has no such session, and those of the message.
-    pub async fn deliver<M, T>(
-        &self,
-        session: SessionId,
-        user: UserKey,
-        chat: Option<ChatId>,
-        message: M,
-    ) -> Result<T, Error>
-    where
-        M: Message<Result = Result<T, Error>> + Send + 'static,
-        T: Send + 'static,
-        SessionActor: Handler<M>,
-        SessionRegistry: Handler<Deliver<M>>,
-    {
-        let registry = &self.shard(self.number(session.spread()))?.registry;
-        let answered = registry.send(Deliver { session, user, chat, message }).await;
-        answered.unwrap_or_else(|gone| match registry.connected() {
-            // The session has ended before it could answer.
-            true => Err(Error::SessionNotFound),
-            false => Err(no_answer(gone)),
-        })
-    }
-
-    /// Ends a session of `user`.
-    ///
-    /// # Errors
-    /// [`Error::SessionNotFound`].
-    pub async fn close(&self, session: SessionId, user: UserKey) -> Result<(), Error> {
-        let registry = &self.shard(self.number(session.spread()))?.registry;
-        ask(registry, CloseSession { session, user }).await?
-    }
-
     /// What is known of the upstream.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
@@ -233,40 +174,6 @@ impl Shards {
     /// One more session has ended, or some have.
     pub(super) fn note_end(&self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A stream of notifications for a client that has no session, kept by shard number `shard`.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub async fn listen(&self, shard: usize, listen: Listen) -> Result<queue::Receiver<Event>, Error> {
-        ask(&self.shard(shard)?.registry, listen).await
-    }
-
-    /// Where to say that a session's stream has closed.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub fn closer(&self, session: SessionId) -> Result<Recipient<CloseSession>, Error> {
-        Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
-    }
-
-    /// The upstream refused a token: it must be shown there again before it counts.
-    pub fn distrust(&self, token: &AccessToken) {
-        let token = token.fingerprint();
-        self.distrust_here(token);
-        if let Some(peers) = self.peers() {
-            drop(peers.tell(&News::Distrusted(token)));
-        }
-    }
-
-    /// The same for a token of which no more is known than its fingerprint.
-    pub(super) fn distrust_here(&self, token: Fingerprint) {
-        for shard in self.0.shards.iter().filter_map(OnceLock::get) {
-            shard.membrane.do_send(Distrust(token));
-        }
-        // After the messages: who sees this number asks later than that.
-        self.0.distrusted.fetch_add(1, Ordering::Release);
     }
 
     /// Sees to it that users whose connections have changed get their tools loaded anew, by all servers.
@@ -300,6 +207,15 @@ impl Shards {
         let loaded = self.heed(caller.token(), loaded)?;
         local.leases.remember(caller, apps.clone(), &loaded, Instant::now());
         Ok(Arc::clone(loaded.catalog()))
+    }
+
+    /// The tools of a user as far as they are known, without loading them.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn known_catalog(&self, caller: &Caller, apps: &Apps) -> Result<Option<Arc<Catalog>>, Error> {
+        let known = KnownCatalog { user: caller.user().clone(), apps: apps.clone() };
+        ask(&self.of_user(caller.user())?.membrane, known).await
     }
 
     /// Tools that are not in a user's catalog, by the names asked for.
@@ -347,9 +263,14 @@ impl Shards {
         self.0.is_draining.load(Ordering::Relaxed)
     }
 
+    /// Every shard; none for one that has not started.
+    pub(super) fn shards(&self) -> impl Iterator<Item = Option<&Shard>> {
+        self.0.shards.iter().map(OnceLock::get)
+    }
+
     /// The registry of every shard; none for one that has not started.
     pub(super) fn registries(&self) -> impl Iterator<Item = Option<&Addr<SessionRegistry>>> {
-        self.0.shards.iter().map(|slot| slot.get().map(|shard| &shard.registry))
+        self.shards().map(|slot| slot.map(|shard| &shard.registry))
     }
 
     /// Ends the streams on which nothing is awaited, and waits until no session has anything in flight.

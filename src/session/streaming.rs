@@ -9,7 +9,7 @@ use super::{
     event_log::{EventId, Logged, StreamId},
     follow,
     kept::Kept,
-    messages::{Answered, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, Record, Subscribe},
+    messages::{Answered, CloseStreams, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, Record, Subscribe},
     queue,
     streams::Streams,
 };
@@ -145,6 +145,16 @@ impl Handler<Answered> for SessionActor {
         self.owed = self.owed.saturating_sub(1);
         self.wind_down();
         Ok(())
+    }
+}
+
+impl Handler<CloseStreams> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: CloseStreams, _: &mut Context<Self>) {
+        self.streams.close_listening();
+        // A session of HTTP+SSE ends with its stream; its client opens another with a good token.
+        self.streams.close_outbox();
     }
 }
 

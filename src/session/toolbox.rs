@@ -169,9 +169,12 @@ pub fn find(catalog: &Catalog, enabled: Option<&Toolbox>, name: ToolName, apps: 
     }
 }
 
-/// Why there is no such tool: it never was, or it was there, by the catalog or what is enabled, and is no more.
+/// Why there is no such tool: it can't be known whether there is, it never was, or it was there, by the catalog or what is enabled, and is no more.
 #[must_use]
 pub fn no_such_tool(catalog: &Catalog, name: ToolName, enabled: Option<&Toolbox>) -> Error {
+    if let Some(app) = catalog.failed_app_of(&name) {
+        return Error::ToolUnavailable { name, app: app.name.clone(), when: app.when() };
+    }
     match catalog.why_gone(&name) {
         Some(gone) => Error::ToolGone { name, why: gone.to_string() },
         None if enabled.is_some_and(|toolbox| toolbox.has_by_name(&name)) => {

@@ -1,6 +1,11 @@
 //! `?apps=`: a session that is confined to some apps.
 
-use crate::support::{Server, catalog};
+use serde_json::json;
+
+use crate::{
+    loading::spoil,
+    support::{Server, catalog},
+};
 
 /// The sandbox's apps that a list of tools holds.
 fn apps_of(names: &[String]) -> Vec<String> {
@@ -81,4 +86,43 @@ async fn sessions_of_one_user_are_confined_each_by_itself() {
     // What opened a session confines it; the query of a later request changes nothing.
     let widened = confined.clone().query("apps=slack&mode=dynamic");
     assert_eq!(apps_of(&widened.tool_names().await), ["gmail"]);
+}
+
+#[tokio::test]
+async fn a_list_that_lacks_apps_is_kept_for_a_moment_and_calls_say_why() {
+    let server = Server::start();
+    let broken = |query: &str| json!([{"path": "/actions", "query": query, "status": 500}]);
+    spoil(&server, broken("")).await;
+    let client = server.client("ann");
+    let list = client.modern_list().await;
+    assert_eq!((&list["tools"], &list["ttlMs"]), (&json!([]), &json!(5000)), "{list}");
+    let in_chat = client.clone().header("x-chat-id", "monday").modern_list().await;
+    assert_eq!(in_chat["ttlMs"], 5000, "{in_chat}");
+
+    let said = client.clone().initialize("2025-11-25").await.result()["instructions"].to_string();
+    assert!(said.contains("can't be loaded right now") && said.contains("Gmail") && said.contains("Slack"), "{said}");
+    let fixed = client.clone().open().await;
+    let dynamic = client.clone().query("mode=dynamic").open().await;
+    for asked in [&fixed, &dynamic] {
+        let reply = asked.call("gmail_list-emails", json!({})).await;
+        let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(reply.code(), -32602);
+        let expected =
+            "Tool gmail_list-emails can't be found: the tools of Gmail can't be loaded right now, try again in 5 s";
+        assert!(message.contains(expected), "{message}");
+    }
+    let modern = client.modern_call("gmail_list-emails", json!({})).send().await;
+    assert!(modern.text.contains("can't be loaded right now"), "{modern:?}");
+    let nothing = fixed.call("nothing_to-do", json!({})).await;
+    assert!(nothing.text.contains("Unknown tool"), "no app begins like that: {nothing:?}");
+    let enabled = dynamic.call("enable-tools", json!({"tools": ["gmail_no-such-action"]})).await.result();
+    assert!(enabled["content"].to_string().contains("The tools of Gmail can't be loaded right now"), "{enabled}");
+
+    // One app alone is as good a reason to ask again soon.
+    spoil(&server, broken("int-gmail")).await;
+    let partial = server.client("bob").modern_list().await;
+    assert_eq!(partial["ttlMs"], 5000, "{}", partial["ttlMs"]);
+    assert!(!partial["tools"].as_array().unwrap().is_empty());
+    spoil(&server, json!([])).await;
+    assert_eq!(server.client("eve").modern_list().await["ttlMs"], 60_000);
 }

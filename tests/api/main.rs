@@ -68,5 +68,6 @@ mod tls_support;
 mod traces;
 mod upstream;
 mod web_pages;
+mod token_ends;
 mod webhooks;
 mod wire;

@@ -110,7 +110,7 @@ fn apps(count: usize) -> Vec<(App, Vec<Tool>)> {
 fn make_catalog(apps: Vec<(App, Vec<Tool>)>) -> Catalog {
     let since = Instant::now();
     let part = |(app, tools): (App, Vec<Tool>)| Part { tools: AppTools::new(&app, tools).into(), since };
-    Catalog::new(apps.into_iter().map(part).collect(), None, 0)
+    Catalog::new(apps.into_iter().map(part).collect(), None, Vec::new())
 }
 
 /// What the upstream sent made into tools and a list, once for a user.

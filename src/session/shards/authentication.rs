@@ -11,8 +11,9 @@ use super::{LocalShard, Shards, ask};
 use crate::{
     error::Error,
     ids::ClientAddress,
-    membrane::{Authenticate, Caller, Proof, Recognise, Standing},
+    membrane::{Authenticate, Caller, Distrust, Proof, Recognise, Standing},
     secret::Fingerprint,
+    store::News,
     token::AccessToken,
     trace,
 };
@@ -73,5 +74,24 @@ impl Shards {
     /// [`Error::TooManyFailures`].
     pub fn charge_guess(&self, address: ClientAddress) -> Result<(), Error> {
         self.0.admission.charge_guess(address)
+    }
+
+    /// The upstream refused a token: it must be shown there again before it counts.
+    pub fn distrust(&self, token: &AccessToken) {
+        let token = token.fingerprint();
+        self.distrust_here(token);
+        if let Some(peers) = self.peers() {
+            drop(peers.tell(&News::Distrusted(token)));
+        }
+    }
+
+    /// The same for a token of which no more is known than its fingerprint.
+    pub(in crate::session) fn distrust_here(&self, token: Fingerprint) {
+        for shard in self.shards().flatten() {
+            shard.membrane.do_send(Distrust(token));
+            shard.registry.do_send(Distrust(token));
+        }
+        // After the messages: who sees this number asks later than that.
+        self.0.distrusted.fetch_add(1, Ordering::Release);
     }
 }

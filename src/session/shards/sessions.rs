@@ -1,0 +1,111 @@
+//! Sessions, wherever they live: opening them, reaching them, and ending them.
+
+use actix::{Addr, Handler, Message, Recipient};
+
+use super::{Shards, ask};
+use crate::{
+    error::Error,
+    ids::{ChatId, SessionId, UserKey},
+    session::{
+        SessionActor, SessionRegistry,
+        messages::{CloseSession, Deliver, Event, Listen, OpenSession, WhyUnanswered},
+        queue,
+        token_end::By,
+    },
+};
+
+impl Shards {
+    /// Draws a session id that belongs to a shard.
+    pub(in crate::session) fn draw_id(&self, shard: usize) -> SessionId {
+        // A worker that the HTTP server started in place of a dead one has a number beyond all shards.
+        let shard = shard % self.0.shards.len().max(1);
+        loop {
+            let id = SessionId::draw();
+            if self.number(id.spread()) == shard {
+                return id;
+            }
+        }
+    }
+
+    /// Opens a session on shard number `shard`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn open(&self, shard: usize, open: OpenSession) -> Result<SessionId, Error> {
+        ask(&self.shard(shard)?.registry, open).await?
+    }
+
+    /// Passes a message to a session, on behalf of whoever it belongs to.
+    ///
+    /// # Errors
+    /// [`Error::SessionNotFound`] where the user has no such session, [`Error::Internal`] where a panic took the answer along,
+    /// and those of the message.
+    pub async fn deliver<M, T>(
+        &self,
+        session: SessionId,
+        by: impl Into<By>,
+        chat: Option<ChatId>,
+        message: M,
+    ) -> Result<T, Error>
+    where
+        M: Message<Result = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+        SessionActor: Handler<M>,
+        SessionRegistry: Handler<Deliver<M>>,
+    {
+        let registry = &self.shard(self.number(session.spread()))?.registry;
+        let By { user, token } = by.into();
+        let asked = WhyUnanswered { session, user: user.clone() };
+        match registry.send(Deliver { session, user, token, chat, message }).await {
+            Ok(answer) => answer,
+            Err(_unanswered) => Err(why(registry, asked).await),
+        }
+    }
+
+    /// The same for a message to whose answer nobody listens. It is sent at once, so a guard may do so when it is dropped.
+    pub fn tell<M, T>(&self, session: SessionId, by: impl Into<By>, message: M)
+    where
+        M: Message<Result = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+        SessionActor: Handler<M>,
+        SessionRegistry: Handler<Deliver<M>>,
+    {
+        // A shard that is gone has no sessions.
+        if let Ok(shard) = self.shard(self.number(session.spread())) {
+            let By { user, token } = by.into();
+            shard.registry.do_send(Deliver { session, user, token, chat: None, message });
+        }
+    }
+
+    /// Ends a session of `user`.
+    ///
+    /// # Errors
+    /// [`Error::SessionNotFound`].
+    pub async fn close(&self, session: SessionId, user: UserKey) -> Result<(), Error> {
+        let registry = &self.shard(self.number(session.spread()))?.registry;
+        ask(registry, CloseSession { session, user }).await?
+    }
+
+    /// A stream of notifications for a client that has no session, kept by shard number `shard`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn listen(&self, shard: usize, listen: Listen) -> Result<queue::Receiver<Event>, Error> {
+        ask(&self.shard(shard)?.registry, listen).await
+    }
+
+    /// Where to say that a session's stream has closed.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn closer(&self, session: SessionId) -> Result<Recipient<CloseSession>, Error> {
+        Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
+    }
+}
+
+/// Finds out why a message was not answered.
+async fn why(registry: &Addr<SessionRegistry>, asked: WhyUnanswered) -> Error {
+    match ask(registry, asked).await {
+        Ok(error) | Err(error) => error,
+    }
+}
