@@ -116,7 +116,7 @@ fn examine_store(settings: &Settings) -> Finding {
     let folder = &settings.store.path;
     let is_shared = !settings.store.url.is_empty();
     let opened =
-        store::open(settings).and_then(|store| store.trouble().map_or(Ok(()), |why| Err(StoreError::Failed(why))));
+        store::open(settings).and_then(|store| store.details().map_or(Ok(()), |why| Err(StoreError::Failed(why))));
     match opened {
         Ok(_closed_again) if is_shared => {
             Finding::good(PART, "sessions are kept where store.url says, which other servers may share".to_owned())

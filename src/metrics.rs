@@ -58,7 +58,10 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_streams_closed_slow_total", C, "Event streams closed because their reader was too slow"),
     ("mcp_shards_silent", G, "Shards that did not answer in time when last asked"),
     ("mcp_shard_delay_seconds", H, "Time that a message to a shard waited for its answer"),
-    ("mcp_panics_total", C, "Requests whose handler panicked"),
+    ("mcp_panics_total", C, "Panics, each of which costs what was being done"),
+    ("mcp_actors_gone", G, "Actors that have ended although the server needs them, when last asked"),
+    ("mcp_store_up", G, "1 while the store takes what it is given, else 0"),
+    ("mcp_log_lines_dropped_total", C, "Log lines lost because standard error was not read"),
 ];
 
 /// Upper bounds in seconds, from a cached answer to the longest run of an action.
@@ -101,6 +104,7 @@ impl Exporter {
             "mcp_stream_events_dropped_total",
             "mcp_streams_closed_slow_total",
             "mcp_panics_total",
+            "mcp_log_lines_dropped_total",
             "mcp_upstream_retries_total",
             "mcp_upstream_connections_refused_total",
             "mcp_catalog_changes_total",

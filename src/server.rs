@@ -22,7 +22,7 @@ use crate::{
     },
     membrane::{Upstream, UpstreamError},
     metrics::Exporter,
-    session::Shards,
+    session::{Shards, pulse::Loss},
     store::{self, StoreError},
 };
 
@@ -70,6 +70,9 @@ pub enum ServerError {
     /// Its metrics can't be counted.
     #[error("metrics can't be counted: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// A part of it has ended that nothing here brings back. An orchestrator starts another process.
+    #[error("the server ends itself: {0}")]
+    Lost(Loss),
     /// It broke while it ran.
     #[error("the server broke: {0}")]
     Broken(#[from] io::Error),
@@ -138,7 +141,7 @@ impl Server {
     /// Serves until the process is told to stop.
     ///
     /// # Errors
-    /// [`ServerError::Broken`].
+    /// [`ServerError::Broken`], [`ServerError::Lost`].
     pub async fn run(self) -> Result<(), ServerError> {
         let (handle, admin_handle) = (self.server.handle(), self.admin_server.handle());
         let stopping =
@@ -146,9 +149,14 @@ impl Server {
         actix::spawn(stopping.stop_when_told(self.told_to_stop, self.patience));
         actix::spawn(ignore_hangups(self.hangups));
         actix::spawn(self.admin.shards.clone().follow_news());
-        actix::spawn(watch(self.admin));
         actix::spawn(self.admin_server);
-        self.server.await?;
+        tokio::select! {
+            done = self.server => done?,
+            loss = watch(self.admin) => {
+                log::error!("the server ends itself: {loss}");
+                return Err(ServerError::Lost(loss));
+            }
+        }
         // Last, so that whoever asks learns to the end that the server is stopping.
         admin_handle.stop(false).await;
         Ok(())
@@ -163,15 +171,13 @@ fn listen(section: &'static str, host: &str, port: u16) -> Result<(TcpListener, 
     Ok((listener, address))
 }
 
-/// Feels the pulse of the shards and keeps the metrics small, for as long as the server runs.
-async fn watch(admin: Admin) {
-    let mut beat = tokio::time::interval(BEAT);
-    loop {
-        beat.tick().await;
-        let pulse = admin.shards.feel_pulse(BEAT).await;
+/// Looks after the shards and keeps the metrics small, until something is lost for good.
+async fn watch(admin: Admin) -> Loss {
+    let each = async |pulse| {
         admin.shards.count_passive(pulse, BEAT).await;
         admin.exporter.tidy_up();
-    }
+    };
+    admin.shards.look_after(BEAT, each).await
 }
 
 /// Parts of the server that end one after the other.

@@ -39,7 +39,7 @@ fn kept_for(retention: Duration) -> Bounds {
 const ROOM: Room = Room { events: 4, bytes: 100, lasting: Duration::from_secs(60) };
 
 fn open_redis(redis: &Redis, bounds: Bounds) -> RedisStore {
-    RedisStore::open(&redis.url(), PATIENCE, bounds, ROOM).unwrap()
+    RedisStore::open(&redis.url(), None, PATIENCE, bounds, ROOM).unwrap()
 }
 
 /// One store of each kind, where sessions are kept so long.
@@ -244,7 +244,7 @@ async fn redis_of_a_newer_server_is_refused() {
     let redis = Redis::start();
     redis.command("SET mcp:format 99").unwrap();
     let store = open_redis(&redis, kept_for(WEEK));
-    let trouble = store.trouble().unwrap();
+    let trouble = store.details().unwrap();
     assert!(trouble.contains("has format 99, and this server knows 1 at most"), "{trouble}");
     let refused = store.open(SessionId::draw(), record(&ann(), &[]), None).await;
     assert!(refused.is_err());
@@ -286,16 +286,15 @@ async fn a_file_of_an_older_server_is_brought_up_to_date() {
 #[tokio::test]
 async fn what_is_wrong_with_redis_is_told_without_the_password() {
     let redis = Redis::start_with(Some("right-password"));
-    let store = RedisStore::open(&redis.url(), PATIENCE, kept_for(WEEK), ROOM).unwrap();
+    let store = RedisStore::open(&redis.url(), None, PATIENCE, kept_for(WEEK), ROOM).unwrap();
     assert_eq!(store.trouble(), None);
     let wrong = redis.url().replace("right", "wrong");
-    let store = RedisStore::open(&wrong, PATIENCE, kept_for(WEEK), ROOM).unwrap();
-    let trouble = store.trouble().unwrap();
+    let store = RedisStore::open(&wrong, None, PATIENCE, kept_for(WEEK), ROOM).unwrap();
+    let trouble = store.details().unwrap();
     assert!(trouble.contains("WRONGPASS") || trouble.contains("uthentication"), "{trouble}");
     assert!(!trouble.contains("wrong-password"), "{trouble}");
-    let Err(error) = RedisStore::open("redis://:secret-word@[", PATIENCE, kept_for(WEEK), ROOM) else {
-        panic!("that is no URL")
-    };
+    let opened = RedisStore::open("redis://:secret-word@[", None, PATIENCE, kept_for(WEEK), ROOM);
+    let Err(error) = opened else { panic!("that is no URL") };
     assert!(!error.to_string().contains("secret-word"), "{error}");
 }
 

@@ -19,12 +19,15 @@ struct Readiness {
 
 const OK: &str = "ok";
 
-/// `GET /healthz`: whether the loop of every shard turns. If not, only a restart helps.
+/// `GET /healthz`: whether all actors live and the loop of every shard turns. If not, only a restart helps.
 pub(super) async fn alive(shards: &Shards) -> HttpResponse {
     let pulse = shards.feel_pulse(PATIENCE).await;
-    let (status, text) = match pulse.silent {
-        0 => (StatusCode::OK, "ok\n".to_owned()),
-        silent => (StatusCode::SERVICE_UNAVAILABLE, format!("{silent} of {} shards don't answer\n", pulse.shards)),
+    let (status, text) = match (shards.loss(pulse), pulse.silent) {
+        (Some(loss), _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{loss}: the server ends itself\n")),
+        (None, 0) => (StatusCode::OK, "ok\n".to_owned()),
+        (None, silent) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{silent} of {} shards don't answer\n", pulse.shards))
+        }
     };
     HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)
 }
@@ -36,9 +39,15 @@ pub(super) async fn ready(shards: &Shards) -> HttpResponse {
     check("server", shards.is_draining().then(|| "it is stopping".to_owned()));
     let pulse = shards.feel_pulse(PATIENCE).await;
     check("shards", (pulse.silent > 0).then(|| format!("{} of {} don't answer", pulse.silent, pulse.shards)));
-    check("store", shards.store_trouble());
+    // Only what another instance may do better is a reason to send requests there. Without a store that all share, or an
+    // upstream that all have, each of them still serves what needs neither.
+    let store = shards.store_trouble();
+    let degraded = store.filter(|trouble| trouble.is_everybodys()).map(|trouble| format!("degraded: {trouble}"));
+    check("store", store.filter(|_| degraded.is_none()).map(|trouble| trouble.to_string()));
     let ready = checks.values().all(|state| state == OK);
-    // Without it the tools that are known are listed all the same, and another instance has the same upstream.
+    if let Some(degraded) = degraded {
+        checks.insert("store", degraded);
+    }
     let is_paused = shards.upstream().is_paused();
     checks.insert(
         "upstream",

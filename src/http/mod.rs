@@ -47,8 +47,8 @@ use crate::{
 };
 
 pub use access_log::log_requests;
-pub use bodies::PendingBodies;
 pub use admin::{Admin, admin_app};
+pub use bodies::PendingBodies;
 
 /// What paths are freed of.
 const DOUBLED: &str = "//";

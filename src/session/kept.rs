@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::Caller,
-    store::{EnabledTool, Entered, News, Opened, Peers, SessionRecord, SessionStore, StoreFuture},
+    store::{EnabledTool, Entered, News, Opened, Peers, SessionRecord, SessionStore, StoreFuture, Trouble},
 };
 
 /// Where and as what a session is kept.
@@ -167,7 +167,7 @@ impl Shards {
 
     /// Why sessions can't be kept, if they can't.
     #[must_use]
-    pub fn store_trouble(&self) -> Option<String> {
+    pub fn store_trouble(&self) -> Option<Trouble> {
         self.store().trouble()
     }
 }

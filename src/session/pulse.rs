@@ -3,10 +3,18 @@
 use std::time::{Duration, Instant};
 
 use actix::{Context, Handler, Message};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use metrics::{gauge, histogram};
 
-use super::{SessionRegistry, Shards};
+use super::{SessionRegistry, Shards, shards::Shard};
+use crate::{
+    membrane::Ping,
+    store::{StoreError, Trouble},
+};
+
+/// Beats in a row in which something must be found lost before the server gives itself up. The second look is for a worker that
+/// was just being started.
+const LOST_BEATS: u32 = 2;
 
 /// To a registry: says how much it holds.
 #[derive(Debug, Clone, Copy, Message)]
@@ -29,29 +37,93 @@ pub struct Pulse {
     pub shards: usize,
     /// How many of them did not answer in time.
     pub silent: usize,
+    /// Actors that have ended, which only a new process brings back.
+    pub gone: usize,
     /// How many sessions those that answered have both in memory and in the store.
     pub kept: usize,
 }
 
+/// Something that only a new process brings back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Loss {
+    /// Actors have ended: by a panic of their own, or with their thread.
+    #[error("{0} actors that the server needs have ended")]
+    Actors(usize),
+    /// The store's thread has ended.
+    #[error("the store's thread has ended")]
+    Store,
+}
+
+impl Shard {
+    /// How many of its actors have ended.
+    fn gone(&self) -> usize {
+        let lives = [self.registry.connected(), self.membrane.connected()];
+        lives.iter().filter(|lives| !**lives).count()
+    }
+
+    /// Asks all its actors; none where one does not answer.
+    async fn load(&self, patience: Duration) -> Option<Load> {
+        let begun = Instant::now();
+        let answers = join(self.registry.send(FeelPulse), self.membrane.send(Ping));
+        let (load, membrane) = tokio::time::timeout(patience, answers).await.ok()?;
+        membrane.ok()?;
+        histogram!("mcp_shard_delay_seconds").record(begun.elapsed());
+        load.ok()
+    }
+}
+
 impl Shards {
-    /// Asks every shard how it is, and gives it so long to answer. The metrics learn of it too.
+    /// Asks every actor of every shard how it is, and gives it so long to answer. The metrics learn of it too.
     pub async fn feel_pulse(&self, patience: Duration) -> Pulse {
-        let beats = self.registries().map(|registry| async move {
-            let begun = Instant::now();
-            let load = tokio::time::timeout(patience, registry?.send(FeelPulse)).await.ok()?.ok()?;
-            histogram!("mcp_shard_delay_seconds").record(begun.elapsed());
-            Some(load)
-        });
+        let beats = self.shards().map(|shard| async move { shard?.load(patience).await });
         let beats = join_all(beats).await;
         let loads = beats.iter().flatten();
         let pulse = Pulse {
             shards: beats.len(),
             silent: beats.len() - loads.clone().count(),
+            gone: self.shards().flatten().map(Shard::gone).sum(),
             kept: loads.clone().map(|load| load.kept).sum(),
         };
         gauge!("mcp_shards_silent").set(count(pulse.silent));
+        gauge!("mcp_actors_gone").set(count(pulse.gone));
         gauge!("mcp_sessions", "state" => "live").set(count(loads.map(|load| load.sessions).sum()));
         pulse
+    }
+
+    /// Looks after shards and store at every beat, and lets `each` know. Comes to an end when something is lost for good.
+    pub async fn look_after(&self, beat: Duration, each: impl AsyncFn(Pulse)) -> Loss {
+        let mut beats = tokio::time::interval(beat);
+        let mut lost_beats = 0;
+        loop {
+            beats.tick().await;
+            let pulse = self.feel_pulse(beat).await;
+            // What fails there is logged and counted there; a store that is merely busy is no loss.
+            let checked = tokio::time::timeout(beat, self.store().check()).await;
+            each(pulse).await;
+            let loss = match checked {
+                _ if pulse.gone > 0 => Loss::Actors(pulse.gone),
+                Ok(Err(StoreError::Stopped)) => Loss::Store,
+                _ => {
+                    lost_beats = 0;
+                    continue;
+                }
+            };
+            lost_beats += 1;
+            if lost_beats == LOST_BEATS {
+                return loss;
+            }
+            log::error!("{loss}: the server will end itself, for it can't bring them back");
+        }
+    }
+
+    /// What is lost for good, if something is.
+    #[must_use]
+    pub fn loss(&self, pulse: Pulse) -> Option<Loss> {
+        match self.store_trouble() {
+            _ if pulse.gone > 0 => Some(Loss::Actors(pulse.gone)),
+            Some(Trouble::Stopped) => Some(Loss::Store),
+            _ => None,
+        }
     }
 
     /// Tells the metrics how many sessions have left memory; the store has so long to say.

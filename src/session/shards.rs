@@ -301,3 +301,6 @@ fn no_answer(gone: MailboxError) -> Error {
 pub(super) fn hash<T: Hash>(value: &T) -> u64 {
     BuildHasherDefault::<DefaultHasher>::new().hash_one(value)
 }
+
+#[cfg(test)]
+mod tests;

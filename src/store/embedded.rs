@@ -5,6 +5,7 @@
 //! of a machine that loses power it may lose the last moments, but is never left half written (WAL, `synchronous = NORMAL`).
 
 mod file;
+mod health;
 mod statements;
 
 use std::{
@@ -12,8 +13,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
     time::{Instant, SystemTime},
@@ -22,8 +22,11 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use self::statements::{give_chat, insert, page_of_chats, record, serving, version};
-use super::{Bounds, Entered, Opened, SessionRecord, SessionStore, StoreError, StoreFuture, millis};
+use self::{
+    health::{Ending, Health},
+    statements::{give_chat, insert, page_of_chats, record, serving, version},
+};
+use super::{Bounds, Entered, Opened, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble, millis};
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     metrics::count_store,
@@ -41,7 +44,7 @@ const MAX_GROUP: usize = 512;
 pub struct EmbeddedStore {
     jobs: SyncSender<Job>,
     bounds: Bounds,
-    is_healthy: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 /// Does something, and gives what answers once that is written, or could not be.
@@ -49,7 +52,7 @@ type Job = Box<dyn FnOnce(&Connection) -> Done + Send>;
 
 /// A job that is done, or has failed, and is not answered yet.
 struct Done {
-    has_failed: bool,
+    failed: Option<StoreError>,
     answer: Box<dyn FnOnce(Result<(), StoreError>)>,
 }
 
@@ -62,12 +65,11 @@ impl EmbeddedStore {
         let path = file::path(folder);
         let connection = file::connect(folder, &path)?;
         let (jobs, waiting) = sync_channel(MAX_WAITING);
-        let is_healthy = Arc::new(AtomicBool::new(true));
-        let health = Arc::clone(&is_healthy);
-        let worker =
-            thread::Builder::new().name("store".to_owned()).spawn(move || work(&connection, &waiting, &health));
+        let health = Arc::new(Health::new(&path));
+        let known = Arc::clone(&health);
+        let worker = thread::Builder::new().name("store".to_owned()).spawn(move || work(&connection, &waiting, &known));
         worker.map_err(|error| file::unusable(&path, &error))?;
-        Ok(Self { jobs, bounds, is_healthy })
+        Ok(Self { jobs, bounds, health })
     }
 
     /// Has the store's thread do something.
@@ -80,19 +82,20 @@ impl EmbeddedStore {
         let asked = Instant::now();
         let job: Job = Box::new(move |connection| {
             let outcome = in_savepoint(connection, job).map_err(|error| failed(&error));
-            let has_failed = outcome.is_err();
+            let failed = outcome.as_ref().err().cloned();
             let answer = Box::new(move |written: Result<(), StoreError>| {
                 let outcome = written.and(outcome);
                 count_store(operation, outcome.is_ok(), asked.elapsed());
                 // Who no longer waits need not know.
                 let _ = reply.send(outcome);
             });
-            Done { has_failed, answer }
+            Done { failed, answer }
         });
-        if self.jobs.try_send(job).is_err() {
-            return Box::pin(async { Err(StoreError::Busy) });
+        match self.jobs.try_send(job) {
+            Ok(()) => Box::pin(async { answer.await.unwrap_or(Err(StoreError::Stopped)) }),
+            Err(TrySendError::Full(_)) => Box::pin(async { Err(StoreError::Busy) }),
+            Err(TrySendError::Disconnected(_)) => Box::pin(async { Err(StoreError::Stopped) }),
         }
-        Box::pin(async { answer.await.unwrap_or_else(|_gone| Err(StoreError::Failed("it has stopped".to_owned()))) })
     }
 
     /// Sessions that were not used since then have ended.
@@ -102,8 +105,10 @@ impl EmbeddedStore {
 }
 
 /// Does the jobs that come, those that wait together in one transaction, until nobody is left to send any.
-fn work(connection: &Connection, jobs: &Receiver<Job>, is_healthy: &AtomicBool) {
+fn work(connection: &Connection, jobs: &Receiver<Job>, health: &Health) {
+    let _ending = Ending(health);
     while let Ok(first) = jobs.recv() {
+        let changes = connection.total_changes();
         let begun = execute(connection, "BEGIN");
         let group = std::iter::once(first).chain(jobs.try_iter()).take(MAX_GROUP);
         let done: Vec<_> = group.map(|job| job(connection)).collect();
@@ -113,11 +118,10 @@ fn work(connection: &Connection, jobs: &Receiver<Job>, is_healthy: &AtomicBool) 
             let _ = connection.execute_batch("ROLLBACK");
         }
         // Before the answers: who has one may ask next how the store is.
-        let works = written.is_ok() && !done.iter().any(|done| done.has_failed);
-        match (is_healthy.swap(works, Ordering::Relaxed), works) {
-            (true, false) => log::error!("the store can't do what it is asked: {written:?}"),
-            (false, true) => log::info!("the store works again"),
-            _ => {}
+        match written.as_ref().err().or_else(|| done.iter().find_map(|done| done.failed.as_ref())) {
+            Some(error) => health.note_failure(error),
+            None if connection.total_changes() > changes => health.note_write(),
+            None => {}
         }
         for Done { answer, .. } in done {
             answer(written.clone());
@@ -281,11 +285,83 @@ impl SessionStore for EmbeddedStore {
         })
     }
 
-    fn trouble(&self) -> Option<String> {
-        (!self.is_healthy.load(Ordering::Relaxed)).then(|| "sessions can't be kept: the log says why".to_owned())
+    fn check(&self) -> StoreFuture<()> {
+        let (health, probed) = (Arc::clone(&self.health), Arc::clone(&self.health));
+        let checked = self.ask("check", move |connection| health.probe(connection));
+        Box::pin(async move {
+            // Once the probe is committed, and not before.
+            if checked.await? {
+                probed.note_write();
+            }
+            Ok(())
+        })
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.health.trouble()
     }
 }
 
 fn failed(error: &rusqlite::Error) -> StoreError {
     StoreError::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{ids::SessionId, protocol::tools::ToolMode, store::record::SessionState};
+
+    const BOUNDS: Bounds =
+        Bounds { retention: Duration::from_secs(60), sessions_per_user: 10_000, chats_per_user: 10_000 };
+
+    fn record() -> SessionRecord {
+        let state = SessionState {
+            revision: None,
+            client: None,
+            mode: ToolMode::Static,
+            apps: None,
+            tools: vec![],
+            home: None,
+        };
+        SessionRecord { owner: UserKey::new("w", "ann"), opened: SystemTime::now(), version: 0, state }
+    }
+
+    #[actix::test]
+    async fn a_store_that_refused_writes_is_healthy_again_after_some_that_it_took() {
+        let store = EmbeddedStore::open(Path::new(""), BOUNDS).unwrap();
+        let limit_pages = async |pages: i64| {
+            let limit = move |connection: &Connection| connection.pragma_update(None, "max_page_count", pages);
+            store.ask("limit", limit).await.unwrap();
+        };
+        let open = async || store.open(SessionId::draw(), record(), None).await;
+        open().await.unwrap();
+        assert_eq!(store.trouble(), None);
+
+        // A file that may not grow is what a full disk looks like from here.
+        limit_pages(1).await;
+        while open().await.is_ok() {}
+        assert_eq!(store.trouble(), Some(Trouble::Refusing));
+        store.count().await.unwrap();
+        assert_eq!(store.trouble(), Some(Trouble::Refusing), "reads tell nothing");
+        store.check().await.unwrap();
+        assert!(open().await.is_err());
+        limit_pages(1000).await;
+        for _ in 0..2 {
+            store.check().await.unwrap();
+            assert_eq!(store.trouble(), Some(Trouble::Refusing), "one more has to go well");
+        }
+        open().await.unwrap();
+        assert_eq!(store.trouble(), None);
+    }
+
+    #[actix::test]
+    async fn a_store_whose_thread_has_ended_says_so() {
+        let store = EmbeddedStore::open(Path::new(""), BOUNDS).unwrap();
+        let panic = |_: &Connection| -> rusqlite::Result<()> { panic!("on purpose") };
+        assert_eq!(store.ask("panic", panic).await, Err(StoreError::Stopped));
+        while store.check().await != Err(StoreError::Stopped) {}
+        assert_eq!(store.trouble(), Some(Trouble::Stopped));
+    }
 }

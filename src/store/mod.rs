@@ -44,7 +44,8 @@ pub fn open(settings: &Settings) -> Result<Arc<dyn SessionStore>, StoreError> {
     // The last event of a stream may be as far from the one before as an action takes.
     let lasting = streams.log + settings.membrane.run_timeout;
     let room = redis::Room { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting };
-    Ok(Arc::new(RedisStore::open(store.url.reveal(), store.timeout, bounds, room)?))
+    let authorities = (!store.ca_file.as_os_str().is_empty()).then_some(&*store.ca_file);
+    Ok(Arc::new(RedisStore::open(store.url.reveal(), authorities, store.timeout, bounds, room)?))
 }
 
 /// How much a store keeps, and for how long.
@@ -119,12 +120,52 @@ pub trait SessionStore: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
+    /// Looks whether the store still takes what it is given, as each heartbeat does.
+    fn check(&self) -> StoreFuture<()>;
+
     /// What is wrong with the store, if something is.
-    fn trouble(&self) -> Option<String>;
+    fn trouble(&self) -> Option<Trouble>;
+
+    /// What the store itself says of that, for an operator at a terminal.
+    fn details(&self) -> Option<String> {
+        self.trouble().map(|trouble| trouble.to_string())
+    }
 
     /// The other servers that use the store, where others can.
     fn peers(&self) -> Option<Peers> {
         None
+    }
+}
+
+/// Something that is wrong with a store, in words that tell nothing of where it is or what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The file refuses what is written to it.
+    #[error("sessions can't be kept: the log says why")]
+    Refusing,
+    /// The file is no longer where it was opened.
+    #[error("the store's file was deleted or moved: sessions end with this process")]
+    FileGone,
+    /// The store's thread has ended.
+    #[error("its thread has ended")]
+    Stopped,
+    /// Redis has not answered since this server started.
+    #[error("Redis has not answered yet: the log says why")]
+    NeverReached,
+    /// Redis was written by a newer version of this server.
+    #[error("Redis has a newer format than this server knows")]
+    Newer,
+    /// Redis worked before and does not now.
+    #[error("Redis can't be used: the log says why")]
+    Away,
+}
+
+impl Trouble {
+    /// Returns whether all servers that share the store are in the same trouble, so that none would serve better. A server that
+    /// was never connected is not counted: a wrong `store.url` must not replace servers that work.
+    #[must_use]
+    pub fn is_everybodys(self) -> bool {
+        self == Self::Away
     }
 }
 
@@ -169,6 +210,17 @@ pub enum StoreError {
     /// It could not do what was asked.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// Its thread has ended, which only a restart mends.
+    #[error("the store has stopped")]
+    Stopped,
+    /// The file of `store.ca_file` can't be used.
+    #[error("can't use store.ca_file {path}: {reason}")]
+    Authorities {
+        /// Where it is.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl From<StoreError> for Error {

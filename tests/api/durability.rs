@@ -216,5 +216,9 @@ async fn a_full_disk_stops_what_must_be_kept_and_nothing_else() {
     fs::remove_file(&filler).unwrap();
     let is_opened = async || server.client("ann").initialize("2025-11-25").await.status == 200;
     eventually("the store works again", is_opened).await;
-    assert_eq!(ready().await, 200);
+    eventually("it is ready again", async || ready().await == 200).await;
+    server.wait_for_log("works again");
+    for text in ["can't do what it is asked", "works again"] {
+        assert_eq!(server.log().matches(text).count(), 1, "a change is logged once: {text}");
+    }
 }

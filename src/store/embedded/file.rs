@@ -1,9 +1,9 @@
 //! The file of the embedded store: opened, made ours, and brought to the newest format.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions, Permissions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -84,7 +84,9 @@ pub(super) fn path(folder: &Path) -> PathBuf {
 /// Opens the file, makes it ours, and brings it to the newest format.
 pub(super) fn connect(folder: &Path, path: &Path) -> Result<Connection, StoreError> {
     if !folder.as_os_str().is_empty() {
-        fs::create_dir_all(folder).map_err(|error| unusable(path, &error))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| unusable(path, &error))?;
+        tighten(folder, path);
         // Session ids are nobody else's business.
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
         file.map_err(|error| unusable(path, &error))?;
@@ -92,6 +94,36 @@ pub(super) fn connect(folder: &Path, path: &Path) -> Result<Connection, StoreErr
     let mut connection = Connection::open(path).map_err(|error| unopened(path, &error))?;
     prepare(&mut connection, path).map_err(|error| unopened(path, &error))??;
     Ok(connection)
+}
+
+/// Takes from others what an earlier server, a copy or a careless hand has allowed them: to read the files, and to put other
+/// files into the folder. What can't be tightened, such as a volume that belongs to somebody else, is told of.
+fn tighten(folder: &Path, path: &Path) {
+    // A folder that everybody may use, such as /tmp, is marked as that by the sticky bit.
+    tighten_to(folder, 0o7755, |mode| mode & 0o1000 == 0);
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        tighten_to(Path::new(&file), 0o600, |_| true);
+    }
+}
+
+fn tighten_to(path: &Path, allowed: u32, applies: impl Fn(u32) -> bool) {
+    let Ok(found) = fs::metadata(path) else { return };
+    let mode = found.permissions().mode() & 0o7777;
+    let tight = mode & allowed;
+    if tight == mode || !applies(mode) {
+        return;
+    }
+    match fs::set_permissions(path, Permissions::from_mode(tight)) {
+        Ok(()) => log::warn!("{} was open to others ({mode:o}): its permissions are {tight:o} now", path.display()),
+        Err(error) => log::warn!("{} is open to others ({mode:o}), which can't be changed: {error}", path.display()),
+    }
+}
+
+/// Writes something that changes nothing: the format that the file has.
+pub(super) fn rewrite(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "user_version", FORMAT)
 }
 
 fn prepare(connection: &mut Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {

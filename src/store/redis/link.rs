@@ -1,13 +1,20 @@
 //! The connection to Redis: kept up in the background, asked with short patience, and given up at once while it is down.
 
 use std::{
-    sync::{Arc, LazyLock, mpsc::sync_channel},
+    fs,
+    path::Path,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc::sync_channel,
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use metrics::gauge;
 use redis::{
-    Client, Cmd, FromRedisValue, RedisResult, Script,
+    Client, Cmd, FromRedisValue, RedisResult, Script, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tokio::{
@@ -20,7 +27,7 @@ use uuid::Uuid;
 use super::keys;
 use crate::{
     metrics::count_store,
-    store::{StoreError, StoreFuture},
+    store::{StoreError, StoreFuture, Trouble},
 };
 
 /// How often Redis is told that this server lives, which also shows whether Redis takes what it is given.
@@ -31,6 +38,12 @@ pub(super) const BEAT_IN_TROUBLE: Duration = Duration::from_millis(200);
 
 /// How long after its last beat a server counts as dead.
 const LIFE: Duration = Duration::from_secs(5);
+
+/// Beats in a row that have to go well before Redis counts as back: one that comes and goes must not fill the log.
+const GOOD_BEATS: u32 = 3;
+
+/// What the file of authorities must hold.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// The newest format of the keys.
 const FORMAT: i64 = 1;
@@ -48,6 +61,14 @@ struct Inner {
     runtime: Handle,
     /// What is wrong, if something is.
     trouble: watch::Sender<Option<String>>,
+    /// Beats that went well since the last that did not.
+    good_beats: AtomicU32,
+    /// The log has been told of the trouble that there is.
+    is_told: AtomicBool,
+    /// Redis has been usable since this server started.
+    was_up: AtomicBool,
+    /// Redis has a newer format.
+    is_newer: AtomicBool,
     /// How long a command may take, and a connection. Nothing waits longer for Redis than this.
     patience: Duration,
     /// Where Redis is, without the password.
@@ -60,11 +81,14 @@ impl Link {
     /// Connects. Without an answer it goes on trying, and is in trouble until it has one.
     ///
     /// # Errors
-    /// [`StoreError::Open`] for a URL that can't be used.
-    pub(super) fn open(url: &str, patience: Duration) -> Result<Self, StoreError> {
+    /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::Authorities`] for a file that can't be.
+    pub(super) fn open(url: &str, authorities: Option<&Path>, patience: Duration) -> Result<Self, StoreError> {
         // The URL may hold a password.
         let failed = |reason: String| StoreError::Open { path: "store.url".to_owned(), reason };
-        let client = Client::open(url).map_err(|error| failed(error.to_string()))?;
+        let client = match authorities {
+            None => Client::open(url).map_err(|error| failed(error.to_string()))?,
+            Some(file) => trusting(url, file)?,
+        };
         let info = client.get_connection_info();
         let place = format!("redis at {}/{}", info.addr(), info.redis_settings().db());
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -82,6 +106,10 @@ impl Link {
             connection,
             runtime: runtime.handle().clone(),
             trouble: watch::Sender::new(Some("it has not been asked yet".to_owned())),
+            good_beats: AtomicU32::new(0),
+            is_told: AtomicBool::new(false),
+            was_up: AtomicBool::new(false),
+            is_newer: AtomicBool::new(false),
             patience,
             place,
             replica: Uuid::new_v4().to_string(),
@@ -94,7 +122,7 @@ impl Link {
                 // Who waited for it may have lost patience.
                 let _ = first.send(());
                 loop {
-                    sleep(if beating.trouble().is_some() { BEAT_IN_TROUBLE } else { BEAT }).await;
+                    sleep(if beating.details().is_some() { BEAT_IN_TROUBLE } else { BEAT }).await;
                     beating.beat().await;
                 }
             });
@@ -125,9 +153,26 @@ impl Link {
         &self.0.runtime
     }
 
-    /// What is wrong, if something is.
-    pub(super) fn trouble(&self) -> Option<String> {
+    /// What is wrong, if something is, in the words of Redis.
+    pub(super) fn details(&self) -> Option<String> {
         self.0.trouble.borrow().clone()
+    }
+
+    /// What is wrong, if something is.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.0.trouble.borrow().as_ref()?;
+        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        Some(match (is(&self.0.is_newer), is(&self.0.was_up)) {
+            (true, _) => Trouble::Newer,
+            (false, true) => Trouble::Away,
+            (false, false) => Trouble::NeverReached,
+        })
+    }
+
+    /// Looks whether the thread that talks to Redis still runs; whether Redis answers is what its beats find out.
+    pub(super) fn check(&self) -> StoreFuture<()> {
+        let task = self.0.runtime.spawn(async {});
+        Box::pin(async { task.await.map_err(|_gone| StoreError::Stopped) })
     }
 
     /// Has Redis run a script, unless it is known that it can't.
@@ -165,7 +210,7 @@ impl Link {
     {
         let (link, asked) = (self.clone(), Instant::now());
         let task = self.0.runtime.spawn(async move {
-            let outcome = if let Some(trouble) = link.trouble() {
+            let outcome = if let Some(trouble) = link.details() {
                 Err(trouble)
             } else {
                 let outcome = link.in_time(job(link.0.connection.clone())).await;
@@ -175,7 +220,7 @@ impl Link {
             count_store(operation, outcome.is_ok(), asked.elapsed());
             outcome.map_err(StoreError::Failed)
         });
-        Box::pin(async { task.await.unwrap_or_else(|_gone| Err(StoreError::Failed("it has stopped".to_owned()))) })
+        Box::pin(async { task.await.unwrap_or(Err(StoreError::Stopped)) })
     }
 
     /// Tells Redis that this server lives, and sees whether Redis can be used.
@@ -183,7 +228,9 @@ impl Link {
         let mut connection = self.0.connection.clone();
         let mut call = BEAT_SCRIPT.key(keys::FORMAT);
         call.key(keys::replica(&self.0.replica)).arg(FORMAT).arg(LIFE.as_millis());
-        let trouble = match self.in_time(call.invoke_async::<i64>(&mut connection)).await {
+        let answer = self.in_time(call.invoke_async::<i64>(&mut connection)).await;
+        self.0.is_newer.store(answer.as_ref().is_ok_and(|found| *found > FORMAT), Ordering::Relaxed);
+        let trouble = match answer {
             Ok(found) if found > FORMAT => {
                 let (path, known) = (self.0.place.clone(), FORMAT);
                 Some(StoreError::Newer { path, found, known }.to_string())
@@ -202,18 +249,42 @@ impl Link {
         }
     }
 
-    /// Remembers what is wrong, and logs what is new of it.
+    /// Remembers what is wrong. That something is wrong is logged once, and so is that it is over: when enough has gone well.
     fn note(&self, trouble: Option<String>) {
-        let place = &self.0.place;
+        let Inner { good_beats, is_told, was_up, place, .. } = &*self.0;
+        let good = match &trouble {
+            Some(_) => {
+                good_beats.store(0, Ordering::Relaxed);
+                0
+            }
+            None => good_beats.fetch_add(1, Ordering::Relaxed).saturating_add(1),
+        };
+        if trouble.is_none() && was_up.load(Ordering::Relaxed) && good < GOOD_BEATS {
+            return;
+        }
+        was_up.fetch_or(trouble.is_none(), Ordering::Relaxed);
+        gauge!("mcp_store_up").set(u8::from(trouble.is_none()));
         self.0.trouble.send_if_modified(|known| {
-            let is_new = *known != trouble;
+            let (was_told, is_new) = (is_told.swap(trouble.is_some(), Ordering::Relaxed), *known != trouble);
             match &trouble {
-                _ if !is_new => {}
-                Some(trouble) => log::error!("{place} can't be used, which is tried again: {trouble}"),
-                None => log::info!("sessions are kept in {place}"),
+                Some(trouble) if !was_told => log::error!("{place} can't be used, which is tried again: {trouble}"),
+                Some(trouble) if is_new => log::debug!("{place} can't be used: {trouble}"),
+                None if is_new => log::info!("sessions are kept in {place}"),
+                _ => {}
             }
             *known = trouble;
             is_new
         });
     }
+}
+
+/// A client of a `rediss://` URL that trusts the authorities in a PEM file and no others.
+fn trusting(url: &str, file: &Path) -> Result<Client, StoreError> {
+    let failed = |reason: String| StoreError::Authorities { path: file.display().to_string(), reason };
+    let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
+    if !String::from_utf8_lossy(&pem).contains(CERTIFICATE) {
+        return Err(failed("it holds no certificate in PEM form".to_owned()));
+    }
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+    Client::build_with_tls(url, certificates).map_err(|error| failed(error.to_string()))
 }

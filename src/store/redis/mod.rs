@@ -9,6 +9,7 @@ mod peers;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     sync::LazyLock,
     time::{Duration, SystemTime},
 };
@@ -21,7 +22,10 @@ pub use self::peers::{Cursor, Peers, Room, SentEvent};
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
-    store::{Bounds, Entered, News, Opened, SessionRecord, SessionStore, StoreError, StoreFuture, from_millis, millis},
+    store::{
+        Bounds, Entered, News, Opened, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble, from_millis,
+        millis,
+    },
 };
 
 /// Declares scripts that begin with what they have in common.
@@ -52,12 +56,19 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Opens the store at a URL, which is given so much time for an answer. Redis need not be there yet.
+    /// Opens the store at a URL, which is given so much time for an answer. Redis need not be there yet. Over TLS its
+    /// certificate must be signed by one of the authorities in a PEM file or, without one, by a public one.
     ///
     /// # Errors
-    /// [`StoreError::Open`] for a URL that can't be used.
-    pub fn open(url: &str, patience: Duration, bounds: Bounds, room: Room) -> Result<Self, StoreError> {
-        let link = Link::open(url, patience)?;
+    /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::Authorities`] for a file.
+    pub fn open(
+        url: &str,
+        authorities: Option<&Path>,
+        patience: Duration,
+        bounds: Bounds,
+        room: Room,
+    ) -> Result<Self, StoreError> {
+        let link = Link::open(url, authorities, patience)?;
         let peers = Peers::new(link.clone(), room);
         Ok(Self { link, bounds, peers })
     }
@@ -192,8 +203,16 @@ impl SessionStore for RedisStore {
         Box::pin(async { Ok(0) })
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn check(&self) -> StoreFuture<()> {
+        self.link.check()
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
         self.link.trouble()
+    }
+
+    fn details(&self) -> Option<String> {
+        self.link.details()
     }
 
     fn peers(&self) -> Option<Peers> {

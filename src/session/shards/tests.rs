@@ -1,0 +1,109 @@
+//! What becomes of requests, and of the server, when something panics.
+
+use std::time::Duration;
+
+use actix::{Context, Handler, ResponseFuture};
+
+use super::*;
+use crate::{
+    config::{Sources, load},
+    ids::SessionId,
+    membrane::{Crash, CrashLater},
+    protocol::{revision::Revision, tools::ToolMode},
+    session::{
+        SessionActor,
+        messages::{Describe, OpenSession, Profile, Scope},
+        pulse::Loss,
+    },
+    store,
+};
+
+/// Time that is more than enough for an answer.
+const BEAT: Duration = Duration::from_millis(50);
+
+macro_rules! crashes {
+    ($($actor:ty),+) => {$(
+        impl Handler<Crash> for $actor {
+            type Result = Result<(), Error>;
+
+            fn handle(&mut self, _: Crash, _: &mut Context<Self>) -> Self::Result {
+                panic!("on purpose")
+            }
+        }
+    )+};
+}
+crashes!(MembraneActor, SessionRegistry, SessionActor);
+
+impl Handler<CrashLater> for SessionActor {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, _: CrashLater, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(async { panic!("on purpose") })
+    }
+}
+
+/// One shard on this thread, which keeps sessions in memory.
+fn shards() -> Shards {
+    let _installed_before = rustls::crypto::ring::default_provider().install_default();
+    let env = [("MCP__STORE__PATH".to_owned(), String::new())].into();
+    let settings = load(&Sources { env, ..Sources::default() }).unwrap();
+    let upstream = Upstream::new(&settings.membrane).unwrap();
+    let shards = Shards::new(1, store::open(&settings).unwrap(), upstream, &settings);
+    let _local = shards.start_here(&settings);
+    shards
+}
+
+async fn open(shards: &Shards) -> (SessionId, UserKey) {
+    let user = UserKey::new("w", "ann");
+    let scope = Scope { mode: ToolMode::Static, apps: Apps::default() };
+    let profile = Profile { revision: Some(Revision::LATEST), client: None, scope };
+    let permit = shards.allowance(&user).session().unwrap();
+    let opened = shards.open(0, OpenSession { user: user.clone(), permit, profile, chat: None }).await;
+    (opened.unwrap(), user)
+}
+
+#[actix::test]
+async fn a_crash_of_a_session_is_an_answer_and_the_session_comes_back() {
+    let shards = shards();
+    let (session, user) = open(&shards).await;
+    for _ in 0..3 {
+        let crashed = shards.deliver(session, user.clone(), None, Crash).await;
+        assert_eq!(crashed, Err(Error::Internal), "not that there is no session");
+        let profile = shards.deliver(session, user.clone(), None, Describe).await;
+        assert!(profile.is_ok(), "it comes back from the store: {profile:?}");
+    }
+    let stranger = UserKey::new("w", "bob");
+    assert_eq!(shards.deliver(session, stranger, None, Crash).await, Err(Error::SessionNotFound));
+    assert_eq!(shards.feel_pulse(BEAT).await.gone, 0);
+}
+
+#[actix::test]
+async fn a_crash_on_the_way_to_an_answer_leaves_the_session_as_it_is() {
+    let shards = shards();
+    let (session, user) = open(&shards).await;
+    assert_eq!(shards.deliver(session, user.clone(), None, CrashLater).await, Err(Error::Internal));
+    assert!(shards.deliver(session, user.clone(), None, Describe).await.is_ok());
+    shards.close(session, user.clone()).await.unwrap();
+    assert_eq!(shards.deliver(session, user, None, CrashLater).await, Err(Error::SessionNotFound));
+}
+
+#[actix::test]
+async fn an_actor_that_has_ended_is_noticed_and_given_up_at_the_second_beat() {
+    for actor in 0..2 {
+        let shards = shards();
+        let pulse = shards.feel_pulse(BEAT).await;
+        assert_eq!((pulse.gone, pulse.silent, shards.loss(pulse)), (0, 0, None));
+        let shard = shards.shard(0).unwrap();
+        let crashed = match actor {
+            0 => shard.registry.send(Crash).await,
+            _ => shard.membrane.send(Crash).await,
+        };
+        assert!(crashed.is_err(), "{actor}");
+        let pulse = shards.feel_pulse(BEAT).await;
+        assert_eq!((pulse.gone, pulse.silent), (1, 1), "{actor}");
+        assert_eq!(shards.loss(pulse), Some(Loss::Actors(1)));
+        let beats = std::cell::Cell::new(0);
+        let loss = shards.look_after(BEAT, async |_| beats.set(beats.get() + 1)).await;
+        assert_eq!((loss, beats.get()), (Loss::Actors(1), 2), "{actor}");
+    }
+}
