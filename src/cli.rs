@@ -135,6 +135,7 @@ fn start_sandbox(settings: &mut Settings) -> Result<Option<Sandbox>, Failure> {
 
 fn serve(mut settings: Settings) -> Result<(), Failure> {
     let _log = logging::init(&settings.log);
+    logging::watch_panics();
     // Until the server has stopped.
     #[cfg(feature = "otel")]
     let _exporter = match settings.telemetry.otlp_endpoint.as_str() {

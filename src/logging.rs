@@ -3,6 +3,9 @@
 use std::{
     fmt::{Display, Write as _},
     io::{self, BufWriter, Write},
+    panic,
+    sync::{Arc, OnceLock},
+    thread,
     time::Duration,
 };
 
@@ -12,21 +15,28 @@ use log::{
     kv::{self, Key, Value, VisitSource, VisitValue},
 };
 use serde_json::{Map, json};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::config::{Log, LogFormat};
 
 /// Characters that end a line, or turn its direction, in what shows logs to people (Unicode, UAX 14 and UAX 9).
-const CONTROLS: [char; 11] = [
-    '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}',
-    '\u{2068}', '\u{2069}',
+const CONTROLS: [char; 14] = [
+    '\u{061c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}',
+    '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
 ];
+
+/// Returns whether a terminal or a viewer may act on a character instead of showing it. DEL and the C1 controls, such as the
+/// one-byte form of `ESC [`, are among them.
+fn is_control(c: char) -> bool {
+    c.is_control() || CONTROLS.contains(&c)
+}
 
 /// Characters of a message, and of a value.
 const MAX_CHARS: usize = 8192;
 
-/// Lines that may wait to be written.
-const MAX_WAITING: usize = 4096;
+/// Lines that may wait to be written; those beyond it are lost. Bursts must fit even while the writing thread is not
+/// scheduled, and each place takes 32 bytes from the start.
+const MAX_WAITING: usize = 16_384;
 
 /// What most lines take, in bytes.
 const LINE_BYTES: usize = 384;
@@ -45,10 +55,13 @@ pub fn init(settings: &Log) -> WorkerGuard {
         LogFormat::Text => text,
         LogFormat::Json => json,
     };
-    // Whoever has more to say than can be written waits for room, so that no line is lost.
-    let lines = NonBlockingBuilder::default().lossy(false).buffered_lines_limit(MAX_WAITING).thread_name("log");
-    let (lines, writing) = lines.finish(Gathering(BufWriter::with_capacity(BUFFER_BYTES, io::stderr())));
-    let target = Target::Pipe(Box::new(lines));
+    // A reader of standard error that stalls must not stall the workers, so lines are dropped and counted meanwhile.
+    let lines = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING).thread_name("log");
+    let dropped = Arc::new(OnceLock::new());
+    let writer = BufWriter::with_capacity(BUFFER_BYTES, io::stderr());
+    let (lines, writing) = lines.finish(Gathering { writer, dropped: Arc::clone(&dropped), reported: 0 });
+    let dropped = dropped.get_or_init(|| lines.error_counter()).clone();
+    let target = Target::Pipe(Box::new(Counting { lines, dropped, counted: 0 }));
     let logger = env_logger::Builder::new().parse_filters(&settings.filter).format(format).target(target).try_init();
     if logger.is_err() {
         log::debug!("logging had begun already");
@@ -56,18 +69,68 @@ pub fn init(settings: &Log) -> WorkerGuard {
     writing
 }
 
-/// A writer on a thread of its own that rests after it has written all there was.
-struct Gathering<W>(W);
+/// Has every panic counted, and logged as a line like any other instead of as text of its own.
+pub fn watch_panics() {
+    panic::set_hook(Box::new(|panic| {
+        metrics::counter!("mcp_panics_total").increment(1);
+        let place = panic.location().map(ToString::to_string);
+        // A message that was put together may hold anything, such as a token; one of the source's own is safe to show.
+        let what = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(its message is not shown)");
+        log::error!(place, thread = thread::current().name(); "something panicked: {what}");
+    }));
+}
 
-impl<W: Write> Write for Gathering<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+/// Queue of lines that counts those it had to drop. The logger holds a lock around it, so one thread writes at a time.
+struct Counting {
+    lines: NonBlocking,
+    dropped: ErrorCounter,
+    /// Number of dropped lines that the metric has.
+    counted: usize,
+}
+
+impl Write for Counting {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let written = self.lines.write(line);
+        let dropped = self.dropped.dropped_lines();
+        if dropped != self.counted {
+            self.counted = dropped;
+            metrics::counter!("mcp_log_lines_dropped_total").absolute(u64::try_from(dropped).unwrap_or(u64::MAX));
+        }
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()?;
+        self.lines.flush()
+    }
+}
+
+/// Writer on a thread of its own that rests after it has written all there was.
+struct Gathering<W> {
+    writer: W,
+    dropped: Arc<OnceLock<ErrorCounter>>,
+    /// Number of dropped lines that the log has told of.
+    reported: usize,
+}
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()?;
+        // Something was written, so the reader is back.
+        let count = || self.dropped.get().map_or(0, ErrorCounter::dropped_lines);
+        let dropped = count();
+        if let lost @ 1.. = dropped.saturating_sub(self.reported) {
+            log::warn!(lines = lost; "lines of this log were lost: standard error was not read fast enough");
+            // That line may have found no room itself, where much waited behind what was just written. The next one tells then.
+            if count() == dropped {
+                self.reported = dropped;
+            }
+        }
         #[expect(clippy::disallowed_methods, reason = "no worker runs on this thread")]
-        std::thread::sleep(GATHERING);
+        thread::sleep(GATHERING);
         Ok(())
     }
 }
@@ -113,7 +176,7 @@ fn push(line: &mut String, shown: &dyn Display, must_be_quoted: impl Fn(&str) ->
         line.push('"');
     }
     for c in text.chars() {
-        if c.is_control() || CONTROLS.contains(&c) {
+        if is_control(c) {
             let _ = write!(line, "{}", c.escape_default());
             continue;
         }
@@ -146,12 +209,24 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     fields.insert("message".to_owned(), json!(cut(record.args().to_string())));
     let _ = record.key_values().visit(&mut JsonFields(&mut fields));
     let mut line = serde_json::Value::Object(fields).to_string();
-    for control in CONTROLS {
-        if line.contains(control) {
-            line = line.replace(control, &format!("\\u{:04x}", u32::from(control)));
-        }
+    // JSON itself asks for no more than C0 to be escaped. Beyond that, controls stand in strings alone.
+    if line.contains(is_control) {
+        line = escape(&line);
     }
     writeln!(out, "{line}")
+}
+
+/// Writes controls as JSON escapes; all of them lie in the basic plane.
+fn escape(line: &str) -> String {
+    let mut escaped = String::with_capacity(line.len() + LINE_BYTES);
+    for c in line.chars() {
+        if is_control(c) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 struct JsonFields<'a>(&'a mut Map<String, serde_json::Value>);
@@ -186,4 +261,36 @@ fn is_absent(value: &Value<'_>) -> bool {
     let mut absence = Absence(false);
     let _ = value.visit(&mut absence);
     absence.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_control_character_stands_in_a_line_as_it_is() {
+        let told = "del\u{7f} csi\u{9b}31m nel\u{85} rlo\u{202e} rlm\u{200f} separator\u{2028} caf\u{e9} \u{1f600}";
+        let json = escape(&json!({"message": told}).to_string());
+        let mut text = String::new();
+        push(&mut text, &told, |_| false);
+        for line in [&json, &text] {
+            assert!(!line.chars().any(is_control), "{line:?}");
+            assert!(line.contains("caf\u{e9} \u{1f600}"), "what can be shown is: {line:?}");
+        }
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["message"], told);
+    }
+
+    #[test]
+    fn lines_that_were_lost_are_told_of_once() {
+        let (mut lines, _writing) = NonBlockingBuilder::default().buffered_lines_limit(1).finish(io::sink());
+        let dropped = lines.error_counter();
+        while dropped.dropped_lines() < 3 {
+            lines.write_all(b"x\n").unwrap();
+        }
+        let counter = Arc::new(OnceLock::from(dropped.clone()));
+        let mut gathering = Gathering { writer: Vec::new(), dropped: counter, reported: 0 };
+        gathering.flush().unwrap();
+        assert_eq!(gathering.reported, dropped.dropped_lines());
+    }
 }
