@@ -47,6 +47,7 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_catalog_bytes", G, "Memory that the tools of all users take, each set of equal ones counted once for each worker"),
     ("mcp_catalog_changes_total", C, "Loads that found a user's tools changed"),
     ("mcp_integrations_failed_total", C, "Integrations whose actions could not be loaded, by what became of their tools: kept, missing"),
+    ("mcp_unchecked_values_total", C, "Arguments and outputs that passed without a check against their schema, by reason: schema, steps, size, form, busy"),
     ("mcp_limited_total", C, "Requests refused because a limit was reached, by limit"),
     ("mcp_sessions", G, "Sessions, by state"),
     ("mcp_sessions_passivated_total", C, "Sessions that left memory because they were idle"),
@@ -128,6 +129,9 @@ impl Exporter {
         }
         for reason in ["late", "unread", "room", "full"] {
             counter!("mcp_connections_closed_total", "reason" => reason).absolute(0);
+        }
+        for reason in ["schema", "steps", "size", "form", "busy"] {
+            counter!("mcp_unchecked_values_total", "reason" => reason).absolute(0);
         }
         gauge!("mcp_streams_open").set(0);
         Ok(Self { prometheus, process })

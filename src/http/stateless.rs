@@ -199,9 +199,10 @@ impl ReadyCall {
             (find_tool(post, name).await?, running)
         };
         if !tool.headers().is_empty() {
-            let arguments = json::read(&arguments).map_err(|error| Error::InvalidParams(error.to_string()))?;
+            let told = param_headers::pick(tool.headers(), &arguments);
+            let told = told.map_err(|error| Error::InvalidParams(error.to_string()))?;
             let header = |name: &str| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>();
-            param_headers::check(tool.headers(), &arguments, header)?;
+            param_headers::check(tool.headers(), &told, header)?;
         }
         Ok(Self::Run { tool, arguments, running })
     }
@@ -227,7 +228,7 @@ impl ReadyCall {
             }
             Self::Run { tool, arguments, running } => {
                 let _running = running;
-                Ok(worker.shards.call(&worker.local.client, caller, &tool, &arguments, Era::Modern).await)
+                Ok(worker.shards.call(&worker.local.client, caller, &tool, arguments, Era::Modern).await)
             }
         }
     }

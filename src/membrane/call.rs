@@ -1,9 +1,16 @@
 //! Calling a tool: arguments checked, the action run, its output made a result.
 
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use std::{sync::Arc, time::Duration};
 
-use super::{Caller, MembraneClient, MembraneError, tool::Tool};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Caller, MembraneClient, MembraneError,
+    check::Unchecked,
+    pool::LARGE,
+    tool::{Side, Tool},
+};
 use crate::protocol::{json, revision::Era, schema, tools::CallToolResult};
 
 /// What became of a call.
@@ -15,57 +22,88 @@ pub struct Called {
     pub token_refused: bool,
 }
 
+/// Memory that a value takes as a tree while it is checked.
+const MAX_TREE_BYTES: usize = 4 << 20;
+
+/// Time that a large value waits for its check: one takes some 50 ms, and an unchecked call is better than a late one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Calls `tool` with `arguments`, a JSON object that reaches the upstream exactly as it is.
 ///
 /// Whatever fails from here on is a result the model can read (MCP 2025-11-25, server/tools § Error Handling).
-pub async fn call(client: &MembraneClient, caller: &Caller, tool: &Tool, arguments: &RawValue, era: Era) -> Called {
-    let input = match input(tool, arguments) {
+pub async fn call(
+    client: &MembraneClient,
+    caller: &Caller,
+    tool: &Arc<Tool>,
+    arguments: Box<RawValue>,
+    era: Era,
+) -> Called {
+    let input = match input(client, tool, arguments).await {
         Ok(input) => input,
         Err(fault) => {
             let text = format!("Invalid arguments for tool {}: {fault}", tool.name());
             return Called { result: CallToolResult::failure(text), token_refused: false };
         }
     };
-    let run = client.run(caller, tool.integration(), tool.action(), &input).await;
+    let run = client.run(caller, tool.integration(), tool.action(), input).await;
     Called {
         token_refused: run.as_ref().is_err_and(MembraneError::is_unauthenticated),
         result: match run {
-            Ok(output) => success(tool, output.as_deref(), era),
+            Ok(output) => success(client, tool, output, era).await,
             Err(error) => failure(tool, &error),
         },
     }
 }
 
 /// The input of the action, if the arguments are right.
-fn input(tool: &Tool, arguments: &RawValue) -> Result<Box<RawValue>, String> {
+async fn input(client: &MembraneClient, tool: &Arc<Tool>, arguments: Box<RawValue>) -> Result<Box<RawValue>, String> {
     #[derive(Deserialize)]
     struct Wrapped {
         input: Box<RawValue>,
     }
-    let value: Value = json::read(arguments).map_err(|error| error.to_string())?;
-    tool.check_arguments(&value)?;
+    check(client, tool, Side::Input, &arguments).await?;
     if !tool.is_wrapped() {
-        return Ok(arguments.to_owned());
+        return Ok(arguments);
     }
-    json::read::<Wrapped>(arguments)
+    json::read::<Wrapped>(&arguments)
         .map(|arguments| arguments.input)
         .map_err(|_missing| format!("/: \"{}\" is a required property", schema::WRAPPED))
 }
 
-fn success(tool: &Tool, output: Option<&RawValue>, era: Era) -> CallToolResult {
-    let text = output.map_or_else(|| "No output".to_owned(), json::compact);
+/// Checks a value against a schema of the tool: a large one beside the workers, and one that is too large not at all.
+///
+/// # Errors
+/// What is wrong, with the path.
+async fn check(client: &MembraneClient, tool: &Arc<Tool>, side: Side, value: &RawValue) -> Result<(), String> {
+    let Some(check) = tool.check_of(side) else { return Ok(()) };
+    if json::is_tree_larger_than(value.get().as_bytes(), MAX_TREE_BYTES) {
+        Unchecked::Size.note(tool.name());
+        return Ok(());
+    }
+    if value.get().len() <= LARGE && !check.is_slow() {
+        return check.check_raw(tool.name(), value);
+    }
+    let (of, value) = (Arc::clone(tool), value.to_owned());
+    let work = move || of.check_of(side).map_or(Ok(()), |check| check.check_raw(of.name(), &value));
+    client.upstream().pool.run_within(PATIENCE, work).await.unwrap_or_else(|| {
+        Unchecked::Busy.note(tool.name());
+        Ok(())
+    })
+}
+
+async fn success(client: &MembraneClient, tool: &Arc<Tool>, output: Option<Box<RawValue>>, era: Era) -> CallToolResult {
+    let text = output.as_deref().map_or_else(|| "No output".to_owned(), json::compact);
     if !tool.has_output_schema(era) {
         return CallToolResult::text(text);
     }
     // A structured result must conform to the schema that was announced (MCP 2025-11-25, server/tools § Output Schema),
     // and clients refuse a result without one.
-    let fault = match output.map(json::read::<Value>) {
-        Some(Ok(value)) => tool.check_output(&value).err(),
-        Some(Err(error)) => Some(error.to_string()),
+    let fault = match &output {
+        Some(output) => check(client, tool, Side::Output, output).await.err(),
         None => Some("there is none".to_owned()),
     };
     match (fault, output) {
-        (None, Some(output)) => CallToolResult::text(text).and_structured(output.to_owned()),
+        (None, Some(output)) => CallToolResult::text(text).and_structured(output),
         (fault, _) => CallToolResult::failure(format!(
             "The action was run, but its output is not what its schema says: {}. The output follows; don't run the action \
              again only for this.",

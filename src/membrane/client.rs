@@ -17,6 +17,7 @@ use super::{
     exchange::{Request, http_client},
     lists::Reader,
     model::{Action, Customer},
+    reading,
     retry::Retries,
     turns::{Party, Share, Turns},
     upstream::Upstream,
@@ -97,7 +98,7 @@ impl MembraneClient {
         caller: &Caller,
         integration: &IntegrationKey,
         action: &ActionKey,
-        input: &RawValue,
+        input: Box<RawValue>,
     ) -> Result<Option<Box<RawValue>>, MembraneError> {
         #[derive(Deserialize)]
         struct Run {
@@ -115,23 +116,25 @@ impl MembraneClient {
         let (path, body) = match self.settings.api_version {
             ApiVersion::Legacy => {
                 let query = [("autoCreate", "true"), ("integrationKey", integration), ("parentKey", action)];
-                (with_query("/action-instance/run", &query), input.get().to_owned())
+                (with_query("/action-instance/run", &query), String::from(Box::<str>::from(input)))
             }
             ApiVersion::V2025_10_21 => {
-                let act = Act { key: action, integration_key: integration, input };
+                let act = Act { key: action, integration_key: integration, input: &input };
                 ("/act".to_owned(), crate::protocol::json::to_string(&act))
             }
-        };
-        let read_output = |bytes: &Bytes| match bytes.is_empty() {
-            true => Ok(None),
-            false => read::<Run>(bytes).map(|run| run.output),
         };
         let party = Party::User(caller.user().clone());
         let turn = self.run_turns.take(&party, self.settings.run_timeout).await;
         let _turn = turn.ok_or_else(|| busy(self.settings.run_timeout))?;
         let request = Request { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
         let exchange = self.exchange(request, token, self.settings.run_timeout);
-        let outcome = self.observe("run", async { read_output(&exchange.await?) }).await;
+        let answer = async {
+            match exchange.await? {
+                empty if empty.is_empty() => Ok(None),
+                bytes => reading::read::<Run>(&self.upstream.pool, bytes).await.map(|run| run.output),
+            }
+        };
+        let outcome = self.observe("run", answer).await;
         // How long an action takes is its own affair.
         self.note(&outcome, !matches!(&outcome, Err(MembraneError::Timeout { .. })));
         outcome
@@ -143,7 +146,7 @@ impl MembraneClient {
     }
 
     /// Reads something, once it is `party`'s turn.
-    pub(super) async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned + Send + 'static>(
         &self,
         token: &AccessToken,
         party: &Party,
@@ -158,7 +161,8 @@ impl MembraneClient {
             let turn = turn.ok_or_else(|| busy(self.settings.read_timeout))?;
             let request = Request { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
             let exchange = self.exchange(request, token, self.settings.read_timeout);
-            let outcome = self.observe(path.trim_start_matches('/'), async { read(&exchange.await?) }).await;
+            let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };
+            let outcome = self.observe(path.trim_start_matches('/'), answer).await;
             self.note(&outcome, true);
             let wait = outcome.as_ref().err().and_then(|error| retries.wait_after(error));
             let Some(wait) = wait else { return outcome };
@@ -203,8 +207,4 @@ fn with_query(path: &str, query: &Query<'_>) -> String {
     // Pairs of texts always encode.
     let query = serde_urlencoded::to_string(query).unwrap_or_default();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MembraneError> {
-    serde_json::from_slice(bytes).map_err(|error| MembraneError::Malformed(error.to_string()))
 }

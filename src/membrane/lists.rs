@@ -12,6 +12,7 @@ use super::{
     MembraneClient, MembraneError,
     client::Query,
     model::{Action, Connection, Page},
+    reading,
     turns::Party,
 };
 use crate::{
@@ -122,7 +123,7 @@ impl MembraneClient {
         self.list(reader, "/actions", &[filter], || ()).await
     }
 
-    async fn list<T: DeserializeOwned>(
+    async fn list<T: DeserializeOwned + Send + 'static>(
         &self,
         reader: &Reader,
         path: &'static str,
@@ -136,7 +137,7 @@ impl MembraneClient {
     }
 
     /// Walks a list to its end.
-    async fn pages<T: DeserializeOwned>(
+    async fn pages<T: DeserializeOwned + Send + 'static>(
         &self,
         reader: &Reader,
         path: &'static str,
@@ -157,11 +158,7 @@ impl MembraneClient {
             let page: Page = self.get(reader.token(), &reader.party(), path, &query).await?;
             on_page();
             reader.spend(page.items.iter().map(|item| item.get().len()).sum())?;
-            items.extend(page.items.iter().filter_map(|item| {
-                crate::protocol::json::read(item)
-                    .inspect_err(|error| log::warn!(path; "skipped an item of a list: {error}"))
-                    .ok()
-            }));
+            items.extend(reading::read_items(&self.upstream().pool, path, page.items).await?);
             cursor = page.cursor.filter(|cursor| !cursor.is_empty());
             let Some(cursor) = &cursor else { return Ok(items) };
             if !seen.insert(cursor.clone()) {

@@ -14,7 +14,8 @@ use super::{
     app_tools::AppTools,
     catalog::{FailedApp, Part},
     lists::{ActionsOf, Reader},
-    model::Connection,
+    model::{Action, Connection},
+    reading::broken_work,
     tool::{App, Tool},
 };
 
@@ -154,8 +155,15 @@ async fn load_part(
     let Source { actions, app } = source;
     match client.actions(reader, actions).await {
         Ok(actions) => {
-            let tools = AppTools::new(app, actions.iter().filter_map(|action| Tool::of(app, action)).collect());
-            Ok(Loaded::Part(Part { tools: client.upstream().tools.share(tools), since: Instant::now() }))
+            let upstream = client.upstream();
+            let (bytes, app) = (actions.iter().map(Action::schema_bytes).sum(), app.clone());
+            let build = move || {
+                // Each action is dropped as its tool is there.
+                let tools = actions.into_iter().filter_map(|action| Tool::of(&app, &action)).collect();
+                AppTools::new(&app, tools)
+            };
+            let tools = upstream.pool.run(bytes, build).await.ok_or_else(broken_work)?;
+            Ok(Loaded::Part(Part { tools: upstream.tools.share(tools), since: Instant::now() }))
         }
         // The token ended on the way; a list without half the tools would look as if they were gone.
         Err(error) if error.is_unauthenticated() => Err(error),

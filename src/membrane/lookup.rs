@@ -9,6 +9,7 @@ use super::{
     Apps, Catalog, MembraneClient, MembraneError,
     lists::{ActionsOf, Reader},
     model::Action,
+    reading::broken_work,
     tool::{App, Tool},
 };
 use crate::ids::{ActionKey, IntegrationKey, ToolName};
@@ -96,15 +97,20 @@ async fn ask(
     wanted: &BTreeMap<ActionKey, ToolName>,
 ) -> Result<Vec<(ToolName, Tool)>, MembraneError> {
     match fetch(client, reader, integration, wanted).await {
-        Ok(actions) => Ok(actions
-            .iter()
-            .filter_map(|action| {
-                let name = wanted.get(&ActionKey::new(action.key.as_deref()?))?;
-                let app = App::of(action.integration.as_ref()?, false)?;
-                (app.key == *integration).then_some(())?;
-                Some((name.clone(), Tool::of(&app, action)?))
-            })
-            .collect()),
+        Ok(actions) => {
+            let bytes = actions.iter().map(Action::schema_bytes).sum();
+            let (integration, wanted) = (integration.clone(), wanted.clone());
+            let build = move || {
+                let found = actions.into_iter().filter_map(|action| {
+                    let name = wanted.get(&ActionKey::new(action.key.as_deref()?))?;
+                    let app = App::of(action.integration.as_ref()?, false)?;
+                    (app.key == integration).then_some(())?;
+                    Some((name.clone(), Tool::of(&app, &action)?))
+                });
+                found.collect()
+            };
+            client.upstream().pool.run(bytes, build).await.ok_or_else(broken_work)
+        }
         Err(error) if error.is_unauthenticated() => Err(error),
         Err(error) => {
             if !error.is_not_found() {

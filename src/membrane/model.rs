@@ -116,6 +116,12 @@ impl Action {
         is_live(self.is_deactivated, self.archived_at)
     }
 
+    /// Bytes of its schemas, which are most of it where it is large.
+    #[must_use]
+    pub fn schema_bytes(&self) -> usize {
+        [&self.input_schema, &self.output_schema].into_iter().flatten().map(|schema| schema.get().len()).sum()
+    }
+
     /// Whether it belongs to an app: a universal action does not.
     #[must_use]
     pub fn has_integration(&self) -> bool {

@@ -1,11 +1,12 @@
 //! An action as a tool.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
-use super::model::{Action, Integration};
+use super::{
+    check::Check,
+    model::{Action, Integration},
+};
 use crate::{
     ids::{ActionKey, IntegrationKey, ToolName},
     protocol::{
@@ -14,7 +15,6 @@ use crate::{
         revision::Era,
         schema::{self, InputSchema},
         tools::{Annotations, Definition, Icon},
-        validation::Validator,
     },
 };
 
@@ -39,11 +39,13 @@ pub struct Tool {
     output_is_object: bool,
 }
 
-/// A schema that is compiled when it is first needed, and once.
-#[derive(Debug)]
-struct Check {
-    schema: Box<RawValue>,
-    compiled: OnceLock<Option<Validator>>,
+/// A schema of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// That of the arguments.
+    Input,
+    /// That of the output.
+    Output,
 }
 
 /// The app whose actions become tools.
@@ -112,7 +114,7 @@ impl Tool {
             integration: app.key.clone(),
             action: ActionKey::new(key),
             reconnect: app.disconnected.then(|| app.name.clone()),
-            input: Check::new(json::to_raw(&input.checked)),
+            input: Check::new(input.checked),
             wrapped: input.wrapped,
             headers: input.headers,
             output_is_object,
@@ -169,7 +171,7 @@ impl Tool {
     /// Everything that makes it what it is beside its keys, its app and its definition.
     pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
         let schemas = [Some(&self.input), self.output.as_ref()];
-        let schemas = schemas.into_iter().flatten().map(|check| check.schema.get().as_bytes());
+        let schemas = schemas.into_iter().flatten().map(|check| check.text().as_bytes());
         schemas.chain(self.modern.as_deref())
     }
 
@@ -195,28 +197,18 @@ impl Tool {
         self.output.as_ref().map_or(Ok(()), |check| check.check(&self.name, output))
     }
 
+    /// The check of a side, where the action has a schema for it.
+    pub(super) fn check_of(&self, side: Side) -> Option<&Check> {
+        match side {
+            Side::Input => Some(&self.input),
+            Side::Output => self.output.as_ref(),
+        }
+    }
+
     /// The same tool with its definition in a buffer that it shares with others.
     #[must_use]
     pub(super) fn with_definition(self, definition: Bytes) -> Self {
         Self { definition, ..self }
-    }
-}
-
-impl Check {
-    fn new(schema: Box<RawValue>) -> Self {
-        Self { schema, compiled: OnceLock::new() }
-    }
-
-    /// A schema that does not compile is the workspace's mistake, not the caller's: it is logged once and lets all pass.
-    fn check(&self, tool: &ToolName, value: &Value) -> Result<(), String> {
-        let validator = self.compiled.get_or_init(|| {
-            json::read(&self.schema)
-                .map_err(|error| error.to_string())
-                .and_then(|schema: Value| Validator::compile(&schema))
-                .inspect_err(|error| log::warn!(tool = tool.as_str(); "a schema does not compile, values pass unchecked: {error}"))
-                .ok()
-        });
-        validator.as_ref().map_or(Ok(()), |validator| validator.check(value))
     }
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     breaker::Breaker,
     interner::Interner,
+    pool::Pool,
     retry::Budget,
     turns::{Share, Turns},
     wire::{CaFileError, Protocol, UpstreamTls},
@@ -48,6 +49,8 @@ pub struct Upstream {
     pub(super) reads: Arc<Turns>,
     /// The tools that were loaded, each set once.
     pub(super) tools: Interner,
+    /// Work on large messages.
+    pub(super) pool: Pool,
 }
 
 impl Upstream {
@@ -73,6 +76,7 @@ impl Upstream {
             budget: Budget::default(),
             reads: Turns::new(settings.concurrency.get(), Share::AtMost(settings.per_user_concurrency.get())),
             tools: Interner::default(),
+            pool: Pool::default(),
         })
     }
 

@@ -81,6 +81,34 @@ pub fn is_deeper_than(json: &[u8], max: usize) -> bool {
     false
 }
 
+/// Bytes that an element of an array takes in a tree, and a member of an object beside its texts.
+const BYTES_PER_ELEMENT: usize = 96;
+const BYTES_PER_MEMBER: usize = 200;
+
+/// Whether JSON takes more than `max` bytes as a [`serde_json::Value`], about. Ends where that is clear.
+#[must_use]
+pub fn is_tree_larger_than(json: &[u8], max: usize) -> bool {
+    let (mut bytes, mut rest) = (0_usize, json);
+    while let Some((byte, after)) = rest.split_first() {
+        if bytes > max {
+            return true;
+        }
+        match byte {
+            b'"' => {
+                let length = string_bytes(rest);
+                bytes += length;
+                rest = rest.get(length..).unwrap_or_default();
+                continue;
+            }
+            b',' | b'[' => bytes += BYTES_PER_ELEMENT,
+            b'{' | b':' => bytes += BYTES_PER_MEMBER - BYTES_PER_ELEMENT,
+            _ => {}
+        }
+        rest = after;
+    }
+    bytes > max
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +145,22 @@ mod tests {
             assert!(!is_deeper_than(json.as_bytes(), depth), "{json}");
             assert!(depth == 0 || is_deeper_than(json.as_bytes(), depth - 1), "{json}");
         }
+    }
+
+    #[test]
+    fn the_size_of_a_tree_is_known_from_its_text() {
+        assert!(size_of::<serde_json::Value>() <= BYTES_PER_ELEMENT);
+        assert!(size_of::<(u64, String, serde_json::Value)>() <= BYTES_PER_MEMBER - 64, "with its text and its index");
+        let list = |length: usize| format!("[1{}]", ",1".repeat(length - 1));
+        let object = |length: usize| format!(r#"{{"":1{}}}"#, r#","a":1"#.repeat(length - 1));
+        for (text, bytes) in [
+            (list(1000), 1000 * BYTES_PER_ELEMENT),
+            (object(1000), 1000 * BYTES_PER_MEMBER),
+            (format!(r#"["{}"]"#, "[,{:".repeat(1000)), 4000),
+        ] {
+            assert!(is_tree_larger_than(text.as_bytes(), bytes - 1), "{bytes}");
+            assert!(!is_tree_larger_than(text.as_bytes(), bytes + 8 * 1000), "{bytes}");
+        }
+        assert!(!is_tree_larger_than(br#"{"a":1}"#, 4 * BYTES_PER_MEMBER));
     }
 }

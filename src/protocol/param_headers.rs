@@ -3,15 +3,24 @@
 //!
 //! An annotation that breaks a rule makes clients drop the tool, so those that come from upstream and do are taken out.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::schema::subschemas;
 use crate::error::Error;
 
-const ANNOTATION: &str = "x-mcp-header";
+pub(super) const ANNOTATION: &str = "x-mcp-header";
+
+/// Arguments of one tool that stand in headers: a request has no room for more.
+const MAX_HEADERS: usize = 64;
+/// Bytes of the names that lead to such an argument.
+const MAX_PATH_BYTES: usize = 4096;
 
 /// An argument that stands in a header, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +48,11 @@ struct Walk {
 }
 
 impl Walk {
+    fn has_room_for(&self, path: &[String]) -> bool {
+        let bytes: usize = path.iter().map(String::len).sum();
+        !path.is_empty() && bytes <= MAX_PATH_BYTES && self.sound.len() < MAX_HEADERS
+    }
+
     /// `path` is there as long as `properties` alone lead here.
     fn visit(&mut self, schema: &mut Value, mut path: Option<&mut Vec<String>>) {
         let Value::Object(members) = schema else { return };
@@ -47,7 +61,9 @@ impl Walk {
                 .get("type")
                 .is_some_and(|r#type| matches!(r#type.as_str(), Some("string" | "integer" | "boolean")));
             match (header_name(annotation), path.as_deref()) {
-                (Some(name), Some(path)) if is_primitive && !path.is_empty() && self.names.insert(name.clone()) => {
+                (Some(name), Some(path))
+                    if is_primitive && self.has_room_for(path) && self.names.insert(name.clone()) =>
+                {
                     self.sound.push(ParamHeader { name, path: path.clone() });
                 }
                 _ => {
@@ -102,6 +118,78 @@ where
         }
     }
     Ok(())
+}
+
+/// Reads of arguments, which may be large, no more than stands in headers.
+///
+/// # Errors
+/// Where they are no JSON that can be read.
+pub fn pick(headers: &[ParamHeader], arguments: &RawValue) -> serde_json::Result<Value> {
+    let paths = headers.iter().map(|header| header.path.as_slice()).collect();
+    Pick(paths).deserialize(&mut serde_json::Deserializer::from_str(arguments.get()))
+}
+
+/// The members to which these paths lead. Nothing else is kept, and nothing of an array.
+struct Pick<'a>(Vec<&'a [String]>);
+
+impl<'de> DeserializeSeed<'de> for Pick<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pick<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Array(Vec::new()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut picked = Map::new();
+        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+            let here = self.0.iter().filter_map(|path| path.split_first());
+            let inner: Vec<&[String]> = here.filter(|(first, _)| **first == name).map(|(_, rest)| rest).collect();
+            if inner.is_empty() {
+                members.next_value::<IgnoredAny>()?;
+            } else {
+                let value = members.next_value_seed(Pick(inner))?;
+                picked.insert(name.into_owned(), value);
+            }
+        }
+        Ok(Value::Object(picked))
+    }
 }
 
 /// Whether a header's text stands for an argument. Numbers are compared as such: `42.0` is 42.
@@ -193,5 +281,28 @@ mod tests {
             let bytes = |_: &str| values.iter().map(|value| value.as_bytes()).collect::<Vec<_>>();
             assert_eq!(check(&header("x"), &arguments, bytes).is_ok(), agree, "{arguments} {values:?}");
         }
+    }
+
+    #[test]
+    fn a_tool_has_no_more_headers_than_a_request() {
+        let properties: Map<String, Value> =
+            (0..100).map(|i| (format!("a{i}"), json!({"type": "string", "x-mcp-header": format!("A{i}")}))).collect();
+        let (headers, removed) = vouch(&mut json!({"properties": properties}));
+        assert!(removed && headers.len() == MAX_HEADERS, "{}", headers.len());
+        let long = json!({"properties": {"k".repeat(MAX_PATH_BYTES + 1): {"type": "string", "x-mcp-header": "A"}}});
+        assert!(vouch(&mut long.clone()).0.is_empty());
+    }
+
+    #[test]
+    fn no_more_is_read_of_arguments_than_stands_in_headers() {
+        let header = |path: &[&str]| ParamHeader {
+            name: "mcp-param-x".into(),
+            path: path.iter().map(|p| (*p).into()).collect(),
+        };
+        let headers = [header(&["a"]), header(&["b", "c"]), header(&["b", "d"]), header(&["e"]), header(&["f"])];
+        let arguments = r#"{"a":[[1],2],"b":{"c":-1,"x":[0],"\u0064":"D"},"e":{"a":true},"x":{"a":1},"f":1.5}"#;
+        let picked = pick(&headers, serde_json::from_str(arguments).unwrap()).unwrap();
+        assert_eq!(picked, json!({"a": [], "b": {"c": -1, "d": "D"}, "e": {}, "f": 1.5}));
+        assert_eq!(pick(&headers, serde_json::from_str("null").unwrap()).unwrap(), Value::Null);
     }
 }

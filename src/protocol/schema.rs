@@ -4,15 +4,21 @@
 //! the root must be a schema of an object (MCP 2025-11-25, schema `Tool.inputSchema`), and an array without `items`
 //! gets `{"type":"string"}`. Annotations that would make clients drop the tool are taken out (see `param_headers`).
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    json::to_raw,
+    json::{self, to_raw},
     param_headers::{self, ParamHeader},
 };
 
 /// The member under which a root that is no object is wrapped.
 pub const WRAPPED: &str = "input";
+
+/// Memory that a schema takes at most while it is repaired.
+const MAX_TREE_BYTES: usize = 8 << 20;
+/// Arrays and objects within each other that `serde_json` reads.
+const MAX_DEPTH: usize = 127;
 
 /// The input schema of a tool.
 #[derive(Debug)]
@@ -21,7 +27,7 @@ pub struct InputSchema {
     pub published: Box<RawValue>,
     /// What arguments are checked against: the action's own schema, without the repair of arrays and without required
     /// names that are no property.
-    pub checked: Value,
+    pub checked: Box<RawValue>,
     /// The action takes no object: what it takes stands in the member [`WRAPPED`] of the arguments.
     pub wrapped: bool,
     /// The arguments that stand in headers, too.
@@ -32,10 +38,11 @@ impl InputSchema {
     /// Makes the tool's schema from the action's, which may be missing.
     #[must_use]
     pub fn of(action: Option<&RawValue>) -> Self {
-        let Some((raw, Ok(Value::Object(root)))) = action.map(|raw| (raw, serde_json::from_str::<Value>(raw.get())))
-        else {
-            return Self::anything();
-        };
+        let Some(raw) = action else { return Self::anything() };
+        if json::is_tree_larger_than(raw.get().as_bytes(), MAX_TREE_BYTES) {
+            return Self::as_it_is(raw);
+        }
+        let Ok(Value::Object(root)) = json::read(raw) else { return Self::anything() };
         let wrapped = is_no_object(&root);
         let root = if wrapped { wrap(&root) } else { root };
 
@@ -45,22 +52,41 @@ impl InputSchema {
         let (headers, stripped) = param_headers::vouch(&mut published);
         let untouched = !(wrapped || typed || completed || stripped);
 
+        let published = if untouched { raw.to_owned() } else { to_raw(&published) };
         let mut checked = Value::Object(root);
         relax_required(&mut checked);
-        Self { published: if untouched { raw.to_owned() } else { to_raw(&published) }, checked, wrapped, headers }
+        Self { published, checked: to_raw(&checked), wrapped, headers }
+    }
+
+    /// A schema that is too large to be read, let alone repaired. What would cost the whole list is not published.
+    fn as_it_is(raw: &RawValue) -> Self {
+        if !is_object_schema(raw) || raw.get().contains(param_headers::ANNOTATION) {
+            return Self::anything();
+        }
+        Self { published: raw.to_owned(), checked: raw.to_owned(), wrapped: false, headers: Vec::new() }
     }
 
     fn anything() -> Self {
         let schema = json!({"type": "object"});
-        Self { published: to_raw(&schema), checked: schema, wrapped: false, headers: Vec::new() }
+        Self { published: to_raw(&schema), checked: to_raw(&schema), wrapped: false, headers: Vec::new() }
     }
 }
 
 /// Whether a schema describes objects, by its root.
 #[must_use]
 pub fn is_object_schema(raw: &RawValue) -> bool {
-    serde_json::from_str::<Value>(raw.get())
-        .is_ok_and(|schema| schema.get("type").is_some_and(|r#type| r#type == "object"))
+    /// No more than the type is kept, whatever the size of the schema.
+    #[derive(Deserialize)]
+    struct Root<'a> {
+        #[serde(borrow)]
+        r#type: Option<&'a RawValue>,
+    }
+    raw.get().starts_with('{')
+        && !json::is_deeper_than(raw.get().as_bytes(), MAX_DEPTH)
+        && serde_json::from_str::<Root<'_>>(raw.get())
+            .ok()
+            .and_then(|root| serde_json::from_str::<String>(root.r#type?.get()).ok())
+            .is_some_and(|r#type| r#type == "object")
 }
 
 fn has_type(schema: &Map<String, Value>, wanted: &str) -> bool {
@@ -147,12 +173,12 @@ fn relax_required(schema: &mut Value) {
     let Value::Object(members) = schema else {
         return;
     };
-    let known: Vec<String> = match members.get("properties") {
-        Some(Value::Object(properties)) => properties.keys().cloned().collect(),
-        _ => Vec::new(),
-    };
     if let Some(Value::Array(required)) = members.get_mut("required") {
-        required.retain(|name| known.iter().any(|property| name == property.as_str()));
+        let mut names = std::mem::take(required);
+        let known = members.get("properties").and_then(Value::as_object);
+        let is_known = |name: &str| known.is_some_and(|properties| properties.contains_key(name));
+        names.retain(|name| name.as_str().is_some_and(is_known));
+        members.insert("required".to_owned(), Value::Array(names));
     }
     for (keyword, value) in members.iter_mut() {
         if matches!(keyword.as_str(), "properties" | "items" | "additionalProperties") {
@@ -224,9 +250,50 @@ mod tests {
                 "anyOf":[{"required":["a"]}]}"#,
         )
         .unwrap();
-        let checked = InputSchema::of(Some(raw)).checked;
+        let checked: Value = json::read(&InputSchema::of(Some(raw)).checked).unwrap();
         assert_eq!(checked["required"], json!(["a"]));
         assert_eq!(checked["properties"]["a"]["required"], json!([]));
         assert_eq!(checked["anyOf"], json!([{"required": ["a"]}]));
+    }
+
+    #[test]
+    fn a_schema_of_any_size_is_published() {
+        let required: Vec<String> = (0..200_000).map(|i| format!("name-{i}")).collect();
+        let properties: Map<String, Value> = (0..1000).map(|i| (format!("name-{i}"), json!({}))).collect();
+        let schema = json!({"type": "object", "properties": properties, "required": required}).to_string();
+        assert_eq!(published(&schema), schema);
+        let annotated = schema.replacen("{}", r#"{"type":"string","x-mcp-header":"a b"}"#, 1);
+        for schema in [annotated, schema.replacen("object", "array", 1)] {
+            assert_eq!(published(&schema), r#"{"type":"object"}"#);
+        }
+        let deep = |depth: usize| r#"{"type":"object","items":"#.repeat(depth) + "{}" + &"}".repeat(depth);
+        assert_eq!(published(&deep(100)), deep(100));
+        assert_eq!(published(&deep(200)), r#"{"type":"object"}"#);
+    }
+
+    #[test]
+    fn required_names_are_relaxed_in_one_pass() {
+        let names: Vec<String> = (0..40_000).map(|i| format!("n{i}")).collect();
+        let properties: Map<String, Value> = names.iter().skip(1).map(|name| (name.clone(), json!(true))).collect();
+        let mut schema = json!({"required": names, "properties": properties});
+        relax_required(&mut schema);
+        assert_eq!(schema["required"].as_array().unwrap().len(), names.len() - 1);
+    }
+
+    #[test]
+    fn only_a_schema_of_objects_is_one() {
+        let deep = format!(r#"{{"type":"object","a":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+        for (schema, expected) in [
+            (r#"{"type":"object"}"#, true),
+            (r#" {"a":[{"type":"array"}],"type":"\u006fbject"}"#.trim(), true),
+            (r#"{"type":["object"]}"#, false),
+            (r#"{"type":7}"#, false),
+            (r#"{"properties":{"type":"object"}}"#, false),
+            (r#"["object"]"#, false),
+            ("true", false),
+            (deep.as_str(), false),
+        ] {
+            assert_eq!(is_object_schema(serde_json::from_str(schema).unwrap()), expected, "{schema}");
+        }
     }
 }

@@ -157,7 +157,7 @@ impl SessionActor {
                 Reply::Now(found) => found?,
                 Reply::Later(find) => find.await?,
             };
-            Ok(shards.call(&local.client, &caller, &tool, &call.arguments, Era::Legacy).await)
+            Ok(shards.call(&local.client, &caller, &tool, call.arguments, Era::Legacy).await)
         })
     }
 

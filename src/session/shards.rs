@@ -234,8 +234,8 @@ impl Shards {
         &self,
         client: &MembraneClient,
         caller: &Caller,
-        tool: &Tool,
-        arguments: &RawValue,
+        tool: &Arc<Tool>,
+        arguments: Box<RawValue>,
         era: Era,
     ) -> CallToolResult {
         let run = Run::begin(tool.integration().as_str());

@@ -30,6 +30,7 @@ mod files;
 mod fleet;
 mod floods;
 mod health;
+mod hostile_schemas;
 mod interim;
 mod leaks;
 mod legacy_sse;

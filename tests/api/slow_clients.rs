@@ -225,7 +225,7 @@ async fn ten_thousand_slow_clients_keep_nobody_out() {
     // As many as this process may open, too.
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let count = usize::try_from(files / 2).unwrap_or(usize::MAX).min(10_000);
-    let server = Server::builder().env("MCP__LOG__FILTER", "info").limit_files("-n 4096").start();
+    let server = Server::builder().env("MCP__LOG__FILTER", "info").limit("-n 4096").start();
     let honest = server.client("ann").open().await;
     let kinds = [
         String::new(),
@@ -322,7 +322,7 @@ async fn a_user_who_sends_many_bodies_at_once_is_told_and_others_are_served() {
 
 #[tokio::test]
 async fn the_limit_of_open_files_is_raised_to_what_the_system_allows() {
-    let server = Server::builder().limit_files("-S -n 256").start();
+    let server = Server::builder().limit("-S -n 256").start();
     let files = total(&scrape(&server).await, "process_max_fds", &[]);
     assert!(files > 256.0, "{files}");
     assert_eq!(server.client("ann").request_at(Method::GET, "/healthz").send().await.unwrap().status(), 200);

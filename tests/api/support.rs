@@ -104,8 +104,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Runs it with fewer open files, as `ulimit` has it.
-    pub fn limit_files(mut self, limit: &str) -> Self {
+    /// Runs it within a limit of the system, as `ulimit` has it, such as `-n 4096`.
+    pub fn limit(mut self, limit: &str) -> Self {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\"")).arg(self.command.get_program());
         command.args(self.command.get_args()).env_clear();
@@ -206,6 +206,13 @@ impl Server {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer)
+    }
+
+    /// The most memory it has had so far, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
     }
 
     /// The files in which it keeps its sessions.

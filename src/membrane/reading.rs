@@ -1,0 +1,43 @@
+//! Reading of the upstream's answers, beside the workers where they are large.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{MembraneError, pool::Pool};
+use crate::protocol::json;
+
+/// Reads an answer.
+///
+/// # Errors
+/// [`MembraneError::Malformed`].
+pub(super) async fn read<T: DeserializeOwned + Send + 'static>(pool: &Pool, bytes: Bytes) -> Result<T, MembraneError> {
+    let length = bytes.len();
+    let read = move || serde_json::from_slice(&bytes).map_err(|error| MembraneError::Malformed(error.to_string()));
+    pool.run(length, read).await.ok_or_else(broken_work)?
+}
+
+/// Reads the items of a page. Those that can't be read are skipped.
+///
+/// # Errors
+/// As [`broken_work`].
+pub(super) async fn read_items<T: DeserializeOwned + Send + 'static>(
+    pool: &Pool,
+    path: &'static str,
+    items: Vec<Box<RawValue>>,
+) -> Result<Vec<T>, MembraneError> {
+    let bytes = items.iter().map(|item| item.get().len()).sum();
+    let read = move || {
+        // Each is dropped as it has been read.
+        let read = items.into_iter().filter_map(|item| {
+            json::read(&item).inspect_err(|error| log::warn!(path; "skipped an item of a list: {error}")).ok()
+        });
+        read.collect()
+    };
+    pool.run(bytes, read).await.ok_or_else(broken_work)
+}
+
+/// The error of work on an answer that panicked, which was logged.
+pub(super) fn broken_work() -> MembraneError {
+    MembraneError::Broken("its answer could not be worked on".to_owned())
+}
