@@ -19,7 +19,7 @@ use governor::{
 
 use crate::{error::Error, ids::UserKey};
 
-/// How much may be used.
+/// Limits of one user, and of all together.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowed {
     /// Calls of tools that a user may make in a second, which may also come all at once.
@@ -34,7 +34,7 @@ pub struct Allowed {
     pub all_sessions: usize,
 }
 
-/// What one user uses.
+/// Use that one user makes of the server just now.
 #[derive(Debug)]
 pub struct Allowance {
     calls: DefaultDirectRateLimiter,
@@ -44,7 +44,7 @@ pub struct Allowance {
     all_sessions: Counter,
 }
 
-/// What is in use of one kind, and how much may be.
+/// Number of things in use of one kind, with its limit.
 #[derive(Debug, Clone)]
 struct Counter {
     used: Arc<AtomicUsize>,
@@ -227,7 +227,7 @@ struct ByUser {
 }
 
 impl Allowances {
-    /// Allowances of this size.
+    /// Returns allowances with these limits, none of them used.
     #[must_use]
     pub fn new(allowed: Allowed) -> Self {
         let all_sessions = Counter::new(allowed.all_sessions);
@@ -241,7 +241,7 @@ impl Allowances {
         by_user.allowances.get(user).is_some_and(|allowance| allowance.strong_count() > 0)
     }
 
-    /// The allowance of a user, the same for as long as anybody holds it.
+    /// Returns the allowance of a user, the same for as long as anybody holds it.
     #[must_use]
     pub fn of(&self, user: &UserKey) -> Arc<Allowance> {
         // Nothing panics while the lock is held that would leave the map half changed.

@@ -15,7 +15,7 @@ use crate::{
 /// The user whose token the banner shows.
 const USER: &str = "you";
 
-/// The address as a client on this machine would write it.
+/// Returns the address as a client on this machine would write it.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());

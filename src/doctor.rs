@@ -15,12 +15,12 @@ use crate::{
     token::{AccessToken, Claim, TokenProblem},
 };
 
-/// What the examination of a part came to.
+/// Finding on one part that was examined.
 #[derive(Debug)]
 pub struct Finding {
     part: &'static str,
     what: String,
-    /// What to do, where something is wrong.
+    /// Advice for the operator, where something is wrong.
     remedy: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Finding {
         Self { part, what, remedy: Some(remedy.into()) }
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether nothing is wrong with the part.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.remedy.is_none()
@@ -83,7 +83,8 @@ pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding
     findings
 }
 
-/// What is wrong with the upstream, if something is: for whoever has just started a server at a terminal.
+/// Returns the trouble with the upstream, if there is some, for an operator who has just started a server at a
+/// terminal.
 pub async fn upstream_trouble(settings: &Settings) -> Option<Finding> {
     let finding = match client(settings) {
         Ok(client) => upstream(&client, &settings.membrane.base_url).await,
@@ -110,7 +111,7 @@ fn listener(part: &'static str, host: &str, port: Count) -> Finding {
     }
 }
 
-/// Whether sessions can be kept. What says why not says what to do, too.
+/// Returns whether sessions can be kept. What says why not says what to do, too.
 fn examine_store(settings: &Settings) -> Finding {
     const PART: &str = "store";
     let folder = &settings.store.path;
@@ -136,7 +137,7 @@ fn examine_store(settings: &Settings) -> Finding {
     }
 }
 
-/// Whether the upstream answers at all; a refusal is an answer.
+/// Returns whether the upstream answers at all; a refusal is an answer.
 async fn upstream(client: &MembraneClient, url: &str) -> Finding {
     const PART: &str = "upstream";
     let begun = Instant::now();
@@ -162,7 +163,7 @@ async fn upstream(client: &MembraneClient, url: &str) -> Finding {
     }
 }
 
-/// What a token is, whom it speaks for, and when it ends. The token itself is shown to the upstream alone.
+/// Examines a token: its kind, its user and its end. The token itself is shown to the upstream alone.
 async fn token(client: &MembraneClient, secret: &Secret, is_reachable: bool) -> Finding {
     const PART: &str = "token";
     const RENEW: &str = "Get a new one: https://docs.integration.app/docs/authentication#access-token";
@@ -199,7 +200,7 @@ async fn token(client: &MembraneClient, secret: &Secret, is_reachable: bool) -> 
     }
 }
 
-/// When a token ends or ended.
+/// Returns when a token ends or ended.
 fn ending(end: SystemTime, now: SystemTime) -> String {
     let at = jiff::Timestamp::try_from(end).map_or_else(|_far| "in a far future".to_owned(), |at| format!("{at:.0}"));
     match end.duration_since(now) {
@@ -208,7 +209,7 @@ fn ending(end: SystemTime, now: SystemTime) -> String {
     }
 }
 
-/// A time in its largest unit or two.
+/// Returns a time in its largest unit or two.
 fn coarse(time: Duration) -> String {
     let (minutes, hours) = (time.as_secs() / 60, time.as_secs() / 3600);
     match (hours, minutes) {

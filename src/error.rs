@@ -17,7 +17,7 @@ pub enum Error {
     /// The body is JSON but no JSON-RPC message that is allowed here.
     #[error("Invalid Request: {0}")]
     InvalidRequest(String),
-    /// `initialize` within a session.
+    /// A second `initialize` within one session.
     #[error("Invalid Request: Server already initialized")]
     AlreadyInitialized,
     /// A method that this server does not offer.
@@ -26,25 +26,25 @@ pub enum Error {
     /// The method's parameters are missing or of the wrong form.
     #[error("Invalid params: {0}")]
     InvalidParams(String),
-    /// No tool of that name.
+    /// No tool of that name can be seen by the caller.
     #[error("Unknown tool: {0}")]
     UnknownTool(ToolName),
     /// The tool was there, and is no more.
     #[error("Tool {name} is gone: {why}")]
     ToolGone {
-        /// The tool.
+        /// Name of the tool, as it was listed.
         name: ToolName,
-        /// What became of it.
+        /// Fate of the tool, for the model.
         why: String,
     },
     /// The tool may well be there, but its app can't be asked.
     #[error("Tool {name} can't be found: the tools of {app} can't be loaded right now, try again {when}")]
     ToolUnavailable {
-        /// The tool.
+        /// Name of the tool that was asked for.
         name: ToolName,
-        /// Its app.
+        /// App that the tool would belong to.
         app: String,
-        /// Such as `in 5 s`.
+        /// Time to try again, such as `in 5 s`.
         when: String,
     },
     /// In dynamic mode: the tool has not been enabled.
@@ -66,15 +66,15 @@ pub enum Error {
     /// The session has as many calls running as it may, or the user outside of any session.
     #[error("Too many calls are running: at most {limit} may at once; try again when one has ended")]
     TooManyCalls {
-        /// The setting `sessions.max_in_flight`.
+        /// Value of `sessions.max_in_flight`.
         limit: usize,
     },
     /// The user has as much of something as they may.
     #[error("Too many {what} are open: at most {limit} may; close one")]
     TooMany {
-        /// Such as `streams`.
+        /// Kind of thing that is limited, such as `streams`.
         what: &'static str,
-        /// The setting, such as `streams.max_per_user`.
+        /// Value of the setting, such as `streams.max_per_user`.
         limit: usize,
     },
     /// All users together have as many sessions as they may.
@@ -98,9 +98,9 @@ pub enum Error {
     /// A request for a revision that is not spoken here.
     #[error("Bad Request: Unsupported protocol version: {requested} (supported versions: {})", .supported.join(", "))]
     RevisionUnsupported {
-        /// What the client asked for.
+        /// Revision that the client asked for.
         requested: String,
-        /// What it can have.
+        /// Revisions that the client can have.
         supported: Vec<&'static str>,
     },
     /// A header is missing, malformed, or does not say what the body says.
@@ -122,19 +122,19 @@ pub enum Error {
     /// The body is larger than `server.max_body_bytes`.
     #[error("Payload Too Large: at most {limit} bytes are accepted")]
     BodyTooLarge {
-        /// The setting, in bytes.
+        /// Value of the setting, in bytes.
         limit: usize,
     },
     /// The head of the request is larger than `server.max_header_bytes`.
     #[error("Request Header Fields Too Large: at most {limit} bytes are accepted")]
     HeadersTooLarge {
-        /// The setting, in bytes.
+        /// Value of the setting, in bytes.
         limit: usize,
     },
     /// The URL is longer than `server.max_url_bytes`.
     #[error("URI Too Long: at most {limit} bytes are accepted")]
     UrlTooLong {
-        /// The setting, in bytes.
+        /// Value of the setting, in bytes.
         limit: usize,
     },
     /// The body did not arrive within `server.request_s`.
@@ -143,11 +143,11 @@ pub enum Error {
     /// The resource has no such method.
     #[error("Method Not Allowed")]
     MethodNotAllowed,
-    /// No such path.
+    /// No resource has the path of the request.
     #[error("Not Found")]
     NoSuchPath,
 
-    /// The caller is not known.
+    /// The caller has not shown who they are.
     #[error("Unauthorized: {0}")]
     Unauthenticated(#[from] TokenProblem),
     /// The upstream knows the caller, and does not let them in.
@@ -156,7 +156,7 @@ pub enum Error {
     /// The upstream could not be asked.
     #[error("Service Unavailable: {0}")]
     UpstreamUnavailable(String),
-    /// What is kept of sessions can't be read or written.
+    /// The store can't be read or written just now.
     #[error("Service Unavailable: sessions can't be kept at the moment; try again later")]
     StoreUnavailable,
     /// Another server had begun to answer, and has stopped.
@@ -202,7 +202,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// The kind of this error.
+    /// Returns the kind of this error, by which codes are picked.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {

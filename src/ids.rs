@@ -24,7 +24,7 @@ macro_rules! text_id {
                 Self(text.into())
             }
 
-            /// The text of the identifier.
+            /// Returns the text of the identifier.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -52,7 +52,7 @@ text_id! {
     ToolName
 }
 
-/// Who a session, chat or catalog belongs to: a user within a workspace.
+/// Owner of a session, chat or catalog: a user within a workspace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UserKey {
     workspace: Arc<str>,
@@ -60,19 +60,19 @@ pub struct UserKey {
 }
 
 impl UserKey {
-    /// The user `user` of the workspace `workspace`.
+    /// Returns the user `user` of the workspace `workspace`.
     #[must_use]
     pub fn new(workspace: &str, user: &str) -> Self {
         Self { workspace: workspace.into(), user: user.into() }
     }
 
-    /// The workspace's key; empty where it is not known.
+    /// Returns the workspace's key; empty where it is not known.
     #[must_use]
     pub fn workspace(&self) -> &str {
         &self.workspace
     }
 
-    /// The user's id within the workspace.
+    /// Returns the user's id within the workspace.
     #[must_use]
     pub fn user(&self) -> &str {
         &self.user
@@ -113,7 +113,7 @@ impl SessionId {
         (text.len() == uuid::fmt::Hyphenated::LENGTH).then_some(Self(id))
     }
 
-    /// A number that spreads ids evenly over shards.
+    /// Returns a number that spreads ids evenly over shards.
     #[must_use]
     pub fn spread(&self) -> u64 {
         self.0.as_u64_pair().1
@@ -163,7 +163,7 @@ impl ChatId {
         (fits && !text.chars().any(char::is_control)).then(|| Self(text.into()))
     }
 
-    /// The text of the id.
+    /// Returns the text of the chat id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

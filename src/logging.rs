@@ -38,7 +38,7 @@ const MAX_CHARS: usize = 8192;
 /// scheduled, and each place takes 32 bytes from the start.
 const MAX_WAITING: usize = 16_384;
 
-/// What most lines take, in bytes.
+/// Size of most lines, in bytes.
 const LINE_BYTES: usize = 384;
 
 /// How long lines gather after some were written. That is what a line comes late at most, and many go out at once: the writer
@@ -190,7 +190,7 @@ fn push(line: &mut String, shown: &dyn Display, must_be_quoted: impl Fn(&str) ->
     }
 }
 
-/// What is shown of a text.
+/// Cuts a text to what a line shows of it.
 fn cut(mut text: String) -> String {
     if text.len() > MAX_CHARS
         && let Some((end, _)) = text.char_indices().nth(MAX_CHARS)
@@ -246,7 +246,7 @@ impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
     }
 }
 
-/// An `Option` that holds nothing is a field that is not there.
+/// Returns whether a value is an `Option` that holds nothing, which is a field that is not there.
 fn is_absent(value: &Value<'_>) -> bool {
     struct Absence(bool);
     impl VisitValue<'_> for Absence {

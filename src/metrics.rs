@@ -15,7 +15,7 @@ use std::{
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// What a metric is.
+/// Kind of a metric, as Prometheus tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A number that only grows.
@@ -72,7 +72,7 @@ const BUCKETS: [f64; 15] =
 /// Integrations that have a label of their own, in the order in which they are first called; the others share one.
 const MAX_INTEGRATIONS: usize = 100;
 
-/// What Prometheus reads.
+/// Recorder of the metrics, with the text that Prometheus reads.
 #[derive(Clone)]
 pub struct Exporter {
     prometheus: PrometheusHandle,
@@ -137,7 +137,7 @@ impl Exporter {
         Ok(Self { prometheus, process })
     }
 
-    /// All metrics, in the text format of Prometheus.
+    /// Returns all metrics, in the text format of Prometheus.
     #[must_use]
     pub fn render(&self) -> String {
         self.process.collect();
@@ -166,13 +166,13 @@ fn with<K: Hash + Eq, V>(handles: &Handles<K, V>, key: K, make: impl FnOnce(&K) 
 /// An HTTP request that was answered. Labels are static texts: whoever counts has to choose from what it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Request {
-    /// The method.
+    /// HTTP method of the request, as a label.
     pub method: &'static str,
-    /// The route's pattern.
+    /// Pattern of the route, as a label.
     pub route: &'static str,
     /// The era of the protocol, where the request is of one.
     pub era: &'static str,
-    /// The status of the answer.
+    /// HTTP status of the answer.
     pub status: u16,
 }
 
@@ -195,7 +195,7 @@ impl Request {
     }
 }
 
-/// The method of a message as far as it is known here.
+/// Returns the method of a message as far as it is known here.
 #[must_use]
 pub fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 11] = [
@@ -231,13 +231,13 @@ pub struct UpstreamRequest {
 }
 
 impl UpstreamRequest {
-    /// A request that begins.
+    /// Begins the measurement of a request to the upstream.
     #[must_use]
     pub fn begin(endpoint: &'static str) -> Self {
         Self { endpoint, begun: Instant::now(), outcome: "cancelled" }
     }
 
-    /// What came of it.
+    /// Ends the measurement with the outcome of the request.
     pub fn end(mut self, outcome: &'static str) {
         self.outcome = outcome;
     }
@@ -284,10 +284,10 @@ pub fn count_lookup(result: &'static str) {
     HANDLES.with(|handles| with(handles, result, make, |lookups| lookups.increment(1)));
 }
 
-/// What became of a call of a tool.
+/// Outcome of a call of a tool, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It has a result.
+    /// The run has given a result.
     Success,
     /// Its result says what went wrong.
     Error,
@@ -316,13 +316,13 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run that begins.
+    /// Begins the measurement of a run.
     #[must_use]
     pub fn begin(integration: &'a str) -> Self {
         Self { integration, begun: Instant::now(), outcome: Outcome::Cancelled }
     }
 
-    /// What came of it.
+    /// Ends the measurement with the outcome of the run.
     pub fn end(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
@@ -351,7 +351,8 @@ fn count_call(integration: &str, outcome: Outcome, time: Duration) {
     HANDLES.with(|handles| with(handles, (label.to_owned(), outcome), make, count));
 }
 
-/// The label of an integration. Workspaces make integrations of their own, so their number is not ours to bound.
+/// Returns the label of an integration. Workspaces make integrations of their own, so their number is not ours to
+/// bound.
 fn label_of(integration: &str) -> &str {
     static KNOWN: RwLock<Option<HashSet<String>>> = RwLock::new(None);
     // Nothing panics while the lock is held.

@@ -21,13 +21,13 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself: for the wire and for cryptography, nothing else.
+    /// Returns the secret itself: for the wire and for cryptography, nothing else.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// A text in which nothing shows the secret.
+    /// Returns a text in which nothing shows the secret.
     #[must_use]
     pub fn hide_in<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match !self.is_empty() && text.contains(self.reveal()) {
@@ -36,20 +36,20 @@ impl Secret {
         }
     }
 
-    /// Whether the text is empty, which settings use for "not set".
+    /// Returns whether the text is empty, which settings use for "not set".
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the text is this secret, in a time that tells nothing of where they differ.
+    /// Returns whether the text is this secret, in a time that tells nothing of where they differ.
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
         let (own, other) = (self.fingerprint(), Self::new(text).fingerprint());
         own.0.ct_eq(&other.0).into()
     }
 
-    /// A one-way fingerprint by which the secret can be remembered.
+    /// Returns a one-way fingerprint by which the secret can be remembered.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0)

@@ -42,20 +42,20 @@ const MAX_ADMIN: usize = 64;
 /// Open files that are no connection: listeners, event queues, the store, logs, standard streams.
 const OTHER_FILES: usize = 128;
 
-/// Why the server can't run.
+/// Reason why the server can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The address can't be had.
+    /// The address is taken, or may not be listened on.
     #[error("can't listen on {address}: {source}; another address is set by {section}.host and {section}.port")]
     Listen {
-        /// Of the settings.
+        /// Address that the settings name.
         address: String,
-        /// Where the settings have it.
+        /// Section of the settings that names the address.
         section: &'static str,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
-    /// Sessions can't be kept.
+    /// The store of sessions can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The settings of the upstream lead nowhere.
@@ -67,18 +67,18 @@ pub enum ServerError {
          host by NO_PROXY"
     )]
     Proxy(&'static str),
-    /// Its metrics can't be counted.
+    /// Metrics can't be recorded in this process.
     #[error("metrics can't be counted: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// A part of it has ended that nothing here brings back. An orchestrator starts another process.
     #[error("the server ends itself: {0}")]
     Lost(Loss),
-    /// It broke while it ran.
+    /// The server ended while it ran.
     #[error("the server broke: {0}")]
     Broken(#[from] io::Error),
 }
 
-/// A server that listens.
+/// Server that listens, and serves once it runs.
 pub struct Server {
     address: SocketAddr,
     server: actix_server::Server,
@@ -126,13 +126,13 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address on which clients are served.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it answers operators.
+    /// Returns the address on which operators are served.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
@@ -257,7 +257,7 @@ fn limits(per_worker: usize, settings: &Settings) -> Limits {
     Limits { request: settings.server.request, keep_alive: settings.server.keep_alive, per_worker }
 }
 
-/// A server whose workers have so many connections at most each.
+/// Returns a server whose workers have so many connections at most each.
 fn builder(workers: usize, max_connections: usize) -> ServerBuilder {
     let builder = actix_server::Server::build().workers(workers).max_concurrent_connections(max_connections);
     builder.shutdown_timeout(1).disable_signals()

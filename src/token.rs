@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessToken(Arc<Read>);
 
-/// A token that was read.
+/// Token with what was read from it.
 #[derive(Debug, PartialEq, Eq)]
 struct Read {
     secret: Secret,
@@ -27,12 +27,12 @@ struct Read {
     claim: Claim,
 }
 
-/// Whom a token claims to speak for.
+/// User that a token claims to speak for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// A JWT that names its user.
     User {
-        /// The user it names.
+        /// User that the token names.
         user: UserKey,
         /// When it ends, where it says so.
         expires_at: Option<SystemTime>,
@@ -100,7 +100,7 @@ impl AccessToken {
         Ok(Self(Arc::new(Read { secret, fingerprint, claim })))
     }
 
-    /// The token's text.
+    /// Returns the text of the token, as a secret.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.0.secret
@@ -112,7 +112,7 @@ impl AccessToken {
         self.0.fingerprint
     }
 
-    /// Whether its time is over; an opaque token does not tell.
+    /// Returns whether its time is over; an opaque token does not tell.
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
         match self.0.claim {
@@ -123,7 +123,7 @@ impl AccessToken {
         }
     }
 
-    /// When it ends, where it says so.
+    /// Returns when it ends, where it says so.
     #[must_use]
     pub fn ends(&self) -> Option<SystemTime> {
         match self.0.claim {
@@ -132,7 +132,7 @@ impl AccessToken {
         }
     }
 
-    /// Whom it claims to speak for.
+    /// Returns the user that the token claims to speak for.
     #[must_use]
     pub fn claim(&self) -> &Claim {
         &self.0.claim
@@ -159,7 +159,7 @@ fn read_claim(payload: &str, now: SystemTime) -> Result<Claim, TokenProblem> {
     })
 }
 
-/// What a claim says that has an older and a newer name. A token in which the two differ could mean one thing here and
+/// Returns a claim that has an older and a newer name. A token in which the two differ could mean one thing here and
 /// another upstream.
 fn one_of(older: Option<String>, newer: Option<String>) -> Result<Option<String>, TokenProblem> {
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());

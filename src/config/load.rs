@@ -11,19 +11,19 @@ use super::Settings;
 
 const BUILT_IN: &str = include_str!("../../config/default.toml");
 
-/// Where settings come from.
+/// Sources of the settings, later ones winning.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// The folder of `default.toml` and `<APP_ENV>.toml`.
     pub folder: PathBuf,
     /// The file named on the command line.
     pub file: Option<PathBuf>,
-    /// The environment's variables.
+    /// Variables of the environment, by name.
     pub env: HashMap<String, String>,
 }
 
 impl Sources {
-    /// The process's own: `config/` in the working directory, and its environment.
+    /// Returns the process's own: `config/` in the working directory, and its environment.
     #[must_use]
     pub fn of_process(file: Option<PathBuf>) -> Self {
         Self { folder: "config".into(), file, env: std::env::vars().collect() }
@@ -87,7 +87,7 @@ fn stack(layers: &[Layer]) -> Result<Settings, SettingsError> {
     settings.ok_or_else(|| SettingsError(vec!["no settings at all".to_owned()]))
 }
 
-/// The source first, then the key, then what is wrong with it.
+/// Returns the source first, then the key, then what is wrong with it.
 fn explain(layer: &Layer, error: &ConfigError) -> String {
     let (key, what) = match error {
         ConfigError::Type { unexpected, expected, key, .. } => (key, format!(" must be {expected}, not {unexpected}")),
@@ -99,7 +99,7 @@ fn explain(layer: &Layer, error: &ConfigError) -> String {
 }
 
 impl Layer {
-    /// The source's name, with the variable's where it is the environment.
+    /// Returns the source's name, with the variable's where it is the environment.
     fn origin_of(&self, key: &str) -> String {
         match self.values.get(key).and_then(Value::origin) {
             Some(variable) if self.name == ENVIRONMENT => variable.to_owned(),
@@ -143,7 +143,7 @@ fn file_layer<S: Source>(name: &str, source: &S) -> Result<Layer, SettingsError>
     Ok(Layer { name: name.to_owned(), values })
 }
 
-/// `MCP__SECTION__KEY`.
+/// Reads the settings among the variables, `MCP__SECTION__KEY` each.
 fn environment(env: &HashMap<String, String>) -> Result<Layer, SettingsError> {
     let ours: Map<String, String> = env
         .iter()
@@ -182,7 +182,7 @@ fn flatten(prefix: &str, tree: Map<String, Value>, values: &mut BTreeMap<String,
     }
 }
 
-/// A line for each key of the layer that is no setting, with those that are.
+/// Returns a line for each key of the layer that is no setting, with those that are.
 fn unknown_keys(layer: &Layer, known: &[String]) -> Vec<String> {
     let unknown = layer.values.keys().filter(|key| !known.contains(key));
     let lines = unknown.map(|key| {

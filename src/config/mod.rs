@@ -20,7 +20,7 @@ use crate::secret::Secret;
 
 /// Whether traces can be sent anywhere.
 const TRACES: bool = cfg!(feature = "otel");
-/// What `telemetry.otlp_endpoint` may be.
+/// Values that `telemetry.otlp_endpoint` may have, for its error.
 const ENDPOINT: &str = if TRACES {
     "empty, or an http:// URL without user name, password, query and fragment"
 } else {
@@ -94,7 +94,7 @@ pub struct Log {
     pub arguments: bool,
 }
 
-/// How log lines are written.
+/// Form in which log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "&'static str")]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
@@ -186,7 +186,7 @@ pub struct Webhooks {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Store {
-    /// It may hold a password.
+    /// URL of Redis, a secret because it may hold a password.
     pub url: Secret,
     pub ca_file: PathBuf,
     #[serde(rename = "timeout_ms", with = "millis")]
@@ -251,14 +251,14 @@ pub struct Sandbox {
 /// A value that a setting can't have.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Such as `server.port`.
+    /// Key of the setting, such as `server.port`.
     pub key: &'static str,
-    /// What is allowed.
+    /// Values that the setting may have.
     pub allowed: &'static str,
 }
 
 impl Settings {
-    /// The settings whose values are of the right type but out of range.
+    /// Returns the settings whose values are of the right type but out of range.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         let port = |n: Count| u16::try_from(n.0).is_ok();
@@ -332,7 +332,7 @@ impl Settings {
 }
 
 impl Settings {
-    /// The settings that do not go together, which only shows when all sources are read.
+    /// Returns the settings that do not go together, which only shows when all sources are read.
     #[must_use]
     pub fn conflict(&self) -> Option<Fault> {
         if self.server.max_pending_body_bytes.0 / 4 < self.server.max_body_bytes.0 {

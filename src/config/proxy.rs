@@ -1,7 +1,7 @@
 //! Proxies to the outside, which the environment may name and the HTTP client does not know.
 
-/// The variable that names a proxy for the upstream, unless `NO_PROXY` excepts its host. It would be asked directly, past a
-/// proxy that is there for a reason, so the server does not start. The sandbox is on this machine.
+/// Returns the variable that names a proxy for the upstream, unless `NO_PROXY` excepts its host. It would be asked
+/// directly, past a proxy that is there for a reason, so the server does not start. The sandbox is on this machine.
 #[must_use]
 pub fn unsupported_proxy(settings: &super::Settings) -> Option<&'static str> {
     let url = &settings.membrane.base_url;
@@ -21,7 +21,7 @@ fn proxy_for(url: &str, env: impl Fn(&str) -> Option<String>) -> Option<&'static
     (!excepts(&excepted, host(rest))).then_some(name)
 }
 
-/// The host of a URL without its scheme.
+/// Returns the host of a URL without its scheme.
 fn host(rest: &str) -> &str {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let address = authority.rsplit('@').next().unwrap_or_default();
@@ -31,7 +31,7 @@ fn host(rest: &str) -> &str {
     }
 }
 
-/// Whether a list like `localhost,.example.com` holds a host: itself, or a domain that it is in.
+/// Returns whether a list like `localhost,.example.com` holds a host: itself, or a domain that it is in.
 fn excepts(list: &str, host: &str) -> bool {
     list.split([',', ' ']).map(str::trim).filter(|item| !item.is_empty()).any(|item| {
         let domain = item.trim_start_matches("*.").trim_start_matches('.');

@@ -14,26 +14,26 @@ use serde::{
 pub struct Count(pub(super) u64);
 
 impl Count {
-    /// The number, for sizes in memory.
+    /// Returns the number, for sizes in memory.
     #[must_use]
     pub fn get(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
-    /// The number, for rates; `faults` has seen to its range.
+    /// Returns the number, for rates; `faults` has seen to its range.
     #[must_use]
     pub fn at_least_one(self) -> NonZeroU32 {
         NonZeroU32::new(u32::try_from(self.0).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// The number as a port; `faults` has seen to its range.
+    /// Returns the number as a port; `faults` has seen to its range.
     #[must_use]
     pub fn port(self) -> u16 {
         u16::try_from(self.0).unwrap_or(u16::MAX)
     }
 }
 
-/// A list, or a text with commas, which is what the environment can hold.
+/// Returns a list, or a text with commas, which is what the environment can hold.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct List;
     impl<'de> Visitor<'de> for List {

@@ -35,7 +35,7 @@ const MAX_REQUEST_ID: usize = 128;
 pub struct RequestTag(HeaderValue);
 
 impl RequestTag {
-    /// The client's own id, where that can stand in a log line, else a new one.
+    /// Returns the client's own id, where that can stand in a log line, else a new one.
     fn of(request: &ServiceRequest) -> Self {
         let visible = |value: &HeaderValue| {
             let bytes = value.as_bytes();
@@ -48,7 +48,7 @@ impl RequestTag {
     }
 }
 
-/// A new id: a number drawn once for each thread, and how many came before on it.
+/// Returns a new id: a number drawn once for each thread, and how many came before on it.
 fn draw() -> String {
     thread_local! { static NEXT: Cell<(u64, u64)> = Cell::new((Uuid::new_v4().as_u64_pair().0, 0)); }
     let (thread, number) = NEXT.get();
@@ -57,7 +57,7 @@ fn draw() -> String {
 }
 
 impl RequestTag {
-    /// The id that a request was given.
+    /// Returns the id that a request was given.
     pub fn given(request: &HttpRequest) -> Self {
         // Each request passed [`log_requests`].
         request.extensions().get().map_or(Self(HeaderValue::from_static("-")), |line: &Line| line.id.clone())
@@ -146,7 +146,7 @@ fn method(method: &Method) -> &'static str {
     known.iter().zip(labels).find(|(known, _)| *known == method).map_or("other", |(_, label)| label)
 }
 
-/// The route of a path as a label: what anybody may put into a URL is none.
+/// Returns the route of a path as a label: what anybody may put into a URL is none.
 fn route(path: &str) -> &'static str {
     const ROUTES: [&str; 9] = [
         "/mcp",

@@ -9,8 +9,8 @@ use crate::ids::ClientAddress;
 /// Each proxy adds the address that it was asked from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The client's address: that of the connection or, behind so many proxies, what the outermost of them saw. What stands
-/// before that in the header is the client's own word.
+/// Returns the client's address: that of the connection or, behind so many proxies, what the outermost of them saw.
+/// What stands before that in the header is the client's own word.
 #[must_use]
 pub fn of(request: &HttpRequest, proxies: usize) -> ClientAddress {
     let peer = || request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());

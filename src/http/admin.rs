@@ -12,18 +12,18 @@ use metrics::gauge;
 use super::{connections::Traffic, health, origin::Names, reply};
 use crate::{config, metrics::Exporter, protocol::revision::Era, session::Shards};
 
-/// What the admin listener tells of.
+/// State that the handlers of the admin listener share.
 #[derive(Clone)]
 pub struct Admin {
-    /// All shards.
+    /// Workers of the process, for their health.
     pub shards: Shards,
-    /// What Prometheus reads.
+    /// Metrics, as Prometheus reads them.
     pub exporter: Exporter,
-    /// Connections of clients.
+    /// Numbers of the connections of clients.
     pub traffic: Traffic,
 }
 
-/// The server of the admin listener.
+/// Returns the server of the admin listener.
 pub fn admin_app(
     admin: Admin,
     settings: config::Admin,

@@ -49,7 +49,7 @@ struct Held {
 }
 
 impl PendingBodies {
-    /// Room for so many bytes.
+    /// Returns a budget of so many bytes for bodies that are arriving.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Inner { limit, counts: Mutex::default() }))

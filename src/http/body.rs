@@ -21,7 +21,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// A body of the given pieces.
+    /// Returns a body of the given pieces.
     #[must_use]
     pub fn new(pieces: Vec<Bytes>) -> Self {
         Self { size: pieces.iter().map(Bytes::len).sum(), pieces: pieces.into_iter(), current: Bytes::new() }

@@ -37,7 +37,7 @@ pub async fn authenticate(
     Ok(caller)
 }
 
-/// The token of the header or the query; both may carry it if they agree.
+/// Returns the token of the header or the query; both may carry it if they agree.
 fn token<'a>(request: &'a HttpRequest, query: &'a Query) -> Result<Option<&'a str>, Error> {
     match (headers::bearer(request), query.token()) {
         (Some(header), Some(query)) if header != query => {

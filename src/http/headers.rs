@@ -62,7 +62,7 @@ impl Accepts {
     }
 }
 
-/// The members of lists like that of `Accept`, but for those that are refused (RFC 9110 § 12.4.2).
+/// Returns the members of lists like that of `Accept`, but for those that are refused (RFC 9110 § 12.4.2).
 fn wanted<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
     const NEVER: [&str; 4] = ["q=0", "q=0.0", "q=0.00", "q=0.000"];
     headers.flat_map(|header| header.split(',')).filter_map(|item| {
@@ -73,7 +73,7 @@ fn wanted<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'
     })
 }
 
-/// The token of a `Bearer` header, the scheme in any case (RFC 9110 § 11.1).
+/// Returns the token of a `Bearer` header, the scheme in any case (RFC 9110 § 11.1).
 #[must_use]
 pub fn bearer(request: &HttpRequest) -> Option<&str> {
     let value = std::str::from_utf8(request.headers().get(AUTHORIZATION)?.as_bytes()).ok()?;
@@ -82,7 +82,7 @@ pub fn bearer(request: &HttpRequest) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Whether the body is declared as JSON.
+/// Returns whether the body is declared as JSON.
 ///
 /// # Errors
 /// [`Error::UnsupportedMediaType`].
@@ -93,7 +93,7 @@ pub fn require_json(request: &HttpRequest) -> Result<(), Error> {
     Err(Error::UnsupportedMediaType)
 }
 
-/// The session id, if there is one. A text that is no id of ours is that of a session that is unknown here.
+/// Returns the session id, if there is one. A text that is no id of ours is that of a session that is unknown here.
 ///
 /// # Errors
 /// [`Error::SessionNotFound`].
@@ -105,7 +105,7 @@ pub fn session_id(request: &HttpRequest) -> Result<Option<SessionId>, Error> {
     id.map(Some).ok_or(Error::SessionNotFound)
 }
 
-/// The event after which a stream is to go on, if the client names one.
+/// Returns the event after which a stream is to go on, if the client names one.
 ///
 /// # Errors
 /// [`Error::EventUnknown`].
@@ -117,7 +117,7 @@ pub fn last_event_id(request: &HttpRequest) -> Result<Option<EventId>, Error> {
     id.map(Some).ok_or(Error::EventUnknown)
 }
 
-/// The chat id, if there is one.
+/// Returns the chat id, if there is one.
 ///
 /// # Errors
 /// [`Error::BadRequest`].
@@ -132,7 +132,7 @@ pub fn chat_id(request: &HttpRequest) -> Result<Option<ChatId>, Error> {
     Ok(Some(chat))
 }
 
-/// The era that the headers speak of.
+/// Returns the era that the headers speak of.
 #[must_use]
 pub fn era(request: &HttpRequest) -> Era {
     match request.headers().get(PROTOCOL_VERSION) {

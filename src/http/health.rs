@@ -10,7 +10,7 @@ use crate::session::Shards;
 /// How long a shard may take to answer: in all that time its thread would have served nobody.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What speaks against sending requests here, part by part.
+/// State of each part that a request may need.
 #[derive(Debug, Serialize)]
 struct Readiness {
     ready: bool,

@@ -58,7 +58,7 @@ impl InSession {
         Ok(Self { worker: worker.clone(), caller, session, chat, request: RequestTag::given(request) })
     }
 
-    /// The session as it is now, wherever it was last changed.
+    /// Returns the session as it is now, wherever it was last changed.
     pub(super) async fn up_to_date(self) -> Result<Self, Error> {
         self.worker.shards.catch_up(self.session, self.caller.user()).await?;
         Ok(self)
@@ -75,12 +75,12 @@ impl InSession {
         self.worker.shards.deliver(self.session, &self.caller, self.chat.clone(), message).await
     }
 
-    /// What the session is, if it is there at all.
+    /// Returns the session's profile, if the session is there at all.
     pub(super) async fn describe(&self) -> Result<Profile, Error> {
         self.deliver(Describe).await
     }
 
-    /// The same for one message, with the span of that.
+    /// Returns the same for one message, with the span of that.
     pub(super) fn traced(mut self, message: &Request) -> (Self, Span) {
         let span = spans::of_message(message, Some(self.session));
         self.caller = self.caller.within(span.context());
@@ -166,7 +166,7 @@ impl InSession {
         Ok(response)
     }
 
-    /// Takes a notification.
+    /// Takes a notification in its session.
     pub(super) async fn notify(&self, notification: &Notification) -> Result<(), Error> {
         match ClientNotification::read(notification) {
             ClientNotification::Cancelled(id) => self.deliver(Cancel { id, is_here: false }).await,
@@ -199,8 +199,8 @@ impl InSession {
     }
 }
 
-/// What a client that introduces itself should know of apps whose tools could not be loaded. It is not waited for: a client
-/// that is the first to ask learns it by a call.
+/// Returns a note for a client that introduces itself, on apps whose tools could not be loaded. The load is not waited
+/// for: a client that is the first to ask learns it by a call.
 pub(super) async fn note_of_missing(worker: &Worker, caller: &Caller, apps: &Apps) -> Option<String> {
     let catalog = worker.shards.known_catalog(caller, apps).await.ok()??;
     let when = catalog.failed().first()?.when();
@@ -227,7 +227,7 @@ pub(super) fn progress_token(request: &Result<ClientRequest, Error>) -> Option<R
     }
 }
 
-/// The response to a request; none where the client has cancelled it.
+/// Returns the response to a request; none where the client has cancelled it.
 pub(super) fn response_to(id: &RequestId, answer: Result<Answer, Error>) -> Option<Vec<Bytes>> {
     match answer {
         Ok(answer) => Some(plain(jsonrpc::result_response(id, answer.into_pieces()))),

@@ -50,22 +50,22 @@ pub use access_log::log_requests;
 pub use admin::{Admin, admin_app};
 pub use bodies::PendingBodies;
 
-/// What paths are freed of.
+/// Doubled slash, of which paths are freed.
 const DOUBLED: &str = "//";
 
-/// What every handler of a worker has at hand.
+/// State that every handler of a worker has at hand.
 pub struct Worker {
-    /// All shards.
+    /// All workers of the process, by which sessions are reached.
     pub shards: Shards,
-    /// This worker's own.
+    /// Clients and caches of this worker alone.
     pub local: Rc<LocalShard>,
-    /// Bodies that are arriving.
+    /// Budget of the bodies that are arriving, for all workers.
     pub bodies: PendingBodies,
-    /// The settings.
+    /// Settings of the server, as they were at the start.
     pub settings: Arc<Settings>,
 }
 
-/// The server of one worker: the routes, and what surrounds each of them.
+/// Returns the server of one worker: the routes, and what surrounds each of them.
 pub fn app(
     worker: Worker,
 ) -> App<

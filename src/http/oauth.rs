@@ -63,7 +63,7 @@ pub(super) async fn authorization_server(request: HttpRequest, worker: Data<Work
     }))
 }
 
-/// A document that depends on how it was asked for, so that no cache may keep it.
+/// Returns a document that depends on how it was asked for, so that no cache may keep it.
 fn document(content: &Value) -> HttpResponse {
     let mut response = reply::json_value(content);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -80,7 +80,7 @@ pub(super) async fn authorize(request: HttpRequest, worker: Data<Worker>) -> Htt
     HttpResponse::Found().insert_header((LOCATION, format!("{membrane}/oauth/authorize?{query}"))).finish()
 }
 
-/// The same query, asking for the strongest of the scopes that Membrane knows.
+/// Returns the same query, asking for the strongest of the scopes that Membrane knows.
 fn with_one_scope(query: &str) -> String {
     let mut pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     let asked = |scope: &&&str| {
@@ -121,7 +121,7 @@ fn pointer(request: &HttpRequest) -> Option<String> {
     Some(format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{endpoint}\", scope=\"{SCOPE}\""))
 }
 
-/// Where clients reach this server: as the settings say, else as this request did.
+/// Returns where clients reach this server: as the settings say, else as this request did.
 fn base(request: &HttpRequest, worker: &Worker) -> String {
     let settings = &worker.settings;
     match settings.oauth.public_url.trim_end_matches('/') {

@@ -29,7 +29,7 @@ use crate::{
     session::messages::Scope,
 };
 
-/// What a POST comes with, besides its body.
+/// Everything that a POST comes with besides its body.
 pub(super) struct Post {
     pub(super) http: HttpRequest,
     pub(super) worker: Data<Worker>,
@@ -101,7 +101,7 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
     answered.map_err(refused(id, era))
 }
 
-/// Finds out who asks.
+/// Finds out the caller, and reads the query.
 async fn enter(http: &HttpRequest, worker: &Worker) -> Result<(Caller, Query), Error> {
     let query = Query::of(http);
     // A request without a session opens one or needs none; either way it will want the tools next.
@@ -140,7 +140,7 @@ pub(super) fn note_method(http: &HttpRequest, body: &Body) {
     });
 }
 
-/// A method as it was sent.
+/// Returns a method as it was sent.
 fn method_of(method: &str) -> Cow<'static, str> {
     match metrics::known_method(method) {
         known if known == method => known.into(),

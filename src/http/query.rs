@@ -21,13 +21,13 @@ impl Query {
         of_name.map(|(_, value)| value.as_str())
     }
 
-    /// The token, where the query has one.
+    /// Returns the token, where the query has one.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         self.values("token").find(|token| !token.is_empty())
     }
 
-    /// The mode; static where none is given.
+    /// Returns the mode; static where none is given.
     ///
     /// # Errors
     /// [`Error::BadRequest`] that names the modes there are.
@@ -39,7 +39,7 @@ impl Query {
         }
     }
 
-    /// The apps to be confined to, `max` at most.
+    /// Returns the apps to be confined to, `max` at most.
     ///
     /// # Errors
     /// [`Error::BadRequest`].
@@ -59,7 +59,7 @@ impl Query {
         Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)? })
     }
 
-    /// The session, where the query names one.
+    /// Returns the session, where the query names one.
     #[must_use]
     pub fn session(&self) -> Option<&str> {
         self.values("sessionId").next()

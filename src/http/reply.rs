@@ -39,15 +39,16 @@ const RETRY_AFTER_S: &str = "5";
 /// Characters of a reason in a header: clients refuse heads that are too long.
 const MAX_DESCRIPTION_CHARS: usize = 256;
 
-/// What is smaller fits into a packet or two in any case.
+/// Size below which nothing is compressed: that fits into a packet or two in any case.
 const MIN_COMPRESSED_BYTES: usize = 2048;
 
 /// Proxies must not hold events back.
 const NO_BUFFERING: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 
-/// The HTTP status of an error kind (MCP 2025-11-25, basic/transports; MCP 2026-07-28, basic/transports/streamable-http; the
-/// rest as HTTP has it). In the legacy era an error that is the answer to a sound request is an answer: 200.
+/// Returns the HTTP status of an error kind (MCP 2025-11-25, basic/transports; MCP 2026-07-28,
+/// basic/transports/streamable-http; the rest as HTTP has it). In the legacy era an error that is the answer to a sound
+/// request is an answer: 200.
 fn status(kind: ErrorKind, era: Era) -> StatusCode {
     match kind {
         ErrorKind::MethodNotFound if era == Era::Modern => StatusCode::NOT_FOUND,
@@ -79,7 +80,7 @@ fn status(kind: ErrorKind, era: Era) -> StatusCode {
     }
 }
 
-/// An error as a response.
+/// Returns an error as a response, with the status of its era.
 #[must_use]
 pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
     let mut response = HttpResponse::build(status(error.kind(), era));
@@ -115,7 +116,7 @@ pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
     response.content_type("application/json").body(jsonrpc::error_response(id, error, era))
 }
 
-/// What a client has to do to be let in (RFC 6750 § 3). Without a token there is no error to name.
+/// Returns the `WWW-Authenticate` challenge (RFC 6750 § 3). Without a token there is no error to name.
 fn challenge(problem: &TokenProblem) -> String {
     if *problem == TokenProblem::Missing {
         return "Bearer realm=\"mcp\"".to_owned();
@@ -125,8 +126,8 @@ fn challenge(problem: &TokenProblem) -> String {
     format!("Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"{description}\"")
 }
 
-/// A message in pieces. What lists are made of is sent compressed to whoever takes that, and compressed when that first
-/// happens.
+/// Returns a message in pieces. What lists are made of is sent compressed to whoever takes that, and compressed when
+/// that first happens.
 pub async fn answer(message: Vec<Piece>, accepts: Accepts) -> HttpResponse {
     let listings = || message.iter().filter_map(Piece::listing);
     if !accepts.gzip || listings().map(|listing| listing.json().len()).sum::<usize>() < MIN_COMPRESSED_BYTES {
@@ -149,7 +150,7 @@ pub async fn answer(message: Vec<Piece>, accepts: Accepts) -> HttpResponse {
     response
 }
 
-/// JSON in pieces.
+/// Returns JSON in pieces as a response.
 #[must_use]
 pub fn json(pieces: Vec<Bytes>) -> HttpResponse {
     let mut response = HttpResponse::with_body(StatusCode::OK, Pieces::new(pieces)).map_into_boxed_body();
@@ -157,20 +158,20 @@ pub fn json(pieces: Vec<Bytes>) -> HttpResponse {
     response
 }
 
-/// Any value as JSON.
+/// Returns any value as a JSON response.
 #[must_use]
 pub fn json_value<T: Serialize>(value: &T) -> HttpResponse {
     json(vec![json::to_string(value).into()])
 }
 
-/// A JSON-RPC message as an event.
+/// Returns a JSON-RPC message as an event.
 pub fn message(pieces: &[Bytes]) -> sse::Event {
     // Our messages are JSON, which is text; should one not be, the client sees where.
     let text = String::from_utf8(pieces.concat()).unwrap_or_else(|error| error.to_string());
     sse::Event::Data(sse::Data::new(text).event("message"))
 }
 
-/// An event of a stream that can be resumed.
+/// Returns an event of a stream that can be resumed.
 fn logged(Logged { id, message }: &Logged) -> sse::Event {
     let id = id.to_string();
     match message.is_empty() {
@@ -183,12 +184,12 @@ fn logged(Logged { id, message }: &Logged) -> sse::Event {
     }
 }
 
-/// A stream of events, with comments that keep it open.
+/// Returns a stream of events, with comments that keep it open.
 pub fn events(events: impl Stream<Item = sse::Event> + 'static, keep_alive: Duration) -> HttpResponse {
     stream(sse::Sse::from_infallible_stream(Open::count(events)).with_keep_alive(keep_alive))
 }
 
-/// A stream that can be resumed. It begins by saying how soon to come back for it.
+/// Returns a stream that can be resumed. It begins by saying how soon to come back for it.
 pub fn resumable(events: impl Stream<Item = Logged> + 'static, settings: &config::Streams) -> HttpResponse {
     let events = events.map(|event| logged(&event));
     let stream = sse::Sse::from_infallible_stream(Open::count(events));

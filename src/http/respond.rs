@@ -31,12 +31,12 @@ pub(super) struct Manner {
 }
 
 impl Manner {
-    /// The manner of a POST.
+    /// Returns how the client of a POST wants to be answered.
     pub(super) fn of(post: &Post, era: Era, progress_token: Option<RequestId>) -> Self {
         Self { era, accepts: post.accepts, progress_token, settings: post.worker.settings.streams.clone() }
     }
 
-    /// Whether the stream begins before anything is known of the answer.
+    /// Returns whether the stream begins before anything is known of the answer.
     pub(super) fn streams_at_once(&self) -> bool {
         self.accepts.events && (self.progress_token.is_some() || !self.accepts.json)
     }
@@ -44,16 +44,16 @@ impl Manner {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Vec<Piece>, Error>>>>;
 
-/// What became of a request so far.
+/// State of a request when its response begins.
 pub(super) enum Response {
-    /// It has been answered.
+    /// Answered in full, so that the response is whole.
     Ready(HttpResponse),
-    /// It takes its time: what comes goes on a stream.
+    /// Still running: its messages go on a stream as they come.
     Running(Running),
 }
 
 impl Response {
-    /// The response itself: who closes its stream, cancels the request.
+    /// Returns the response itself: who closes its stream, cancels the request.
     pub(super) fn into_response(self) -> HttpResponse {
         match self {
             Self::Ready(response) => response,
@@ -119,7 +119,7 @@ impl Ticks {
 }
 
 impl Running {
-    /// A request that comes to `answer`.
+    /// Returns a request that comes to `answer`.
     pub(super) fn new(
         id: RequestId,
         answer: impl Future<Output = Result<Vec<Piece>, Error>> + 'static,
@@ -138,13 +138,13 @@ impl Running {
         }
     }
 
-    /// The request's id.
+    /// Returns the id of the request.
     pub(super) fn id(&self) -> &RequestId {
         &self.id
     }
 
-    /// The next message: word of progress, and at last the response; that is missing where the client has cancelled the
-    /// request.
+    /// Returns the next message: word of progress, and at last the response; that is missing where the client has
+    /// cancelled the request.
     pub(super) async fn next(&mut self) -> Option<Vec<Bytes>> {
         let answer = self.answer.as_mut()?;
         let result = tokio::select! {

@@ -15,7 +15,7 @@ use crate::{
     trace::{Context, Kind, Span, TRACEPARENT, TRACESTATE},
 };
 
-/// The span of a request, in the trace that its headers name.
+/// Returns the span of a request, in the trace that its headers name.
 pub(super) fn of_request(request: &ServiceRequest, method: &str, route: &str) -> Span {
     let mut span = Span::begin(Kind::Server, context(request.headers()), format_args!("{method} {route}"));
     span.note("http.request.method", method);
@@ -23,7 +23,8 @@ pub(super) fn of_request(request: &ServiceRequest, method: &str, route: &str) ->
     span
 }
 
-/// The context that headers tell of. Several `tracestate` are one (W3C Trace Context § 3.3.1); two `traceparent` are none.
+/// Returns the context that headers tell of. Several `tracestate` are one (W3C Trace Context § 3.3.1); two
+/// `traceparent` are none.
 fn context(headers: &HeaderMap) -> Context {
     let mut parents = headers.get_all(TRACEPARENT);
     let (Some(parent), None) = (parents.next(), parents.next()) else { return Context::default() };
@@ -32,8 +33,8 @@ fn context(headers: &HeaderMap) -> Context {
     parent.to_str().map_or_else(|_binary| Context::default(), |parent| Context::read(parent, states.as_deref()))
 }
 
-/// The span of a message: in the trace that its `_meta` names, which is nearer to who asks than what stands between and may
-/// have set the headers, else in that of the request.
+/// Returns the span of a message: in the trace that its `_meta` names, which is nearer to who asks than what stands
+/// between and may have set the headers, else in that of the request.
 pub(super) fn of_message(message: &Request, session: Option<SessionId>) -> Span {
     let told = trace_of(message.params.as_deref()).map(|(parent, state)| Context::read(&parent, state.as_deref()));
     let parent = told.filter(|told| !told.is_nowhere()).unwrap_or_else(Context::current);

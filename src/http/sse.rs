@@ -92,7 +92,7 @@ impl Drop for ClosesSession {
     }
 }
 
-/// What comes by the outbox, as events.
+/// Returns the messages of an HTTP+SSE session as events.
 fn messages(events: queue::Receiver<Event>) -> impl Stream<Item = sse::Event> {
     stream::unfold(events, async |mut events| {
         let message = match events.next().await? {
@@ -103,7 +103,8 @@ fn messages(events: queue::Receiver<Event>) -> impl Stream<Item = sse::Event> {
     })
 }
 
-/// Where the client is to POST. The token stands there only if it came by query: such a client can send no header.
+/// Returns where the client is to POST. The token stands there only if it came by query: such a client can send no
+/// header.
 fn endpoint(worker: &Worker, session: SessionId, query: &Query) -> String {
     let mut endpoint = format!("{}/sse/messages?sessionId={session}", worker.settings.server.public_path);
     if let Some(token) = query.token() {

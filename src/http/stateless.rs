@@ -102,7 +102,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
     }
 }
 
-/// What `Mcp-Name` repeats: the name or URI of what the request is about.
+/// Returns the value that `Mcp-Name` has to repeat: the name or URI that the request is about.
 fn subject(request: &Request) -> Option<String> {
     #[derive(Deserialize)]
     struct Params {
@@ -117,7 +117,7 @@ fn subject(request: &Request) -> Option<String> {
     json::read(request.params.as_deref()?).ok().and_then(subject)
 }
 
-/// The session of the request's chat, if it names one.
+/// Returns the session of the request's chat, if it names one.
 async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     let Some(chat) = post.chat.clone() else { return Ok(None) };
     // Should a client of the legacy era go on with the chat, it does so in the newest revision of that.
@@ -141,7 +141,7 @@ fn origin(post: &Post, session: Option<SessionId>) -> Origin {
     Origin { user, chat, session, request: RequestTag::given(&post.http) }
 }
 
-/// The tools, and for how many milliseconds the list may be kept.
+/// Returns the tools, and for how many milliseconds the list may be kept.
 async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList, u64), Error> {
     let (shards, caller, scope) = (&post.worker.shards, post.caller.clone(), post.scope.clone());
     let settings = &post.worker.settings.catalog;
@@ -177,7 +177,7 @@ fn millis(time: Duration) -> u64 {
 enum ReadyCall {
     /// Of `enable-tools`, in the session of its chat if it has one.
     Enable { session: Option<SessionId>, arguments: Box<RawValue> },
-    /// Of a user's tool.
+    /// Runs a tool of the user.
     Run { tool: Arc<Tool>, arguments: Box<RawValue>, running: RunningCall },
 }
 
@@ -234,7 +234,7 @@ impl ReadyCall {
     }
 }
 
-/// The tool of that name, for a request without a chat: in dynamic mode any that could be enabled.
+/// Returns the tool of that name, for a request without a chat: in dynamic mode any that could be enabled.
 async fn find_tool(post: &Post, name: ToolName) -> Result<Arc<Tool>, Error> {
     let (shards, caller, scope) = (&post.worker.shards, &post.caller, &post.scope);
     let catalog = shards.catalog(&post.worker.local, caller, &scope.apps).await?;
@@ -261,8 +261,8 @@ async fn listen(post: &Post) -> Result<queue::Receiver<Event>, Error> {
     worker.shards.listen(worker.local.number, listen).await
 }
 
-/// The messages of a subscription: what will be told, what is told, and the end where that is ours
-/// (MCP 2026-07-28, basic/patterns/subscriptions).
+/// Returns the messages of a subscription: what will be told, what is told, and the end where that is ours (MCP
+/// 2026-07-28, basic/patterns/subscriptions).
 fn subscription(id: RequestId, filter: Filter, events: queue::Receiver<Event>) -> impl Stream<Item = sse::Event> {
     let acknowledged = reply::message(&[modern::acknowledged(&id, filter)]);
     let told = stream::unfold(Some((id, events)), move |state| async move {

@@ -48,7 +48,7 @@ pub(super) async fn answer(post: Post, body: Body) -> Result<HttpResponse, Error
     }
 }
 
-/// The request in its session, which it must name (MCP 2025-11-25, basic/transports § Session Management).
+/// Returns the request in its session, which it must name (MCP 2025-11-25, basic/transports § Session Management).
 async fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession, Error> {
     let named = InSession {
         worker: post.worker.clone(),

@@ -33,24 +33,24 @@ pub(super) struct TokenChecked {
     pub verdict: Result<UserKey, Error>,
 }
 
-/// Who waits: the token they came with, and where they wait.
+/// Waiting request: the token that it came with, and the channel for its answer.
 pub(super) type Asked<T, E> = (AccessToken, oneshot::Sender<Result<T, E>>);
 
-/// See the [module](self).
+/// Actor of one worker between its sessions and the upstream. See the [module](self).
 pub struct MembraneActor {
     pub(super) client: Rc<MembraneClient>,
     workspace: Option<WorkspaceSecret>,
     /// Workspaces whose users may use this server; all, where it is empty.
     workspaces: Vec<String>,
     trust: Trust,
-    /// Who waits for the verdict on a token.
+    /// Requests that wait for the verdict on a token.
     checks: HashMap<Fingerprint, Vec<Asked<Caller, Error>>>,
     pub(super) loading: Loading,
     pub(super) lookups: Lookups,
 }
 
 impl MembraneActor {
-    /// An actor that asks the upstream through `client`, and tells `watchers` what it learns.
+    /// Returns an actor that asks the upstream through `client`, and tells `watchers` what it learns.
     #[must_use]
     pub fn new(client: Rc<MembraneClient>, allowances: Allowances, watchers: Watchers, settings: &Settings) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl MembraneActor {
         }
     }
 
-    /// Who comes with a token, where that is known or can be seen from the token itself.
+    /// Returns the caller of a token, where that is known or can be seen from the token itself.
     pub(super) fn recognise(&mut self, token: &AccessToken) -> Option<Caller> {
         let now = Instant::now();
         if let Some(caller) = self.trust.caller(token, now) {

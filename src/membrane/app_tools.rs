@@ -58,7 +58,7 @@ impl AppTools {
         Self::assemble(app.key.clone(), app.name.clone(), share_listing(tools, &listing), listing, content)
     }
 
-    /// The same without the tools whose names others have; nothing where there are none.
+    /// Returns the same without the tools whose names others have; nothing where there are none.
     #[must_use]
     pub fn without(&self, is_taken: impl Fn(&ToolName) -> bool) -> Option<Self> {
         let (taken, left): (Vec<_>, Vec<_>) = self.tools.iter().cloned().partition(|tool| is_taken(tool.name()));
@@ -128,14 +128,14 @@ impl AppTools {
         self.tools.get(*self.by_name.get(name)?)
     }
 
-    /// The tools whose names are spelled like that.
+    /// Returns the tools whose names are spelled like that.
     pub(super) fn find_spelled(&self, spelling: &str) -> impl Iterator<Item = &Arc<Tool>> {
         let start = self.by_spelling.partition_point(|(other, _)| other.as_str() < spelling);
         let found = self.by_spelling.iter().skip(start).take_while(move |(other, _)| other == spelling);
         found.filter_map(|(_, i)| self.tools.get(*i))
     }
 
-    /// The definitions of all tools for clients of an era as JSON, joined by commas.
+    /// Returns the definitions of all tools for clients of an era as JSON, joined by commas.
     #[must_use]
     pub fn listing(&self, era: Era) -> &Arc<Listing> {
         match era {
@@ -144,7 +144,7 @@ impl AppTools {
         }
     }
 
-    /// The same for equal tools, and no others.
+    /// Returns the same for equal tools, and no others.
     #[must_use]
     pub fn content(&self) -> &Content {
         &self.content
@@ -157,7 +157,7 @@ impl AppTools {
     }
 }
 
-/// The spelling that names have in common which differ in `_` and `-` alone.
+/// Returns the spelling that names have in common which differ in `_` and `-` alone.
 pub(super) fn spelling(name: &ToolName) -> String {
     name.as_str().replace('_', "-")
 }
@@ -217,7 +217,7 @@ pub(super) mod tests {
         App { key: IntegrationKey::new(integration), name: integration.to_uppercase(), logo: None, disconnected: false }
     }
 
-    /// An app with actions of these keys.
+    /// Returns an app with actions of these keys.
     pub(in crate::membrane) fn app(integration: &str, actions: &[&str]) -> AppTools {
         let app = named(integration);
         let tools = actions.iter().map(|key| {

@@ -31,13 +31,13 @@ impl Apps {
         Self(keys.map(Arc::new))
     }
 
-    /// The keys, or nothing where every app is meant.
+    /// Returns the keys, or nothing where every app is meant.
     #[must_use]
     pub fn keys(&self) -> Option<&BTreeSet<IntegrationKey>> {
         self.0.as_deref()
     }
 
-    /// Whether an integration is among them.
+    /// Returns whether an integration is among them.
     #[must_use]
     pub fn include(&self, key: &IntegrationKey) -> bool {
         self.keys().is_none_or(|keys| keys.contains(key))

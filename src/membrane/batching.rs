@@ -22,7 +22,7 @@ use crate::{
 
 type Found = BTreeMap<ToolName, Arc<Tool>>;
 
-/// The lookups of all users.
+/// Lookups of all users that are waiting or on their way.
 #[derive(Default)]
 pub(super) struct Lookups {
     /// To be sent when the mailbox is empty.

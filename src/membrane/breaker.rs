@@ -27,7 +27,7 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A closed one that opens for `pause` after `limit` failures in a row, if they were not all at one moment.
+    /// Returns a closed breaker that opens for `pause` after `limit` failures in a row, if they were not all at one moment.
     #[must_use]
     pub fn new(limit: u32, pause: Duration) -> Self {
         gauge!("mcp_upstream_breaker_open").set(0);
@@ -35,8 +35,8 @@ impl Breaker {
         Self { limit, pause, start: Instant::now(), failures, failing_since, open_until }
     }
 
-    /// Whether a request may be sent. Once the pause is over one may, as a probe; the others wait for what it shows, or for
-    /// one more pause should nothing come of it.
+    /// Returns whether a request may be sent. Once the pause is over one may, as a probe; the others wait for what it
+    /// shows, or for one more pause should nothing come of it.
     ///
     /// # Errors
     /// How long none may.

@@ -18,13 +18,13 @@ use super::{
 };
 use crate::{config, ids::UserKey, token::AccessToken};
 
-/// Whose catalog, of which apps.
+/// User and apps that a catalog is for.
 pub type CatalogKey = (UserKey, Apps);
 
 /// About what an entry takes beside the tools.
 const BYTES_PER_ENTRY: usize = 1024;
 
-/// See the [module](self).
+/// Catalogs of one worker's users, bounded in bytes. See the [module](self).
 pub struct CatalogCache {
     entries: LruCache<CatalogKey, Entry>,
     /// How many entries hold which tools.
@@ -58,42 +58,42 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// A catalog that was loaded `at` this time.
+    /// Returns a catalog that was loaded `at` this time.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, at: Instant, fresh_until: Instant) -> Self {
         Self { catalog, at, fresh_until, is_outdated: false }
     }
 
-    /// The catalog.
+    /// Returns the catalog that was loaded.
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
     }
 
-    /// Whether it counts as it is.
+    /// Returns whether it counts as it is.
     #[must_use]
     pub fn is_fresh(&self, now: Instant) -> bool {
         !self.is_outdated && now < self.fresh_until
     }
 }
 
-/// What there is of a catalog.
+/// Result of looking a catalog up.
 #[derive(Debug)]
 pub enum Found {
-    /// The catalog.
+    /// Catalog that counts as it is.
     Fresh(Arc<Loaded>),
     /// The catalog as it was; time to load it anew.
     Stale(Arc<Loaded>),
     /// The catalog as it was; loading it anew has failed just now.
     StaleAfterFailure(Arc<Loaded>),
-    /// Nothing, and loading it has failed just now.
+    /// No catalog, and loading it has failed just now.
     Failed(MembraneError),
-    /// Nothing that counts.
+    /// No catalog that counts, and no reason not to load it.
     Missing,
 }
 
 impl CatalogCache {
-    /// An empty one.
+    /// Returns an empty cache with the bounds of the settings.
     #[must_use]
     pub fn new(settings: &config::Catalog) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl CatalogCache {
         }
     }
 
-    /// A catalog that was loaded just now.
+    /// Returns a catalog that was loaded just now.
     pub fn loaded(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<Loaded> {
         let fresh_until = match catalog.is_partial() {
             true => now + self.negative,
@@ -131,14 +131,14 @@ impl CatalogCache {
         Arc::new(Loaded::new(catalog, now, fresh_until))
     }
 
-    /// The catalog as it is known, fresh or stale, for a look that is no use of it.
+    /// Returns the catalog as it is known, fresh or stale, for a look that is no use of it.
     pub fn peek(&self, key: &CatalogKey, now: Instant) -> Option<Arc<Catalog>> {
         let loaded = self.entries.peek(key)?.loaded.as_ref()?;
         (now.duration_since(loaded.at) < self.stale).then(|| Arc::clone(&loaded.catalog))
     }
 
-    /// The catalog as it was when it was last loaded, however long ago, unless it has left; and whether its parts may still
-    /// be as they were.
+    /// Returns the catalog as it was when it was last loaded, however long ago, unless it has left; and whether its
+    /// parts may still be as they were.
     pub fn before(&self, key: &CatalogKey) -> Option<(Arc<Catalog>, bool)> {
         let loaded = self.entries.peek(key)?.loaded.as_ref()?;
         Some((Arc::clone(&loaded.catalog), !loaded.is_outdated))
@@ -172,7 +172,7 @@ impl CatalogCache {
         self.make_room();
     }
 
-    /// The token with which a catalog was last asked for, if it is to be loaded again because it has changed.
+    /// Returns the token with which a catalog was last asked for, if it is to be loaded again because it has changed.
     pub fn token_to_reload(&self, key: &CatalogKey) -> Option<AccessToken> {
         let entry = self.entries.peek(key)?;
         entry.token.clone().filter(|_| entry.loaded.as_ref().is_none_or(|loaded| loaded.is_outdated))

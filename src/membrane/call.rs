@@ -13,10 +13,10 @@ use super::{
 };
 use crate::protocol::{json, revision::Era, schema, tools::CallToolResult};
 
-/// What became of a call.
+/// Outcome of a call.
 #[derive(Debug)]
 pub struct Called {
-    /// What to tell the client.
+    /// Result for the client, a failure of the tool included.
     pub result: CallToolResult,
     /// The upstream no longer accepts the caller's token.
     pub token_refused: bool,
@@ -55,7 +55,7 @@ pub async fn call(
     }
 }
 
-/// The input of the action, if the arguments are right.
+/// Returns the input of the action, if the arguments are right.
 async fn input(client: &MembraneClient, tool: &Arc<Tool>, arguments: Box<RawValue>) -> Result<Box<RawValue>, String> {
     #[derive(Deserialize)]
     struct Wrapped {

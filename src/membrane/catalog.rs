@@ -27,9 +27,9 @@ pub struct Catalog {
 /// An app whose tools could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedApp {
-    /// Its key.
+    /// Key of the app that can't be asked.
     pub key: IntegrationKey,
-    /// Its name, for people.
+    /// Name of the app, for people.
     pub name: String,
     /// Time after which the load is tried again.
     pub retry: Duration,
@@ -46,9 +46,9 @@ impl FailedApp {
 /// The tools of an app, as they were at a time.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// The tools.
+    /// Tools of the app, shared with users who have the same.
     pub tools: Arc<AppTools>,
-    /// When they were loaded.
+    /// Time at which the tools were loaded.
     pub since: Instant,
 }
 
@@ -64,7 +64,8 @@ pub enum Gone {
 }
 
 impl Catalog {
-    /// A catalog of these parts, each of another app, in place of the one `before`. `failed` apps could not be asked.
+    /// Returns a catalog of these parts, each of another app, in place of the one `before`. `failed` apps could not be
+    /// asked.
     #[must_use]
     pub fn new(mut parts: Vec<Part>, before: Option<&Self>, failed: Vec<FailedApp>) -> Self {
         parts.sort_by(|a, b| a.tools.integration().cmp(b.tools.integration()));
@@ -107,7 +108,7 @@ impl Catalog {
         Some(if is_connected { Gone::Action(app.name().to_owned()) } else { Gone::App(app.name().to_owned()) })
     }
 
-    /// The tools of each app.
+    /// Returns the tools of each app, in the order of keys.
     pub fn parts(&self) -> impl Iterator<Item = &Arc<AppTools>> {
         self.parts.iter().map(|part| &part.tools)
     }
@@ -117,31 +118,32 @@ impl Catalog {
         self.parts().chain(&self.gone)
     }
 
-    /// The tools of an app, and since when they are known.
+    /// Returns the tools of an app, and since when they are known.
     #[must_use]
     pub fn part(&self, integration: &IntegrationKey) -> Option<&Part> {
         self.parts.iter().find(|part| part.tools.integration() == integration)
     }
 
-    /// When the oldest of it was loaded; nothing for a user without apps.
+    /// Returns when the oldest of it was loaded; nothing for a user without apps.
     #[must_use]
     pub fn since(&self) -> Option<Instant> {
         self.parts.iter().map(|part| part.since).min()
     }
 
-    /// Whether integrations could not be asked.
+    /// Returns whether integrations could not be asked.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         !self.failed.is_empty()
     }
 
-    /// The apps that could not be asked.
+    /// Returns the apps that could not be asked.
     #[must_use]
     pub fn failed(&self) -> &[FailedApp] {
         &self.failed
     }
 
-    /// The app that could not be asked and to which a tool belongs, as far as its name tells: the one with the longest key.
+    /// Returns the app that could not be asked and to which a tool belongs, as far as its name tells: the one with the
+    /// longest key.
     #[must_use]
     pub fn failed_app_of(&self, name: &ToolName) -> Option<&FailedApp> {
         let name = spelling(name);
@@ -152,13 +154,13 @@ impl Catalog {
         self.failed.iter().filter(is_its).max_by_key(|app| app.key.as_str().len())
     }
 
-    /// Whether both have the same tools.
+    /// Returns whether both have the same tools.
     #[must_use]
     pub fn lists_the_same(&self, other: &Self) -> bool {
         self.parts().map(|part| part.content()).eq(other.parts().map(|part| part.content()))
     }
 
-    /// All tools for clients of an era.
+    /// Returns all tools for clients of an era.
     #[must_use]
     pub fn list(&self, era: Era) -> ToolList {
         let mut list = ToolList::default();
@@ -188,7 +190,7 @@ mod tests {
         Catalog::new(apps.iter().map(part).collect(), before, Vec::new())
     }
 
-    /// An app that could not be asked.
+    /// Returns an app that could not be asked.
     fn failed(key: &str) -> FailedApp {
         FailedApp { key: IntegrationKey::new(key), name: key.to_uppercase(), retry: Duration::from_secs(5) }
     }

@@ -36,7 +36,7 @@ enum Compiled {
     Kept(Kept),
     /// There is no room to keep it: it is compiled for each check.
     Dropped,
-    /// It does not compile.
+    /// The schema does not compile, so that values pass unchecked.
     Failed,
 }
 
@@ -60,9 +60,9 @@ impl Drop for Kept {
 /// Why a value passes unchecked. The upstream checks what it takes, and a client what it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unchecked {
-    /// The schema does not compile.
+    /// The schema does not compile, or would cost too much to.
     Schema,
-    /// It would take too many steps.
+    /// The check would take too many steps.
     Steps,
     /// The value would take too much memory as a tree.
     Size,
@@ -73,7 +73,7 @@ pub(super) enum Unchecked {
 }
 
 impl Unchecked {
-    /// A label of the metric.
+    /// Returns the label by which the metric counts it.
     fn label(self) -> &'static str {
         match self {
             Self::Schema => "schema",
@@ -99,12 +99,12 @@ impl Check {
         Self { schema, compiled: OnceLock::new() }
     }
 
-    /// The schema as a text.
+    /// Returns the schema as it was given.
     pub(super) fn text(&self) -> &str {
         self.schema.get()
     }
 
-    /// Whether the next check will take its time, whatever the value.
+    /// Returns whether the next check will take its time, whatever the value.
     pub(super) fn is_slow(&self) -> bool {
         let is_ready = matches!(self.compiled.get(), Some(Compiled::Kept(_) | Compiled::Failed));
         !is_ready && self.text().len() > SLOW_SCHEMA_BYTES

@@ -46,7 +46,7 @@ pub struct MembraneClient {
 pub(super) type Query<'a> = [(&'static str, &'a str)];
 
 impl MembraneClient {
-    /// A client for the API at `settings.base_url`, of which others may know something already.
+    /// Returns a client for the API at `settings.base_url`, of which others may know something already.
     #[must_use]
     pub fn new(settings: &Settings, upstream: Arc<Upstream>) -> Self {
         let connector = wire::Connector::new(upstream.tls.clone());
@@ -57,7 +57,7 @@ impl MembraneClient {
         Self { reads, runs, run_turns, connector, settings: settings.clone(), upstream }
     }
 
-    /// What is known of the upstream.
+    /// Returns what all workers know of the upstream.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
@@ -197,7 +197,7 @@ impl MembraneClient {
     }
 }
 
-/// A request that had no turn in time.
+/// Returns a request that had no turn in time.
 fn busy(patience: Duration) -> MembraneError {
     metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
     MembraneError::Busy { after_ms: patience.as_millis() }

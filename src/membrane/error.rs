@@ -10,16 +10,16 @@ use crate::{error::Error, protocol::json, token::TokenProblem};
 /// Why the upstream gave no answer that can be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MembraneError {
-    /// It answered with an error of its own.
+    /// The upstream answered with an error of its own.
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// It took too long.
+    /// The whole answer did not come in time.
     #[error("the upstream did not answer within {after_ms} ms")]
     Timeout {
-        /// The setting, in milliseconds.
+        /// Value of the setting, in milliseconds.
         after_ms: u128,
     },
-    /// No connection could be had.
+    /// No connection to the upstream could be opened.
     #[error("the upstream can't be reached: {0}")]
     Unreachable(String),
     /// The connection broke before the answer was whole.
@@ -28,7 +28,7 @@ pub enum MembraneError {
     /// The answer is larger than `membrane.max_response_bytes`.
     #[error("the upstream's answer is larger than {limit} bytes")]
     TooLarge {
-        /// The setting, in bytes.
+        /// Value of `membrane.max_response_bytes`.
         limit: usize,
     },
     /// The answer is not what was asked for.
@@ -43,10 +43,10 @@ pub enum MembraneError {
         /// Time waited, in milliseconds.
         after_ms: u128,
     },
-    /// It has failed so often that it is not asked at all.
+    /// The breaker is open: the upstream has failed so often that it is not asked at all.
     #[error("the upstream keeps failing and is not asked: try again in {} s", .wait.as_secs() + 1)]
     Paused {
-        /// How long none is asked.
+        /// Time for which the upstream is not asked.
         wait: Duration,
     },
 }
@@ -55,7 +55,7 @@ pub enum MembraneError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// The HTTP status.
+    /// HTTP status of the answer.
     pub status: u16,
     /// The error's `type`, such as `bad_request`, where it has one.
     pub kind: Option<String>,
@@ -63,9 +63,9 @@ pub struct Refusal {
     pub key: Option<String>,
     /// The error's message, or the status in words.
     pub message: String,
-    /// What caused it, in the upstream's words.
+    /// Cause of the error, in the upstream's words.
     pub cause: Option<String>,
-    /// Details, as JSON.
+    /// Details of the error, as JSON.
     pub data: Option<String>,
     /// How long it asks to be left alone.
     pub retry_after: Option<Duration>,
@@ -105,7 +105,7 @@ impl Refusal {
         }
     }
 
-    /// All of it, for a model that is to act on it.
+    /// Returns all of it, for a model that is to act on it.
     #[must_use]
     pub fn in_full(&self) -> String {
         let mut text = self.message.clone();
@@ -119,19 +119,19 @@ impl Refusal {
 }
 
 impl MembraneError {
-    /// Whether the upstream says that the token is not, or no longer, good.
+    /// Returns whether the upstream says that the token is not, or no longer, good.
     #[must_use]
     pub fn is_unauthenticated(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.status == 401)
     }
 
-    /// Whether the upstream says that there is no such thing.
+    /// Returns whether the upstream says that there is no such thing.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.status == 404)
     }
 
-    /// Whether the upstream itself is in trouble, whatever was asked of it.
+    /// Returns whether the upstream itself is in trouble, whatever was asked of it.
     #[must_use]
     pub fn is_trouble(&self) -> bool {
         match self {
@@ -141,7 +141,7 @@ impl MembraneError {
         }
     }
 
-    /// Whether the same request may well be answered in a moment.
+    /// Returns whether the same request may well be answered in a moment.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
@@ -151,7 +151,7 @@ impl MembraneError {
         }
     }
 
-    /// How long the upstream asks to be left alone.
+    /// Returns how long the upstream asks to be left alone.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -161,7 +161,7 @@ impl MembraneError {
         }
     }
 
-    /// What metrics call it.
+    /// Returns the label by which metrics count it.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -178,7 +178,7 @@ impl MembraneError {
         }
     }
 
-    /// All of it that is for clients. How the network between here and the upstream fails is for the log alone.
+    /// Returns all of it that is for clients. How the network between here and the upstream fails is for the log alone.
     #[must_use]
     pub fn in_full(&self) -> String {
         match self {

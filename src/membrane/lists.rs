@@ -53,15 +53,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that begins now and reads `max_bytes` in all. Until the upstream has accepted the token, requests are not
-    /// charged to the user it claims.
+    /// Returns a reader that begins now and reads `max_bytes` in all. Until the upstream has accepted the token,
+    /// requests are not charged to the user it claims.
     #[must_use]
     pub fn new(token: AccessToken, user: UserKey, is_accepted: bool, max_bytes: usize) -> Self {
         let until = Instant::now() + LOAD_TIME;
         Self { token, user, is_accepted: Cell::new(is_accepted), until, bytes_left: Cell::new(max_bytes) }
     }
 
-    /// The token.
+    /// Returns the token that the list is read with.
     #[must_use]
     pub fn token(&self) -> &AccessToken {
         &self.token

@@ -28,7 +28,7 @@ struct Source {
     app: App,
 }
 
-/// How catalogs are loaded.
+/// Options with which catalogs are loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
     /// Requests of one load that may be in flight or wait for the user's turn.
@@ -46,7 +46,7 @@ pub struct Manner {
 /// The catalog as it was before.
 #[derive(Debug, Clone)]
 pub struct Before {
-    /// The catalog.
+    /// Catalog that the load will replace.
     pub catalog: Arc<Catalog>,
     /// Whether parts that are still fresh need not be loaded again.
     pub is_reusable: bool,
@@ -115,15 +115,15 @@ pub async fn load_catalog(
     Ok(Catalog::new(parts.collect(), before.map(|before| &*before.catalog), failed))
 }
 
-/// What became of an integration.
+/// Outcome of loading one integration.
 enum Loaded {
     Part(Part),
-    /// It can't be asked, and these stand in.
+    /// The integration can't be asked, and earlier tools stand in where there are some.
     Failed(Option<Part>),
 }
 
-/// The integrations of the connections, each once: two connections of one integration give one set of tools, which counts
-/// as disconnected only where both are.
+/// Returns the integrations of the connections, each once: two connections of one integration give one set of tools,
+/// which counts as disconnected only where both are.
 fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -> Vec<Source> {
     let mut sources: BTreeMap<_, Source> = BTreeMap::new();
     for connection in connections.filter(|connection| connection.is_live()) {

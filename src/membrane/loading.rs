@@ -26,9 +26,9 @@ use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Finge
 /// After a change was told, the next ones of the same catalog are looked at together when this is over.
 const REST: Duration = Duration::from_secs(1);
 
-/// Whom to tell what loads bring to light.
+/// Recipients of what loads bring to light.
 pub struct Watchers {
-    /// Of changes.
+    /// Recipient of changes of catalogs.
     pub changes: Recipient<CatalogChanged>,
     /// Of tokens that the upstream has refused while nobody waited.
     pub refusals: Recipient<TokenRefused>,
@@ -38,13 +38,13 @@ pub struct Watchers {
 pub(super) struct Loading {
     cache: CatalogCache,
     loads: HashMap<CatalogKey, Load>,
-    /// Those that were reloaded just now because they had changed, and whether they have changed again.
+    /// Catalogs that were reloaded just now because of a change, with whether they have changed again.
     resting: HashMap<CatalogKey, bool>,
     manner: Manner,
     watchers: Watchers,
 }
 
-/// A load in flight.
+/// Load of a catalog that is in flight.
 struct Load {
     /// The token it is made with.
     token: AccessToken,
@@ -85,12 +85,13 @@ impl Loading {
 }
 
 impl MembraneActor {
-    /// How the upstream is asked.
+    /// Returns the options with which catalogs are loaded.
     pub(super) fn manner(&self) -> Manner {
         self.loading.manner
     }
 
-    /// Whether a load with the very token is on its way, or is now; its first answer is the verdict on the token.
+    /// Returns whether a load with the very token is on its way, or is now; its first answer is the verdict on the
+    /// token.
     pub(super) fn load_as_proof(
         &mut self,
         key: &CatalogKey,

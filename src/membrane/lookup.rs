@@ -66,7 +66,7 @@ pub async fn find_tools(
     Ok(tools)
 }
 
-/// The ways to read a name as an integration key and an action key.
+/// Returns the ways to read a name as an integration key and an action key.
 fn cuts(name: &ToolName, known: &BTreeSet<IntegrationKey>) -> Vec<(IntegrationKey, ActionKey)> {
     let name = name.as_str();
     let own = known

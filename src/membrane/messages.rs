@@ -18,11 +18,11 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Caller, Error>")]
 pub struct Authenticate {
-    /// The token.
+    /// Token that somebody came with.
     pub token: AccessToken,
-    /// How to find out.
+    /// Request by which the upstream is asked.
     pub proof: Proof,
-    /// In which trace.
+    /// Trace of the request that wants to know.
     pub trace: trace::Context,
 }
 
@@ -52,19 +52,19 @@ pub struct Ping;
 /// The request by which the upstream is asked about a token.
 #[derive(Debug, Clone)]
 pub enum Proof {
-    /// The cheapest there is.
+    /// `GET /self`, the cheapest request there is.
     Customer,
     /// The load of the catalog, which will be wanted next: that saves a round trip.
     Catalog(Apps),
 }
 
-/// Asks for a user's tools.
+/// Asks for the tools of a user.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Arc<Loaded>, MembraneError>")]
 pub struct LoadCatalog {
-    /// Whose.
+    /// User whose tools are wanted, with today's token.
     pub caller: Caller,
-    /// Of which apps.
+    /// Apps that the tools must belong to.
     pub apps: Apps,
 }
 
@@ -72,9 +72,9 @@ pub struct LoadCatalog {
 #[derive(Debug, Message)]
 #[rtype(result = "Option<Arc<Catalog>>")]
 pub struct KnownCatalog {
-    /// Whose.
+    /// User whose tools are wanted.
     pub user: UserKey,
-    /// Of which apps.
+    /// Apps that the tools must belong to.
     pub apps: Apps,
 }
 
@@ -82,13 +82,13 @@ pub struct KnownCatalog {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<BTreeMap<ToolName, Arc<Tool>>, MembraneError>")]
 pub struct FindTools {
-    /// For whom.
+    /// User for whom tools are looked up, with today's token.
     pub caller: Caller,
-    /// Nothing outside these.
+    /// Apps outside of which nothing may be found.
     pub apps: Apps,
     /// The catalog that does not have them.
     pub catalog: Arc<Catalog>,
-    /// Their names.
+    /// Names that are not in the catalog.
     pub names: Vec<ToolName>,
 }
 
@@ -106,13 +106,13 @@ pub struct Distrust(pub Fingerprint);
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct CatalogChanged {
-    /// Whose tools.
+    /// User whose tools have changed.
     pub user: UserKey,
-    /// Of which apps.
+    /// Apps that the catalog was loaded for.
     pub apps: Apps,
-    /// As they were.
+    /// Tools as they were before the load.
     pub before: Arc<Catalog>,
-    /// As they are.
+    /// Tools as the load has found them.
     pub now: Arc<Catalog>,
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 pub struct Page {
     /// The items, read one by one so that a strange one costs itself alone.
     pub items: Vec<Box<RawValue>>,
-    /// What to ask the next page with.
+    /// Cursor to ask the next page with.
     #[serde(default)]
     pub cursor: Option<String>,
 }
@@ -18,7 +18,7 @@ pub struct Page {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Customer {
-    /// Unique everywhere.
+    /// Id of the customer, unique in all workspaces.
     pub id: Option<String>,
     /// The token's `id` or `tenantKey`: unique in the workspace.
     pub internal_id: Option<String>,
@@ -32,7 +32,7 @@ pub struct Customer {
 pub struct Connection {
     /// The app. Missing where the connection hangs on a bare connector.
     pub integration: Option<Integration>,
-    /// Its credentials are lost.
+    /// True where the account's credentials are lost.
     #[serde(default)]
     pub disconnected: Option<bool>,
     #[serde(default)]
@@ -41,17 +41,17 @@ pub struct Connection {
     archived_at: Option<IgnoredAny>,
 }
 
-/// An app.
+/// App, as connections and actions name it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Integration {
-    /// Its id.
+    /// Id of the integration, by which its actions are listed.
     pub id: Option<String>,
     /// Its key, the first part of its tools' names.
     pub key: Option<String>,
-    /// Its name, for people.
+    /// Name of the app, for people.
     pub name: Option<String>,
-    /// Its logo.
+    /// Address of the app's logo.
     #[serde(default)]
     pub logo_uri: Option<String>,
     #[serde(default)]
@@ -66,21 +66,21 @@ pub struct Integration {
 pub struct Action {
     /// Its key, the second part of the tool's name.
     pub key: Option<String>,
-    /// Its name, for people.
+    /// Name of the action, for people.
     pub name: Option<String>,
-    /// What it does.
+    /// Text on what the action does.
     #[serde(default)]
     pub description: Option<String>,
-    /// What sort of action it is, such as `create-data-record`.
+    /// Type of the action, such as `create-data-record`.
     #[serde(default)]
     pub r#type: Option<String>,
-    /// What it takes.
+    /// JSON Schema of the action's input.
     #[serde(default)]
     pub input_schema: Option<Box<RawValue>>,
-    /// What it gives.
+    /// JSON Schema of the action's output.
     #[serde(default)]
     pub output_schema: Option<Box<RawValue>>,
-    /// Its app.
+    /// App that the action belongs to.
     #[serde(default)]
     pub integration: Option<Integration>,
     #[serde(default)]
@@ -94,7 +94,7 @@ pub struct Action {
 }
 
 impl Connection {
-    /// Whether it is neither archived nor deactivated.
+    /// Returns whether it is neither archived nor deactivated.
     #[must_use]
     pub fn is_live(&self) -> bool {
         is_live(self.is_deactivated, self.archived_at)
@@ -102,7 +102,7 @@ impl Connection {
 }
 
 impl Integration {
-    /// Whether it is neither archived nor deactivated.
+    /// Returns whether it is neither archived nor deactivated.
     #[must_use]
     pub fn is_live(&self) -> bool {
         is_live(self.is_deactivated, self.archived_at)
@@ -110,19 +110,19 @@ impl Integration {
 }
 
 impl Action {
-    /// Whether it is neither archived nor deactivated.
+    /// Returns whether it is neither archived nor deactivated.
     #[must_use]
     pub fn is_live(&self) -> bool {
         is_live(self.is_deactivated, self.archived_at)
     }
 
-    /// Bytes of its schemas, which are most of it where it is large.
+    /// Returns the bytes of the action's schemas, which are most of it where it is large.
     #[must_use]
     pub fn schema_bytes(&self) -> usize {
         [&self.input_schema, &self.output_schema].into_iter().flatten().map(|schema| schema.get().len()).sum()
     }
 
-    /// Whether it belongs to an app: a universal action does not.
+    /// Returns whether it belongs to an app: a universal action does not.
     #[must_use]
     pub fn has_integration(&self) -> bool {
         self.integration.is_some() || self.integration_id.is_some() || self.integration_key.is_some()

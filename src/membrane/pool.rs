@@ -42,7 +42,8 @@ impl Pool {
     }
 }
 
-/// The turn goes along: work can't be stopped, so it counts for as long as it lasts, even if nobody waits for it any more.
+/// Returns the turn goes along: work can't be stopped, so it counts for as long as it lasts, even if nobody waits for
+/// it any more.
 async fn spawn<T: Send + 'static>(turn: OwnedSemaphorePermit, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let run = move || {
         let _turn = turn;

@@ -37,7 +37,7 @@ pub(super) async fn read_items<T: DeserializeOwned + Send + 'static>(
     pool.run(bytes, read).await.ok_or_else(broken_work)
 }
 
-/// The error of work on an answer that panicked, which was logged.
+/// Returns the error of work on an answer that panicked, which was logged.
 pub(super) fn broken_work() -> MembraneError {
     MembraneError::Broken("its answer could not be worked on".to_owned())
 }

@@ -19,18 +19,18 @@ where
     A::Context: ToEnvelope<A, M>,
     M: Message<Result = ()> + Send + 'static,
 {
-    /// A report that says `message`, unless something else is known by the end.
+    /// Returns a report that says `message`, unless something else is known by the end.
     #[must_use]
     pub fn new(to: Addr<A>, message: M) -> Self {
         Self { to, message: Some(message) }
     }
 
-    /// What it says from now on.
+    /// Changes the message that is sent on drop.
     pub fn say(&mut self, change: impl FnOnce(&mut M)) {
         self.message.as_mut().map(change);
     }
 
-    /// Says nothing at all.
+    /// Drops the report without sending its message.
     pub fn call_off(mut self) {
         self.message = None;
     }

@@ -36,14 +36,14 @@ impl Budget {
         }
     }
 
-    /// Whether a read may be sent again.
+    /// Returns whether a read may be sent again.
     fn spend(&self) -> bool {
         let spend = |credit: i64| (credit >= READS_FOR_A_RETRY).then(|| credit - READS_FOR_A_RETRY);
         self.0.fetch_update(Relaxed, Relaxed, spend).is_ok()
     }
 }
 
-/// The tries of one read.
+/// Budget and number of the tries of one read.
 pub struct Retries<'a> {
     budget: &'a Budget,
     waits: ExponentialBackoff,
@@ -63,7 +63,7 @@ impl<'a> Retries<'a> {
         Self { budget, waits: waits.build(), max_wait }
     }
 
-    /// How long to wait before the read is sent again; nothing where it is not to be.
+    /// Returns how long to wait before the read is sent again; nothing where it is not to be.
     pub fn wait_after(&mut self, error: &MembraneError) -> Option<Duration> {
         if !error.is_passing() {
             return None;

@@ -17,7 +17,7 @@ pub struct WorkspaceSecret {
 }
 
 impl WorkspaceSecret {
-    /// The secret of the settings, where they have one.
+    /// Returns the secret of the settings, where they have one.
     #[must_use]
     pub fn of(settings: &Auth) -> Option<Self> {
         if settings.workspace_secret.is_empty() {
@@ -38,14 +38,14 @@ impl WorkspaceSecret {
         })
     }
 
-    /// The key of the workspace.
+    /// Returns the key of the workspace.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.workspace
     }
 
-    /// The user for whom Membrane made the token by which it shows a webhook to be its own: that names its user `sub`, as no
-    /// user's own token does.
+    /// Returns the user for whom Membrane made the token by which it shows a webhook to be its own: that names its user
+    /// `sub`, as no user's own token does.
     #[must_use]
     pub fn webhook_user(&self, token: &str) -> Option<String> {
         #[derive(Deserialize)]
@@ -57,7 +57,7 @@ impl WorkspaceSecret {
         (claims.iss == self.workspace && !claims.sub.is_empty()).then_some(claims.sub)
     }
 
-    /// Whether the token names a user of this workspace and was signed with its secret, and is good now.
+    /// Returns whether the token names a user of this workspace and was signed with its secret, and is good now.
     #[must_use]
     pub fn vouches_for(&self, token: &AccessToken) -> bool {
         matches!(token.claim(), Claim::User { user, .. } if user.workspace() == self.workspace)

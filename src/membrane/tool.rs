@@ -27,7 +27,7 @@ pub struct Tool {
     name: ToolName,
     integration: IntegrationKey,
     action: ActionKey,
-    /// What to tell a user whose account is disconnected: the app's name.
+    /// Name of the app, where the user's account has to be connected again.
     reconnect: Option<String>,
     definition: Bytes,
     /// The definition for the modern era, where it differs.
@@ -39,21 +39,21 @@ pub struct Tool {
     output_is_object: bool,
 }
 
-/// A schema of a tool.
+/// Side of a tool that a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
-    /// That of the arguments.
+    /// Schema of the arguments.
     Input,
-    /// That of the output.
+    /// Schema of the output.
     Output,
 }
 
 /// The app whose actions become tools.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Its key.
+    /// Key of the app, the first part of its tools' names.
     pub key: IntegrationKey,
-    /// Its name, for people.
+    /// Name of the app, for people.
     pub name: String,
     /// Its logo, where that is an `https:` or `data:` URI.
     pub logo: Option<String>,
@@ -62,7 +62,7 @@ pub struct App {
 }
 
 impl App {
-    /// The app of an integration, unless that has no key.
+    /// Returns the app of an integration, unless that has no key.
     #[must_use]
     pub fn of(integration: &Integration, disconnected: bool) -> Option<Self> {
         let key = integration.key.as_deref().filter(|key| !key.is_empty())?;
@@ -123,19 +123,19 @@ impl Tool {
         })
     }
 
-    /// The name by which it is listed and called.
+    /// Returns the name by which it is listed and called.
     #[must_use]
     pub fn name(&self) -> &ToolName {
         &self.name
     }
 
-    /// The app it belongs to.
+    /// Returns the key of the app that the tool belongs to.
     #[must_use]
     pub fn integration(&self) -> &IntegrationKey {
         &self.integration
     }
 
-    /// The action it runs.
+    /// Returns the key of the action that the tool runs.
     #[must_use]
     pub fn action(&self) -> &ActionKey {
         &self.action
@@ -150,19 +150,19 @@ impl Tool {
         }
     }
 
-    /// The arguments that clients of the modern era repeat in headers.
+    /// Returns the arguments that clients of the modern era repeat in headers.
     #[must_use]
     pub fn headers(&self) -> &[ParamHeader] {
         &self.headers
     }
 
-    /// The app's name, where the user's account has to be connected again.
+    /// Returns the app's name, where the user's account has to be connected again.
     #[must_use]
     pub fn reconnect(&self) -> Option<&str> {
         self.reconnect.as_deref()
     }
 
-    /// Whether the action takes no object, so that its input stands in a member of the arguments.
+    /// Returns whether the action takes no object, so that its input stands in a member of the arguments.
     #[must_use]
     pub fn is_wrapped(&self) -> bool {
         self.wrapped
@@ -183,7 +183,7 @@ impl Tool {
         self.input.check(&self.name, arguments)
     }
 
-    /// Whether clients of an era are told of an output schema, and get structured results.
+    /// Returns whether clients of an era are told of an output schema, and get structured results.
     #[must_use]
     pub fn has_output_schema(&self, era: Era) -> bool {
         self.output.is_some() && (era == Era::Modern || self.output_is_object)
@@ -197,7 +197,7 @@ impl Tool {
         self.output.as_ref().map_or(Ok(()), |check| check.check(&self.name, output))
     }
 
-    /// The check of a side, where the action has a schema for it.
+    /// Returns the check of a side, where the action has a schema for it.
     pub(super) fn check_of(&self, side: Side) -> Option<&Check> {
         match side {
             Side::Input => Some(&self.input),
@@ -205,7 +205,7 @@ impl Tool {
         }
     }
 
-    /// The same tool with its definition in a buffer that it shares with others.
+    /// Returns the same tool with its definition in a buffer that it shares with others.
     #[must_use]
     pub(super) fn with_definition(self, definition: Bytes) -> Self {
         Self { definition, ..self }
@@ -223,7 +223,7 @@ fn name(integration: &IntegrationKey, action: &str) -> Option<ToolName> {
     Some(ToolName::new(&name))
 }
 
-/// What the type of an action tells about its effects.
+/// Returns the effects that the type of an action tells of.
 fn annotations(r#type: &str) -> Option<Annotations> {
     let write = |destructive, idempotent| Annotations {
         read_only_hint: false,

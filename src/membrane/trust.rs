@@ -32,44 +32,44 @@ struct Trusted {
 }
 
 impl Caller {
-    /// Who it is.
+    /// Returns the user that the caller is.
     #[must_use]
     pub fn user(&self) -> &UserKey {
         &self.trusted.user
     }
 
-    /// The token to act with.
+    /// Returns the token to act with.
     #[must_use]
     pub fn token(&self) -> &AccessToken {
         &self.trusted.token
     }
 
-    /// What they may use at once.
+    /// Returns the limits of the caller's user.
     #[must_use]
     pub fn allowance(&self) -> &Arc<Allowance> {
         &self.trusted.allowance
     }
 
-    /// When their token has to be shown to the upstream again.
+    /// Returns when their token has to be shown to the upstream again.
     #[must_use]
     pub fn trusted_until(&self) -> Instant {
         self.trusted.until
     }
 
-    /// In which trace they ask.
+    /// Returns the trace in which the caller asks.
     #[must_use]
     pub fn trace(&self) -> trace::Context {
         self.trace.clone()
     }
 
-    /// The same, asking in another trace.
+    /// Returns the same, asking in another trace.
     #[must_use]
     pub fn within(self, trace: trace::Context) -> Self {
         Self { trace, ..self }
     }
 }
 
-/// The accepted tokens, by fingerprint.
+/// Tokens that were accepted, by their fingerprints.
 #[derive(Debug)]
 pub struct Trust {
     accepted: LruCache<Fingerprint, Accepted>,
@@ -92,7 +92,7 @@ impl Trust {
         Self { accepted: LruCache::new(max), lasting, allowances }
     }
 
-    /// Who comes with a token, if it is trusted. That it has not expired is seen to where it is read, at each request.
+    /// Returns the caller of a token, if it is trusted. Expiry is checked where a token is read, at each request.
     pub fn caller(&mut self, token: &AccessToken, now: Instant) -> Option<Caller> {
         // What is no longer trusted stays: that it was accepted before tells it from a guess.
         let Accepted { user, allowance, until } = self.accepted.get(&token.fingerprint())?;

@@ -26,7 +26,7 @@ pub enum Party {
 /// Turns that one user may hold at once.
 #[derive(Debug, Clone, Copy)]
 pub enum Share {
-    /// A fixed number.
+    /// Fixed number of turns at once.
     AtMost(usize),
     /// As many as are free besides: one user gets half of all turns, two get a third each, and so on. However many turns
     /// some users hold, the next user finds one free.
@@ -186,7 +186,7 @@ mod tests {
         Party::User(UserKey::new("w", name))
     }
 
-    /// The turn of a request that waits, once it has it.
+    /// Returns the turn of a request that waits, once it has it.
     fn turn_of(request: &mut oneshot::Receiver<Turn>) -> Option<Turn> {
         request.try_recv().ok()
     }

@@ -32,14 +32,14 @@ pub enum UpstreamError {
     CaFile(#[from] CaFileError),
 }
 
-/// See the [module](self).
+/// State that all workers share of the upstream. See the [module](self).
 #[derive(Debug)]
 pub struct Upstream {
-    /// Where it is.
+    /// URL of the API, without a trailing path.
     pub(super) url: Uri,
     /// How TLS is spoken with it, where it is.
     pub(super) tls: Option<UpstreamTls>,
-    /// Names of requests.
+    /// Source of the names of requests.
     pub(super) tags: RequestTags,
     /// Whether it is to be asked at all.
     pub(super) breaker: Breaker,
@@ -49,7 +49,7 @@ pub struct Upstream {
     pub(super) reads: Arc<Turns>,
     /// The tools that were loaded, each set once.
     pub(super) tools: Interner,
-    /// Work on large messages.
+    /// Threads for work on large messages.
     pub(super) pool: Pool,
 }
 
@@ -91,7 +91,7 @@ impl Upstream {
         }
     }
 
-    /// Whether it has failed so often that it is left alone.
+    /// Returns whether it has failed so often that it is left alone.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.breaker.is_open()

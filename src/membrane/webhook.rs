@@ -78,7 +78,7 @@ impl Senders {
 }
 
 impl Changed {
-    /// Whether a user is one of them. A user whose token did not tell the workspace may be of any.
+    /// Returns whether a user is one of them. A user whose token did not tell the workspace may be of any.
     #[must_use]
     pub fn is_about(&self, user: &UserKey) -> bool {
         let is_there = |workspace: &String| user.workspace().is_empty() || user.workspace() == workspace;

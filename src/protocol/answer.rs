@@ -4,16 +4,16 @@ use bytes::Bytes;
 
 use super::{json, lifecycle::InitializeResult, pieces::Piece, tools::CallToolResult};
 
-/// The result of a request.
+/// Result of a request, ready to be written.
 #[derive(Debug, Clone)]
 pub enum Answer {
-    /// Of `initialize`.
+    /// Result of `initialize`: the revision and what is offered.
     Initialize(InitializeResult),
-    /// Of `ping`.
+    /// Result of `ping`, an empty object.
     Empty,
-    /// Of `tools/list`.
+    /// Result of `tools/list`: one page with all tools.
     Tools(ToolList),
-    /// Of `tools/call`.
+    /// Result of `tools/call`, a failure of the tool included.
     Call(CallToolResult),
 }
 
@@ -27,7 +27,7 @@ pub struct ToolList {
 }
 
 impl ToolList {
-    /// A list of the given definitions.
+    /// Returns a list of the given definitions.
     #[must_use]
     pub fn of(definitions: impl Into<Piece>) -> Self {
         let mut list = Self::default();
@@ -48,7 +48,7 @@ impl ToolList {
         self.is_partial = true;
     }
 
-    /// Whether some tools are missing that may be had soon.
+    /// Returns whether some tools are missing that may be had soon.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.is_partial
@@ -56,7 +56,7 @@ impl ToolList {
 }
 
 impl Answer {
-    /// The JSON of the result in pieces that are to be sent one after the other.
+    /// Returns the JSON of the result in pieces that are to be sent one after the other.
     #[must_use]
     pub fn into_pieces(self) -> Vec<Piece> {
         match self {

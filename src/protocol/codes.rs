@@ -3,7 +3,7 @@
 use super::revision::Era;
 use crate::error::ErrorKind;
 
-/// The JSON-RPC code of an error kind (JSON-RPC 2.0 § 5.1).
+/// Returns the JSON-RPC code of an error kind (JSON-RPC 2.0 § 5.1).
 ///
 /// In the legacy era -32000 is what clients know for a lost session and for errors of the transport. The modern era keeps
 /// -32000 to -32019 free and has codes of its own (MCP 2026-07-28, basic/index § Error Codes).

@@ -4,7 +4,7 @@ use memchr::memchr2;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// The same JSON without the white space between its tokens; every number and string stays as it was written.
+/// Returns the same JSON without the white space between its tokens; every number and string stays as it was written.
 #[must_use]
 pub fn compact(raw: &RawValue) -> String {
     let mut rest = raw.get();
@@ -21,7 +21,7 @@ pub fn compact(raw: &RawValue) -> String {
     }
 }
 
-/// How long the string is with which JSON begins, its quotes included; all there is, where it does not end.
+/// Returns how long the string is with which JSON begins, its quotes included; all there is, where it does not end.
 fn string_bytes(json: &[u8]) -> usize {
     let mut at = 1;
     while let Some(rest) = json.get(at..)
@@ -44,7 +44,7 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// A value as raw JSON.
+/// Returns a value as raw JSON.
 #[must_use]
 pub fn to_raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
     // As above: our own types always serialise.
@@ -59,7 +59,8 @@ pub fn read<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
     serde_json::from_str(raw.get())
 }
 
-/// Whether arrays and objects lie in each other more than `max` deep. JSON that is none is for the parser to refuse.
+/// Returns whether arrays and objects lie in each other more than `max` deep. JSON that is none is for the parser to
+/// refuse.
 #[must_use]
 pub fn is_deeper_than(json: &[u8], max: usize) -> bool {
     let (mut depth, mut rest) = (0_usize, json);
@@ -85,7 +86,7 @@ pub fn is_deeper_than(json: &[u8], max: usize) -> bool {
 const BYTES_PER_ELEMENT: usize = 96;
 const BYTES_PER_MEMBER: usize = 200;
 
-/// Whether JSON takes more than `max` bytes as a [`serde_json::Value`], about. Ends where that is clear.
+/// Returns whether JSON takes more than `max` bytes as a [`serde_json::Value`], about. Ends where that is clear.
 #[must_use]
 pub fn is_tree_larger_than(json: &[u8], max: usize) -> bool {
     let (mut bytes, mut rest) = (0_usize, json);

@@ -175,7 +175,8 @@ fn invalid(id: Option<RequestId>, what: &str) -> Unusable {
     Unusable { id, error: Error::InvalidRequest(what.to_owned()) }
 }
 
-/// An error response. Without an id the member is left out: `null` is no id (MCP 2025-11-25, schema `JSONRPCErrorResponse`).
+/// Returns an error response. Without an id the member is left out: `null` is no id (MCP 2025-11-25, schema
+/// `JSONRPCErrorResponse`).
 #[must_use]
 pub fn error_response(id: Option<&RequestId>, error: &Error, era: Era) -> Bytes {
     #[derive(Serialize)]
@@ -206,7 +207,7 @@ pub fn error_response(id: Option<&RequestId>, error: &Error, era: Era) -> Bytes 
     .into()
 }
 
-/// The pieces of a result response around the pieces of its `result`, none of them copied.
+/// Returns the pieces of a result response around the pieces of its `result`, none of them copied.
 #[must_use]
 pub fn result_response(id: &RequestId, result: Vec<Piece>) -> Vec<Piece> {
     let mut pieces = Vec::with_capacity(result.len() + 2);

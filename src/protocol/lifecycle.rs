@@ -12,7 +12,7 @@ use super::{revision::Revision, tools::ToolMode};
 pub struct InitializeParams {
     /// The revision the client would like to speak.
     pub protocol_version: String,
-    /// What the client calls itself.
+    /// Name and version of the client, as far as they are kept.
     #[serde(default)]
     pub client_info: Option<ClientInfo>,
 }
@@ -49,7 +49,7 @@ fn shorten(text: &str) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
-/// The result of `initialize`.
+/// Result of `initialize`, for revisions with sessions.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InitializeResult {
@@ -59,7 +59,7 @@ pub struct InitializeResult {
     instructions: Cow<'static, str>,
 }
 
-/// What this server can do: tools, and word of their change.
+/// Capabilities of the server: tools, and notifications of their change.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Capabilities {
     tools: ToolsCapability,
@@ -71,7 +71,7 @@ struct ToolsCapability {
     list_changed: bool,
 }
 
-/// What this server calls itself.
+/// Name and version of the server, for clients.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct ServerInfo {
     name: &'static str,
@@ -80,10 +80,10 @@ pub struct ServerInfo {
     description: &'static str,
 }
 
-/// The capabilities of every session.
+/// Capabilities that every session has.
 pub const CAPABILITIES: Capabilities = Capabilities { tools: ToolsCapability { list_changed: true } };
 
-/// This server's name and version.
+/// Name and version of this server.
 pub const SERVER_INFO: ServerInfo = ServerInfo {
     name: "Integration App MCP Server",
     title: "Integration App",
@@ -91,7 +91,7 @@ pub const SERVER_INFO: ServerInfo = ServerInfo {
     description: "The actions of a user's connected apps as tools",
 };
 
-/// What a model should know before it uses the tools.
+/// Returns what a model should know before it uses the tools.
 #[must_use]
 pub fn instructions(mode: ToolMode) -> &'static str {
     match mode {
@@ -107,7 +107,7 @@ pub fn instructions(mode: ToolMode) -> &'static str {
 }
 
 impl InitializeResult {
-    /// The answer to a client that will speak `revision`. A `note` is added to what a model should know.
+    /// Returns the answer to a client that will speak `revision`. A `note` is added to what a model should know.
     #[must_use]
     pub fn new(revision: Revision, mode: ToolMode, note: Option<&str>) -> Self {
         let instructions = instructions(mode);

@@ -57,7 +57,7 @@ pub struct Envelope {
     pub version: String,
 }
 
-/// Whether parameters claim to be of the modern era, by naming their revision.
+/// Returns whether parameters claim to be of the modern era, by naming their revision.
 #[must_use]
 pub fn is_claimed(params: Option<&RawValue>) -> bool {
     #[derive(Deserialize)]
@@ -189,7 +189,7 @@ fn opening() -> Bytes {
     OPENING.clone()
 }
 
-/// The JSON of a result, in pieces. A list may be kept for `ttl_ms`, by the user who asked and nobody else.
+/// Returns the JSON of a result, in pieces. A list may be kept for `ttl_ms`, by the user who asked and nobody else.
 #[must_use]
 pub fn result(answer: Answer, ttl_ms: u64) -> Vec<Piece> {
     let is_list = matches!(answer, Answer::Tools(_));
@@ -204,7 +204,7 @@ pub fn result(answer: Answer, ttl_ms: u64) -> Vec<Piece> {
     result
 }
 
-/// The result of `server/discover`: the same for everybody.
+/// Returns the result of `server/discover`: the same for everybody.
 #[must_use]
 pub fn discover(mode: ToolMode) -> Vec<Piece> {
     let rest = json!({
@@ -217,7 +217,7 @@ pub fn discover(mode: ToolMode) -> Vec<Piece> {
     vec![opening().into(), Bytes::from(json::to_string(&rest)).slice(1..).into()]
 }
 
-/// A notification on the stream of the subscription `id`.
+/// Returns a notification on the stream of the subscription `id`.
 fn notification(id: &RequestId, method: &str, mut params: Value) -> Bytes {
     if let Some(params) = params.as_object_mut() {
         params.insert("_meta".to_owned(), json!({SUBSCRIPTION_ID: id}));
@@ -225,7 +225,7 @@ fn notification(id: &RequestId, method: &str, mut params: Value) -> Bytes {
     json::to_string(&json!({"jsonrpc": "2.0", "method": method, "params": params})).into()
 }
 
-/// The first message of a subscription: what will be told.
+/// Returns the first message of a subscription: what will be told.
 #[must_use]
 pub fn acknowledged(id: &RequestId, filter: Filter) -> Bytes {
     notification(id, "notifications/subscriptions/acknowledged", json!({"notifications": filter}))
@@ -237,7 +237,7 @@ pub fn tools_changed(id: &RequestId) -> Bytes {
     notification(id, "notifications/tools/list_changed", json!({}))
 }
 
-/// The result of a subscription that the server ends.
+/// Returns the result of a subscription that the server ends.
 #[must_use]
 pub fn subscription_ended(id: &RequestId) -> Bytes {
     let meta = json!({SUBSCRIPTION_ID: id, "io.modelcontextprotocol/serverInfo": SERVER_INFO});

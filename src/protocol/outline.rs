@@ -14,7 +14,7 @@ use read::Builder;
 
 /// Sub-schemas that lead to each other by `$ref`, `allOf` and the like at one place of a value.
 const MAX_CHAIN: usize = 64;
-/// What sub-schemas expand to at one place of a value.
+/// Most sub-schemas that one place of a value may expand to.
 const MAX_EXPANDED: u64 = 10_000;
 /// The same, for all sub-schemas of a schema: `jsonschema` expands some of them when it compiles.
 const MAX_EXPANDED_IN_ALL: u64 = 1_000_000;
@@ -25,7 +25,7 @@ const COMPARISONS_PER_STEP: u64 = 16;
 
 type Id = usize;
 
-/// See the [module](self).
+/// Shape of a schema, without its values. See the [module](self).
 #[derive(Debug)]
 pub struct Outline {
     nodes: Vec<Node>,
@@ -33,7 +33,7 @@ pub struct Outline {
     patterns: usize,
 }
 
-/// A sub-schema.
+/// Node of the outline: one sub-schema.
 #[derive(Debug, Default)]
 struct Node {
     /// Keywords, and the values in them that are looked at one by one.
@@ -57,7 +57,7 @@ struct Node {
     items: Vec<Id>,
 }
 
-/// What a check costs at most.
+/// Bound on the cost of a check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Visits of keywords, each of which may find a fault.
@@ -67,7 +67,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Both in one number.
+    /// Returns visits and comparisons in one number of steps.
     #[must_use]
     pub fn steps(self) -> u64 {
         self.visits.saturating_add(self.comparisons / COMPARISONS_PER_STEP)
@@ -125,7 +125,7 @@ impl Outline {
     }
 }
 
-/// What a sub-schema expands to at one place of a value.
+/// Sub-schemas that one sub-schema expands to at one place of a value.
 #[derive(Debug, Clone, Copy)]
 struct Expansion {
     size: u64,
@@ -163,7 +163,7 @@ impl Expanded<'_> {
     }
 }
 
-/// What a sub-schema is applied to.
+/// Part of a value that a sub-schema is applied to.
 #[derive(Clone, Copy)]
 enum Subject<'a> {
     Value(&'a Value),

@@ -192,7 +192,7 @@ impl<'de> Visitor<'de> for Pick<'_> {
     }
 }
 
-/// Whether a header's text stands for an argument. Numbers are compared as such: `42.0` is 42.
+/// Returns whether a header's text stands for an argument. Numbers are compared as such: `42.0` is 42.
 fn says(text: &str, argument: &Value) -> bool {
     match argument {
         Value::String(argument) => text == argument,
@@ -205,8 +205,8 @@ fn says(text: &str, argument: &Value) -> bool {
     }
 }
 
-/// A header's value, decoded where it is `=?base64?…?=`; nothing where it is malformed
-/// (MCP 2026-07-28, basic/transports/streamable-http § Value Encoding).
+/// Returns a header's value, decoded where it is `=?base64?…?=`; nothing where it is malformed (MCP 2026-07-28,
+/// basic/transports/streamable-http § Value Encoding).
 #[must_use]
 pub fn decode(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);

@@ -24,7 +24,8 @@ pub fn looks_around(pattern: &str) -> bool {
     false
 }
 
-/// The number of places that a match may be at, about: each character of a text is compared with all of them at most.
+/// Returns the number of places that a match may be at, about: each character of a text is compared with all of them at
+/// most.
 #[must_use]
 pub fn places(pattern: &str) -> u64 {
     // What stands before the last atom, the last atom, and the groups that are open.

@@ -35,7 +35,7 @@ impl Piece {
         }
     }
 
-    /// The listing, if it is one.
+    /// Returns the listing, if it is one.
     #[must_use]
     pub fn listing(&self) -> Option<&Arc<Listing>> {
         match self {
@@ -51,7 +51,7 @@ impl<T: Into<Bytes>> From<T> for Piece {
     }
 }
 
-/// The JSON of pieces, for whoever wants nothing compressed.
+/// Returns the JSON of pieces, for whoever wants nothing compressed.
 #[must_use]
 pub fn plain(pieces: Vec<Piece>) -> Vec<Bytes> {
     pieces.into_iter().map(Piece::into_json).collect()
@@ -162,7 +162,8 @@ const LAST_BLOCK: [u8; 2] = [3, 0];
 /// Most bytes of a block that is stored as it is (RFC 1951 § 3.2.4).
 const MAX_STORED: usize = 0xffff;
 
-/// The pieces as gzip. Those that are not compressed stand in it as they are; nothing where a listing has not been compressed.
+/// Returns the pieces as gzip. Those that are not compressed stand in it as they are; nothing where a listing has not
+/// been compressed.
 #[must_use]
 pub fn gzip(pieces: &[Piece]) -> Option<Vec<Bytes>> {
     let mut sum = Sum::default();

@@ -105,8 +105,8 @@ impl CallTool {
     }
 }
 
-/// The place in a trace that the `_meta` of a request names: its `traceparent`, and `tracestate` where there is one
-/// (MCP 2026-07-28, basic/index § `_meta`).
+/// Returns the place in a trace that the `_meta` of a request names: its `traceparent`, and `tracestate` where there is
+/// one (MCP 2026-07-28, basic/index § `_meta`).
 #[must_use]
 pub fn trace_of(params: Option<&RawValue>) -> Option<(String, Option<String>)> {
     #[derive(Deserialize)]
@@ -125,7 +125,7 @@ pub fn trace_of(params: Option<&RawValue>) -> Option<(String, Option<String>)> {
     json::read(params).ok().map(|Params { meta }| (meta.traceparent, meta.tracestate))
 }
 
-/// The list comes as one page, so every cursor is an invalid one (MCP 2025-11-25, server/utilities/pagination).
+/// Returns the list comes as one page, so every cursor is an invalid one (MCP 2025-11-25, server/utilities/pagination).
 pub(super) fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Params {

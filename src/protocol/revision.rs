@@ -72,21 +72,21 @@ impl Revision {
         Self::parse(requested).unwrap_or(Self::LATEST)
     }
 
-    /// The names of all revisions that are spoken here, of both eras, newest first.
+    /// Returns the names of all revisions that are spoken here, of both eras, newest first.
     #[must_use]
     pub fn supported() -> Vec<&'static str> {
         let sessions = Self::ALL.iter().rev().map(|revision| revision.as_str());
         std::iter::once(MODERN).chain(sessions).collect()
     }
 
-    /// Whether streams begin with an event that only tells its id: from 2025-11-25 on (basic/transports § Sending Messages to
-    /// the Server). Clients of earlier revisions read every event as JSON.
+    /// Returns whether streams begin with an event that only tells its id: from 2025-11-25 on (basic/transports §
+    /// Sending Messages to the Server). Clients of earlier revisions read every event as JSON.
     #[must_use]
     pub fn primes_streams(self) -> bool {
         self >= Self::V2025_11_25
     }
 
-    /// Whether a POST may carry a JSON-RPC batch: in 2025-03-26 alone (basic/index § Batching).
+    /// Returns whether a POST may carry a JSON-RPC batch: in 2025-03-26 alone (basic/index § Batching).
     #[must_use]
     pub fn accepts_batches(self) -> bool {
         self == Self::V2025_03_26

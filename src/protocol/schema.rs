@@ -23,9 +23,9 @@ const MAX_DEPTH: usize = 127;
 /// The input schema of a tool.
 #[derive(Debug)]
 pub struct InputSchema {
-    /// What `tools/list` shows.
+    /// Schema that `tools/list` shows.
     pub published: Box<RawValue>,
-    /// What arguments are checked against: the action's own schema, without the repair of arrays and without required
+    /// Schema that arguments are checked against: the action's own, without the repair of arrays and without required
     /// names that are no property.
     pub checked: Box<RawValue>,
     /// The action takes no object: what it takes stands in the member [`WRAPPED`] of the arguments.
@@ -58,7 +58,8 @@ impl InputSchema {
         Self { published, checked: to_raw(&checked), wrapped, headers }
     }
 
-    /// A schema that is too large to be read, let alone repaired. What would cost the whole list is not published.
+    /// Returns a schema that is too large to be read, let alone repaired. What would cost the whole list is not
+    /// published.
     fn as_it_is(raw: &RawValue) -> Self {
         if !is_object_schema(raw) || raw.get().contains(param_headers::ANNOTATION) {
             return Self::anything();
@@ -72,7 +73,7 @@ impl InputSchema {
     }
 }
 
-/// Whether a schema describes objects, by its root.
+/// Returns whether a schema describes objects, by its root.
 #[must_use]
 pub fn is_object_schema(raw: &RawValue) -> bool {
     /// No more than the type is kept, whatever the size of the schema.
@@ -140,7 +141,7 @@ fn complete_arrays(schema: &mut Value) -> bool {
     changed
 }
 
-/// The schemas within a keyword's value. Values such as those of `enum`, `default` or `examples` are data.
+/// Returns the schemas within a keyword's value. Values such as those of `enum`, `default` or `examples` are data.
 pub(super) fn subschemas<'a>(keyword: &str, value: &'a mut Value) -> Vec<&'a mut Value> {
     match (keyword, value) {
         ("properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas", Value::Object(schemas)) => {

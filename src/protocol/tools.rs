@@ -21,7 +21,7 @@ pub enum ToolMode {
 }
 
 impl ToolMode {
-    /// Whether a call of this name is one of `enable-tools`, which is there in dynamic mode alone.
+    /// Returns whether a call of this name is one of `enable-tools`, which is there in dynamic mode alone.
     #[must_use]
     pub fn enables_by(self, name: &ToolName) -> bool {
         self == Self::Dynamic && name.as_str() == ENABLE_TOOLS
@@ -108,14 +108,14 @@ impl CallToolResult {
         Self { content: vec![Text { r#type: "text", text: text.into() }], structured_content: None, is_error: false }
     }
 
-    /// How much it says, in bytes.
+    /// Returns how much it says, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let texts: usize = self.content.iter().map(|content| content.text.len()).sum();
         texts + self.structured_content.as_ref().map_or(0, |content| content.get().len())
     }
 
-    /// Whether it says what went wrong.
+    /// Returns whether it says what went wrong.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.is_error
@@ -127,7 +127,7 @@ impl CallToolResult {
         Self::failure(format!("Too many calls were made: wait {wait_s} s, then call again. The action was not run."))
     }
 
-    /// A failure that the model can act on.
+    /// Returns a failure that the model can act on.
     #[must_use]
     pub fn failure(text: impl Into<String>) -> Self {
         Self { is_error: true, ..Self::text(text) }
@@ -158,7 +158,7 @@ pub struct EnableTools {
     pub tools: Vec<String>,
 }
 
-/// The definition of `enable-tools`, as JSON.
+/// Returns the definition of `enable-tools`, as JSON.
 #[must_use]
 pub fn enable_tools_definition() -> Bytes {
     static DEFINITION: LazyLock<Bytes> = LazyLock::new(|| {

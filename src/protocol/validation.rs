@@ -43,7 +43,7 @@ pub struct Validator {
 pub enum Verdict {
     /// The value is what the schema says.
     Valid,
-    /// It is not, for these faults, each with its path.
+    /// The value does not conform, for these faults, each with its path.
     Invalid(String),
     /// To check it would take too long.
     TooCostly,
@@ -149,7 +149,7 @@ impl Found {
     }
 }
 
-/// The beginning of a text; no more of it is made.
+/// Returns the beginning of a text; no more of it is made.
 fn shorten(text: &impl Display) -> String {
     struct Short(String, usize);
     impl Write for Short {

@@ -51,7 +51,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// An error with a status and the API's error object.
+    /// Returns an error with a status and the API's error object.
     pub fn new(status: u16, body: Value) -> Self {
         Self { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body }
     }
@@ -112,7 +112,7 @@ struct Filter {
     cursor: Option<String>,
 }
 
-/// A page of a list, whose cursor is the place of its first item.
+/// Returns a page of a list, whose cursor is the place of its first item.
 fn page<T: Serialize>(items: &[T], filter: &Filter, shared: &Shared) -> HttpResponse {
     #[derive(Serialize)]
     struct Page<'a, T> {

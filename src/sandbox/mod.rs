@@ -45,7 +45,7 @@ pub enum SandboxError {
     Listen {
         /// Port that `sandbox.port` names.
         port: u16,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
 }

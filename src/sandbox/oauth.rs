@@ -47,7 +47,7 @@ impl Codes {
         Some(code)
     }
 
-    /// A code is good once, and not for long.
+    /// Takes a code, which is good once and not for long.
     fn redeem(&self, code: &str, verifier: &str, now: Instant) -> bool {
         let given_out = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(code);
         given_out.is_some_and(|(challenge, since)| {

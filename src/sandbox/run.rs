@@ -51,7 +51,7 @@ pub async fn run(
     Ok(HttpResponse::Ok().json(json!({"output": output})))
 }
 
-/// The behaviours that read or change what the user has.
+/// Returns the behaviours that read or change what the user has.
 fn work(own: &mut Belongings, app: &App, behaviour: &Behaviour, input: Record) -> Result<Value, Failure> {
     match behaviour {
         Behaviour::Create { records, with } => Ok(create(own, app, records, with.clone(), input)),
@@ -109,12 +109,12 @@ fn create(own: &mut Belongings, app: &App, collection: &str, with: Record, input
     Value::Object(record)
 }
 
-/// Whether the record's fields equal the input's members, as far as the input has them.
+/// Returns whether the record's fields equal the input's members, as far as the input has them.
 fn matches(record: &Record, fields: &Fields, input: &Record) -> bool {
     fields.iter().all(|(field, member)| input.get(member).is_none_or(|wanted| record.get(field) == Some(wanted)))
 }
 
-/// The record whose fields equal the input's members, all of which must be there.
+/// Returns the record whose fields equal the input's members, all of which must be there.
 fn position(records: &[Record], by: &Fields, input: &Record) -> Option<usize> {
     let complete = by.values().all(|member| input.contains_key(member));
     records.iter().position(|record| complete && matches(record, by, input))

@@ -89,13 +89,13 @@ impl Belongings {
         connection
     }
 
-    /// The records of a collection of an app.
+    /// Returns the records of a collection of an app.
     pub fn records(&mut self, app: &App, collection: &str) -> &mut Vec<Record> {
         let key = (app.integration.key.clone(), collection.to_owned());
         self.records.entry(key).or_default()
     }
 
-    /// An id that the user has nothing else under.
+    /// Returns an id that the user has nothing else under.
     pub fn draw_id(&mut self, kind: &str) -> String {
         self.made += 1;
         format!("{kind}-{}", self.made)

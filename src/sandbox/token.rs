@@ -13,22 +13,22 @@ pub const WORKSPACE: &str = "sandbox";
 /// How long a token is good.
 pub const LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What a token says, in the names of either generation.
+/// Claims of a sandbox token, in the names of either generation.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claims {
-    /// The user.
+    /// Id of the user within the workspace.
     #[serde(alias = "tenantKey")]
     pub id: String,
-    /// The user's name.
+    /// Name of the user, for people.
     #[serde(default)]
     pub name: Option<String>,
-    /// The workspace.
+    /// Key of the workspace, always `sandbox`.
     #[serde(alias = "workspaceKey")]
     pub iss: String,
     /// When it ends, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exp: Option<u64>,
-    /// What else the application says of its user.
+    /// Further members that the application says of its user.
     #[serde(default)]
     pub fields: Fields,
 }
@@ -41,7 +41,7 @@ pub struct Fields {
     pub connections: Option<Vec<String>>,
 }
 
-/// A new key.
+/// Draws a new key for signing tokens.
 #[must_use]
 pub fn draw_secret() -> Secret {
     Secret::new(&format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))

@@ -36,7 +36,7 @@ use crate::{
     store::News,
 };
 
-/// See the [module](self).
+/// Actor of one session. See the [module](self).
 pub struct SessionActor {
     pub(super) profile: Profile,
     pub(super) toolbox: Toolbox,
@@ -46,7 +46,7 @@ pub struct SessionActor {
     pub(super) streams: Streams,
     /// Answers that are still to come by the outbox.
     pub(super) owed: usize,
-    /// Who waits, because the server stops, until nothing is in flight.
+    /// Requests that wait, because the server stops, until nothing is in flight.
     ending: Option<Vec<oneshot::Sender<()>>>,
     /// How long an answered stream can be resumed.
     pub(super) lasting: Duration,
@@ -59,10 +59,10 @@ pub struct SessionActor {
     has_crashed: Rc<Cell<bool>>,
 }
 
-/// What a session may hold.
+/// Limits that every session has.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionLimits {
-    /// Calls running at once.
+    /// Calls that may run at once.
     pub max_in_flight: usize,
     /// Events kept for streams that are lost.
     pub log: Limits,
@@ -78,7 +78,7 @@ struct CallFinished(Ticket);
 type Called = ResponseFuture<Result<CallToolResult, Error>>;
 
 impl SessionActor {
-    /// A session on the thread of `local`.
+    /// Returns a session on the thread of `local`.
     #[must_use]
     pub fn new(
         profile: Profile,
@@ -111,7 +111,7 @@ impl SessionActor {
         Rc::clone(&self.has_crashed)
     }
 
-    /// Whether the session is in the store, too.
+    /// Returns whether the session is in the store, too.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.kept.is_some()
@@ -161,7 +161,8 @@ impl SessionActor {
         })
     }
 
-    /// The enabled tools. Those that were enabled before the session was last revived are looked up again, once.
+    /// Returns the enabled tools. Those that were enabled before the session was last revived are looked up again,
+    /// once.
     fn toolbox(&self, caller: &Caller, apps: &Apps, addr: Addr<Self>) -> ResponseFuture<Result<Toolbox, Error>> {
         let (mut toolbox, names) = (self.toolbox.clone(), self.toolbox.unresolved());
         let (shards, local, caller, apps) = (self.shards.clone(), Rc::clone(&self.local), caller.clone(), apps.clone());

@@ -62,7 +62,7 @@ struct Charges {
 }
 
 impl Admission {
-    /// An admission as the settings have it.
+    /// Returns an admission as the settings have it.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let failures = settings.auth.max_failures_per_min.at_least_one();

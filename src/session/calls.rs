@@ -12,7 +12,7 @@ pub struct Calls {
     next: Ticket,
 }
 
-/// Names one call.
+/// Number of a call within its session.
 pub type Ticket = u64;
 
 /// Resolves when a call is to stop.
@@ -27,13 +27,13 @@ impl Stop {
 }
 
 impl Calls {
-    /// How many there are.
+    /// Returns the number of calls in flight.
     #[must_use]
     pub fn count(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Notes a call that begins.
+    /// Notes a call that begins; returns how it is told to stop.
     pub fn begin(&mut self, id: RequestId) -> (Ticket, Stop) {
         let (stop, stopped) = oneshot::channel();
         self.next += 1;

@@ -29,7 +29,7 @@ struct Listener {
 }
 
 impl Listeners {
-    /// Ends the streams of all.
+    /// Ends the streams of all listeners.
     pub(super) fn close(&mut self) {
         self.0.clear();
     }

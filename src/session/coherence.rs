@@ -27,14 +27,14 @@ struct Renew {
 }
 
 impl SessionActor {
-    /// The other servers that may have this session in memory, and its id; nothing where there can be none.
+    /// Returns the other servers that may have this session in memory, and its id; nothing where there can be none.
     pub(super) fn shared(&self) -> Option<(Peers, SessionId)> {
         let kept = self.kept.as_ref()?;
         Some((kept.store.peers()?, kept.session))
     }
 
-    /// Whether something that has this version, and began at the version `base`, is to be taken on: later news may have come
-    /// first. A store that was restored has lower versions than before.
+    /// Returns whether something that has this version, and began at the version `base`, is to be taken on: later news
+    /// may have come first. A store that was restored has lower versions than before.
     pub(super) fn takes(&mut self, version: u64, base: u64) -> bool {
         let Some(kept) = &mut self.kept else { return false };
         let is_next = version >= kept.version || kept.version == base;
@@ -154,7 +154,7 @@ impl Handler<Hear> for SessionRegistry {
 }
 
 impl Shards {
-    /// The other servers that use the store, where others can.
+    /// Returns the other servers that use the store, where others can.
     pub(super) fn peers(&self) -> Option<Peers> {
         self.store().peers()
     }

@@ -17,7 +17,7 @@ use crate::error::Error;
 #[rtype(result = "()")]
 pub struct Passed<M: Message> {
     message: M,
-    /// Where the answer goes.
+    /// Channel on which the sender waits for the answer.
     reply: Option<OneshotSender<M::Result>>,
 }
 
@@ -33,13 +33,13 @@ where
     }
 }
 
-/// What a registry does with a message for a session.
+/// Decision of a registry on a message for a session.
 pub enum Delivery<M: Message> {
-    /// It goes on to the session, which answers it.
+    /// Passes the message on to the session, which answers it.
     To(Addr<SessionActor>, M),
-    /// Something else comes first.
+    /// Answers later, when something else is done first.
     Later(ResponseFuture<M::Result>),
-    /// There is no such session.
+    /// Answers with an error, without asking any session.
     Refused(Error),
 }
 
@@ -98,9 +98,9 @@ where
 
 /// An answer that is there, or is on its way.
 pub enum Reply<T> {
-    /// It is there.
+    /// Answer that is ready, so that nothing is spawned.
     Now(T),
-    /// It is on its way.
+    /// Answer that a future comes to.
     Later(ResponseFuture<T>),
 }
 

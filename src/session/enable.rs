@@ -33,7 +33,7 @@ struct Enabled {
     base: u64,
 }
 
-/// What a call of `enable-tools` comes to.
+/// Outcome of a call of `enable-tools`.
 #[derive(Debug)]
 pub struct Selection {
     toolbox: Toolbox,
@@ -43,13 +43,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The tools to enable.
+    /// Returns the tools to enable, in place of those before.
     #[must_use]
     pub fn into_toolbox(self) -> Toolbox {
         self.toolbox
     }
 
-    /// What to tell the client.
+    /// Returns the result for the client.
     #[must_use]
     pub fn result(&self) -> CallToolResult {
         let enabled = CallToolResult::text("Tools enabled");
@@ -68,7 +68,7 @@ impl Selection {
         }
     }
 
-    /// What to tell a client for which nothing is kept: the result holds the definitions that the list will not.
+    /// Returns the result for a client for which nothing is kept: it holds the definitions that the list will not.
     #[must_use]
     pub fn result_with_definitions(&self) -> CallToolResult {
         let tools = self.toolbox.tools(&self.catalog, &self.apps);

@@ -92,7 +92,7 @@ impl EventLog {
         gone
     }
 
-    /// The events of a stream after a place.
+    /// Returns the events of a stream after a place.
     pub fn after(&self, id: EventId) -> impl Iterator<Item = &Logged> {
         self.events.iter().filter(move |event| event.id.stream == id.stream && event.id.place > id.place)
     }
@@ -103,7 +103,7 @@ impl EventLog {
         self.bytes = self.events.iter().map(Logged::bytes).sum();
     }
 
-    /// Whether a stream that ended at `end` is past its time.
+    /// Returns whether a stream that ended at `end` is past its time.
     #[must_use]
     pub fn is_past(&self, end: Instant) -> bool {
         end.elapsed() >= self.limits.lasting

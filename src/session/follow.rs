@@ -75,7 +75,8 @@ pub(super) async fn resume(
     Ok(events)
 }
 
-/// Whether nothing follows: the stream has ended, or would have, had its server not gone before it could say so.
+/// Returns whether nothing follows: the stream has ended, or would have, had its server not gone before it could say
+/// so.
 fn is_last(event: &SentEvent) -> bool {
     event.is_end || matches!(jsonrpc::parse(&event.message), Ok(Body::Single(Message::Response)))
 }

@@ -14,13 +14,13 @@ use crate::{
 /// Where and as what a session is kept.
 #[derive(Clone)]
 pub struct Kept {
-    /// The store.
+    /// Store that has the session.
     pub store: Arc<dyn SessionStore>,
-    /// The session's id.
+    /// Id of the session.
     pub session: SessionId,
-    /// Whose it is.
+    /// User that the session belongs to.
     pub owner: UserKey,
-    /// When it was opened.
+    /// Time at which the session was opened.
     pub opened: SystemTime,
     /// The server that has its stream, if it is a session of HTTP+SSE.
     pub home: Option<String>,
@@ -48,7 +48,7 @@ impl Kept {
         record
     }
 
-    /// The server that has the stream of this HTTP+SSE session, if that is another than this.
+    /// Returns the server that has the stream of this HTTP+SSE session, if that is another than this.
     #[must_use]
     pub fn home_elsewhere(&self) -> Option<(Peers, &str)> {
         let (peers, home) = (self.store.peers()?, self.home.as_deref()?);
@@ -56,9 +56,9 @@ impl Kept {
     }
 }
 
-/// What is asked of the store for all shards.
+/// Requests to the store on behalf of all shards.
 impl Shards {
-    /// The chats of a user with their sessions, as `GET /mcp/sessions` gives them.
+    /// Returns the chats of a user with their sessions, as `GET /mcp/sessions` gives them.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
@@ -66,7 +66,7 @@ impl Shards {
         Ok(self.store().chats(user).await?)
     }
 
-    /// The session of a caller's chat, which is opened if the chat has none.
+    /// Returns the session of a caller's chat, which is opened if the chat has none.
     ///
     /// # Errors
     /// [`Error::TooMany`] and [`Error::Full`] where none can be opened; [`Error::StoreUnavailable`].
@@ -87,7 +87,7 @@ impl Shards {
         self.enter_or_open(caller, chat, Some(profile)).await?.ok_or(Error::Internal)
     }
 
-    /// The session of a chat; if it has none, a new one of this profile, where there is one.
+    /// Returns the session of a chat; if it has none, a new one of this profile, where there is one.
     async fn enter_or_open(
         &self,
         caller: &Caller,

@@ -29,7 +29,7 @@ impl Default for Leases {
 }
 
 impl Leases {
-    /// The tools of a caller, as long as they are fresh and where they were loaded has not let go of them.
+    /// Returns the tools of a caller, as long as they are fresh and where they were loaded has not let go of them.
     pub(super) fn catalog(&self, caller: &Caller, apps: &Apps, now: Instant) -> Option<Arc<Catalog>> {
         let mut leases = self.0.borrow_mut();
         let key = (caller.token().fingerprint(), apps.clone());

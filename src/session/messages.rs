@@ -32,29 +32,29 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Result<SessionId, Error>")]
 pub struct OpenSession {
-    /// Whose it is to be.
+    /// User that the session will belong to.
     pub user: UserKey,
     /// Permit that counts the session among the user's.
     pub permit: Permit,
-    /// What it is to be like.
+    /// Revision, client and scope of the session.
     pub profile: Profile,
     /// The chat it serves from now on, in place of the session that did.
     pub chat: Option<ChatId>,
 }
 
-/// What is settled when a session opens.
+/// Settled facts of a session: its revision, client and scope.
 #[derive(Debug, Clone)]
 pub struct Profile {
     /// The revision that was negotiated; over HTTP+SSE the stream opens the session before that.
     pub revision: Option<Revision>,
-    /// What the client calls itself.
+    /// Name and version of the client, as it introduced itself.
     pub client: Option<ClientInfo>,
-    /// Which tools it sees.
+    /// Tools that the session sees.
     pub scope: Scope,
 }
 
 impl Profile {
-    /// What to keep of a session like this that is new.
+    /// Returns the record of a new session with this profile.
     #[must_use]
     pub fn record(&self, owner: UserKey, opened: SystemTime, tools: Vec<EnabledTool>) -> SessionRecord {
         let state = SessionState {
@@ -68,7 +68,7 @@ impl Profile {
         SessionRecord { owner, opened, version: 0, state }
     }
 
-    /// What was settled when a session opened that was kept since.
+    /// Returns the profile of a session that comes back from the store.
     #[must_use]
     pub fn of(state: &SessionState) -> Self {
         Self {
@@ -91,15 +91,15 @@ pub struct Scope {
 /// To the registry of a session's shard: passes a message on to the session, if it is `user`'s. Counts as use.
 #[derive(Debug)]
 pub struct Deliver<M> {
-    /// The session.
+    /// Session that the message is for.
     pub session: SessionId,
-    /// Who asks.
+    /// User who sends it, and must own the session.
     pub user: UserKey,
     /// With which token; none where this server itself asks.
     pub token: Option<ShownToken>,
     /// The chat that the request names.
     pub chat: Option<ChatId>,
-    /// What for.
+    /// Message for the session.
     pub message: M,
 }
 
@@ -115,9 +115,9 @@ where
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct CloseSession {
-    /// The session.
+    /// Session that is to end.
     pub session: SessionId,
-    /// Who asks.
+    /// User who ends it, and must own it.
     pub user: UserKey,
 }
 
@@ -125,9 +125,9 @@ pub struct CloseSession {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Error")]
 pub struct WhyUnanswered {
-    /// The session.
+    /// Session that is to come back from the store.
     pub session: SessionId,
-    /// Who asks.
+    /// User who asks, and must own the session.
     pub user: UserKey,
 }
 
@@ -140,9 +140,9 @@ pub struct CloseStreams;
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Revive {
-    /// The session.
+    /// Session whose message was not answered.
     pub session: SessionId,
-    /// Whose it must be.
+    /// User that the session must belong to.
     pub user: UserKey,
 }
 
@@ -150,11 +150,11 @@ pub struct Revive {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "queue::Receiver<Event>")]
 pub struct Listen {
-    /// Whose tools it is about.
+    /// User whose tools the stream is about.
     pub user: UserKey,
     /// The token that it is opened with.
     pub token: ShownToken,
-    /// Which of them.
+    /// Tools that the stream is about.
     pub scope: Scope,
 }
 
@@ -178,19 +178,19 @@ pub struct Describe;
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Profile, Error>")]
 pub struct Introduce {
-    /// The revision that was negotiated.
+    /// Revision that was negotiated.
     pub revision: Revision,
-    /// What the client calls itself.
+    /// Name and version of the client, as it introduced itself.
     pub client: Option<ClientInfo>,
 }
 
-/// To a session: its tools.
+/// To a session: lists its tools.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<ToolList, Error>")]
 pub struct ListTools {
-    /// Who asks, with today's token.
+    /// User who asks, with today's token.
     pub caller: Caller,
-    /// In which era.
+    /// Era of the request, by which definitions differ.
     pub era: Era,
     /// Which tools the request sees, where it says so itself.
     pub scope: Option<Scope>,
@@ -200,11 +200,11 @@ pub struct ListTools {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<CallToolResult, Error>")]
 pub struct CallTool {
-    /// Who calls, with today's token.
+    /// User who calls, with today's token.
     pub caller: Caller,
     /// The request, by which it can be cancelled.
     pub id: RequestId,
-    /// Which tool, with what.
+    /// Tool to call, with its arguments.
     pub call: request::CallTool,
 }
 
@@ -212,11 +212,11 @@ pub struct CallTool {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Arc<Tool>, Error>")]
 pub struct FindTool {
-    /// Who asks.
+    /// User who asks, with today's token.
     pub caller: Caller,
-    /// Which tools the request sees.
+    /// Tools that the request sees.
     pub scope: Scope,
-    /// The tool's name.
+    /// Name of the tool, as the client wrote it.
     pub name: ToolName,
 }
 
@@ -224,11 +224,11 @@ pub struct FindTool {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(Arc<Tool>, RunningCall), Error>")]
 pub struct BeginCall {
-    /// Who calls.
+    /// User who calls, with today's token.
     pub caller: Caller,
-    /// Which tools the request sees.
+    /// Tools that the request sees.
     pub scope: Scope,
-    /// The tool's name.
+    /// Name of the tool, as the client wrote it.
     pub name: ToolName,
 }
 
@@ -236,11 +236,11 @@ pub struct BeginCall {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<CallToolResult, Error>")]
 pub struct EnableTools {
-    /// Who asks.
+    /// User who calls, with today's token.
     pub caller: Caller,
     /// The apps that the request is confined to.
     pub apps: Apps,
-    /// The tool's arguments.
+    /// Arguments of the call, unread so far.
     pub arguments: Box<RawValue>,
 }
 
@@ -248,9 +248,9 @@ pub struct EnableTools {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Cancel {
-    /// The request.
+    /// Id of the request to cancel.
     pub id: RequestId,
-    /// It runs here or not at all: another server has asked.
+    /// True where another server asks, so that it is not asked in turn.
     pub is_here: bool,
 }
 
@@ -286,7 +286,7 @@ pub struct OpenStream {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(StreamId, queue::Receiver<Logged>), Error>")]
 pub struct OpenReply {
-    /// The request that is answered.
+    /// Request that the stream answers.
     pub request: RequestId,
 }
 
@@ -294,9 +294,9 @@ pub struct OpenReply {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Record {
-    /// The stream.
+    /// Stream that the message goes on.
     pub stream: StreamId,
-    /// The request that is answered.
+    /// Request that the stream answers.
     pub request: RequestId,
     /// The message; with none, the stream ends.
     pub message: Option<Vec<Bytes>>,
@@ -327,12 +327,12 @@ pub struct Answered;
 #[rtype(result = "Result<(), Error>")]
 pub struct Push(pub Vec<Bytes>);
 
-/// What comes on a stream.
+/// Event on the stream of an HTTP+SSE session or a subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The list of tools is not what it was.
     ToolsChanged,
-    /// A message, in pieces.
+    /// Message, in pieces that are shared.
     Message(Vec<Bytes>),
 }
 
@@ -355,12 +355,12 @@ pub struct LeaveChat;
 #[rtype(result = "Result<(), Error>")]
 pub struct Inherit(pub Estate);
 
-/// What a chat takes along into another session.
+/// State of a chat that moves into another session.
 #[derive(Debug)]
 pub struct Estate {
-    /// What is enabled; nothing from a session in static mode.
+    /// Tools that are enabled; none from a session in static mode.
     pub toolbox: Option<Toolbox>,
-    /// Who wants to be told of changes.
+    /// Streams that want to be told of changes.
     pub subscribers: Vec<queue::Sender<Event>>,
 }
 
@@ -368,9 +368,9 @@ pub struct Estate {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Enable {
-    /// The tools.
+    /// Tools that are enabled from now on.
     pub toolbox: Toolbox,
-    /// Nothing is to be done if the session has another version by now.
+    /// Version that the session must still have for anything to be done.
     pub over: Option<u64>,
 }
 

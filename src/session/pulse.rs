@@ -21,19 +21,19 @@ const LOST_BEATS: u32 = 2;
 #[rtype(result = "Load")]
 pub struct FeelPulse;
 
-/// What a registry holds.
+/// Number of sessions that a registry holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, actix::MessageResponse)]
 pub struct Load {
-    /// Sessions in memory.
+    /// Sessions that are in memory.
     pub sessions: usize,
-    /// Those of them that are in the store, too.
+    /// Sessions in memory that the store has as well.
     pub kept: usize,
 }
 
-/// How the shards are.
+/// Health of all shards at one beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pulse {
-    /// How many there are.
+    /// Number of shards in the process.
     pub shards: usize,
     /// How many of them did not answer in time.
     pub silent: usize,
@@ -55,7 +55,7 @@ pub enum Loss {
 }
 
 impl Shard {
-    /// How many of its actors have ended.
+    /// Returns how many of its actors have ended.
     fn gone(&self) -> usize {
         let lives = [self.registry.connected(), self.membrane.connected()];
         lives.iter().filter(|lives| !**lives).count()
@@ -116,7 +116,7 @@ impl Shards {
         }
     }
 
-    /// What is lost for good, if something is.
+    /// Returns the part that is lost for good, if one is.
     #[must_use]
     pub fn loss(&self, pulse: Pulse) -> Option<Loss> {
         match self.store_trouble() {
@@ -136,7 +136,7 @@ impl Shards {
     }
 }
 
-/// A number as a gauge has it.
+/// Returns a number as a gauge has it.
 fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }

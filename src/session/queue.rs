@@ -97,7 +97,7 @@ impl<T: Weigh> Sender<T> {
         self.items.is_closed()
     }
 
-    /// Whether all that has a size was read; where nobody reads any more, what is left was not.
+    /// Returns whether all that has a size was read; where nobody reads any more, what is left was not.
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) == 0

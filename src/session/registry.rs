@@ -40,10 +40,10 @@ const SWEEP_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// Chats of a session that are known to be tied to it; one has mostly one.
 const MAX_CHATS_REMEMBERED: usize = 16;
 
-/// See the [module](self).
+/// Actor of one worker that knows its sessions. See the [module](self).
 pub struct SessionRegistry {
     pub(super) sessions: HashMap<SessionId, Entry>,
-    /// Who waits for sessions that are on their way from the store.
+    /// Requests that wait for sessions on their way from the store.
     reviving: HashMap<SessionId, Vec<Waiting>>,
     pub(super) listeners: Listeners,
     pub(super) retention: Duration,
@@ -72,9 +72,9 @@ pub(super) struct Entry {
     pub(super) used: Instant,
     /// When the store was last told of its use.
     pub(super) noted: Instant,
-    /// It is in the store, too. A session of HTTP+SSE need not be, which lives as long as its stream.
+    /// True where the store has the session, too. One of HTTP+SSE may live only as long as its stream.
     pub(super) is_kept: bool,
-    /// Counts it among its user's.
+    /// Place among the sessions of its user, free again when this is dropped.
     _permit: Permit,
 }
 
@@ -92,7 +92,7 @@ struct Loaded {
 }
 
 impl SessionRegistry {
-    /// The registry of the shard `local`, which is this thread's.
+    /// Returns the registry of the shard `local`, which is this thread's.
     #[must_use]
     pub fn new(local: Rc<LocalShard>, shards: Shards, settings: &Settings) -> Self {
         let streams = &settings.streams;
@@ -117,14 +117,15 @@ impl SessionRegistry {
         }
     }
 
-    /// The entry of a session, if it is `user`'s. Somebody else's looks like none
-    /// (MCP 2025-11-25, Security Best Practices § Session Hijacking).
+    /// Returns the entry of a session, if it is `user`'s. Somebody else's looks like none (MCP 2025-11-25, Security
+    /// Best Practices § Session Hijacking).
     fn entry(&mut self, session: SessionId, user: &UserKey) -> Result<&mut Entry, Error> {
         let entry = self.sessions.get_mut(&session);
         entry.filter(|entry| entry.owner == *user).ok_or(Error::SessionNotFound)
     }
 
-    /// A session of `user`, for a use of it, and the chat that the store has to be told it belongs to, if it has to be.
+    /// Returns a session of `user`, for a use of it, and the chat that the store has to be told it belongs to, if it
+    /// has to be.
     pub(super) fn reach(
         &mut self,
         session: SessionId,
@@ -140,7 +141,7 @@ impl SessionRegistry {
         Ok((entry.session.clone(), bind))
     }
 
-    /// Whether a session is in memory, and alive.
+    /// Returns whether a session is in memory, and alive.
     pub(super) fn is_here(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|entry| entry.session.connected())
     }
@@ -334,7 +335,8 @@ impl Handler<Loaded> for SessionRegistry {
 }
 
 impl Entry {
-    /// Whether the store has to be told of the session's chat: it is new, or may have lost another session since.
+    /// Returns whether the store has to be told of the session's chat: it is new, or may have lost another session
+    /// since.
     fn must_bind(&mut self, chat: &ChatId, ended: u64) -> bool {
         if !self.is_kept || (self.ended_then == ended && self.chats.contains(chat)) {
             return false;

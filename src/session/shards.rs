@@ -58,16 +58,16 @@ struct Inner {
 
 /// The shard of the thread one is on.
 pub struct LocalShard {
-    /// Its number.
+    /// Number of the shard, from 0.
     pub number: usize,
-    /// The client of its thread.
+    /// Client of this thread, with its own connections.
     pub client: Rc<MembraneClient>,
     recognised: Recognised,
     leases: Leases,
 }
 
 impl LocalShard {
-    /// The tools of a caller, where the thread knows them and need not ask.
+    /// Returns the tools of a caller, where the thread knows them and need not ask.
     #[must_use]
     pub fn catalog(&self, caller: &Caller, apps: &Apps) -> Option<Arc<Catalog>> {
         let known = self.leases.catalog(caller, apps, Instant::now());
@@ -75,7 +75,7 @@ impl LocalShard {
     }
 }
 
-/// The actors of a shard.
+/// Actors of one shard.
 pub(super) struct Shard {
     pub(super) registry: Addr<SessionRegistry>,
     pub(super) membrane: Addr<MembraneActor>,
@@ -136,13 +136,13 @@ impl Shards {
         slot.and_then(OnceLock::get).ok_or(Error::Internal)
     }
 
-    /// The shard of what belongs to a user.
+    /// Returns the shard of what belongs to a user.
     fn of_user(&self, user: &UserKey) -> Result<&Shard, Error> {
         self.shard(self.number(hash(user)))
     }
 
-    /// The shard that knows about a token: its user's, so that the proof can be the load of the catalog, or that of the
-    /// token's own hash while nobody knows whose it is.
+    /// Returns the shard that knows about a token: its user's, so that the proof can be the load of the catalog, or
+    /// that of the token's own hash while nobody knows whose it is.
     fn of_token(&self, token: &AccessToken) -> Result<&Shard, Error> {
         match token.claim() {
             Claim::User { user, .. } => self.of_user(user),
@@ -150,23 +150,23 @@ impl Shards {
         }
     }
 
-    /// What is known of the upstream.
+    /// Returns what all workers know of the upstream.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
         &self.0.upstream
     }
 
-    /// What a user may have.
+    /// Returns the limits of a user.
     pub(super) fn allowance(&self, user: &UserKey) -> Arc<Allowance> {
         self.0.allowances.of(user)
     }
 
-    /// Where sessions are kept.
+    /// Returns the store of sessions and chats.
     pub(super) fn store(&self) -> Arc<dyn SessionStore> {
         Arc::clone(&self.0.store)
     }
 
-    /// How many sessions have ended.
+    /// Returns the number of sessions that have ended.
     pub(super) fn ended(&self) -> u64 {
         self.0.ended.load(Ordering::Relaxed)
     }
@@ -193,7 +193,7 @@ impl Shards {
         join_all(shards.map(|shard| shard.membrane.send(Refresh(Arc::clone(&changed))))).await;
     }
 
-    /// The tools of a user, for a request on the thread of `local`.
+    /// Returns the tools of a user, for a request on the thread of `local`.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] where the upstream no longer accepts the token, [`Error::UpstreamUnavailable`] where it
@@ -209,7 +209,7 @@ impl Shards {
         Ok(Arc::clone(loaded.catalog()))
     }
 
-    /// The tools of a user as far as they are known, without loading them.
+    /// Returns the tools of a user as far as they are known, without loading them.
     ///
     /// # Errors
     /// [`Error::Internal`].
@@ -257,7 +257,7 @@ impl Shards {
         })
     }
 
-    /// Whether the server stops.
+    /// Returns whether the server is stopping.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.0.is_draining.load(Ordering::Relaxed)
@@ -268,7 +268,7 @@ impl Shards {
         self.0.shards.iter().map(OnceLock::get)
     }
 
-    /// The registry of every shard; none for one that has not started.
+    /// Returns the registry of every shard; none for one that has not started.
     pub(super) fn registries(&self) -> impl Iterator<Item = Option<&Addr<SessionRegistry>>> {
         self.shards().map(|slot| slot.map(|shard| &shard.registry))
     }
@@ -297,7 +297,7 @@ fn no_answer(gone: MailboxError) -> Error {
     Error::Internal
 }
 
-/// The same for equal values on every thread.
+/// Returns a hash that is the same for equal values on every thread.
 pub(super) fn hash<T: Hash>(value: &T) -> u64 {
     BuildHasherDefault::<DefaultHasher>::new().hash_one(value)
 }

@@ -85,7 +85,7 @@ impl Streams {
         self.is_unseen = true;
     }
 
-    /// Whether a stream is a session's own, wherever it was opened: the others have odd numbers.
+    /// Returns whether a stream is a session's own, wherever it was opened: the others have odd numbers.
     #[must_use]
     pub fn is_own(stream: StreamId) -> bool {
         stream.is_multiple_of(2)
@@ -179,13 +179,13 @@ impl Streams {
         Some(EventId { stream, place: state.last })
     }
 
-    /// Whether the answer to a POST is still to come on one of the streams.
+    /// Returns whether the answer to a POST is still to come on one of the streams.
     #[must_use]
     pub fn await_answers(&self) -> bool {
         self.resumable.iter().any(|(stream, state)| *stream != self.own && state.ended.is_none())
     }
 
-    /// Whether anybody reads a stream, or could still come back for one.
+    /// Returns whether anybody reads a stream, or could still come back for one.
     #[must_use]
     pub fn are_in_use(&mut self) -> bool {
         self.forget_past();
@@ -295,7 +295,8 @@ impl Streams {
     }
 }
 
-/// Whether the reader knows, or will: a full stream has events waiting, and its reader will look at the list after them.
+/// Returns whether the reader knows, or will: a full stream has events waiting, and its reader will look at the list
+/// after them.
 fn is_told(sent: Result<(), Refused>) -> bool {
     sent != Err(Refused::Gone)
 }

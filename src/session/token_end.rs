@@ -22,9 +22,9 @@ const LOOKS_EVERY: Duration = Duration::from_secs(5);
 /// User on whose behalf a session is reached, and the token that was shown for it; none where the server itself asks.
 #[derive(Debug, Clone)]
 pub struct By {
-    /// The user.
+    /// User on whose behalf the session is reached.
     pub user: UserKey,
-    /// The token.
+    /// Token that the request showed, where a request is behind it.
     pub token: Option<ShownToken>,
 }
 
@@ -40,7 +40,7 @@ impl From<&Caller> for By {
     }
 }
 
-/// What is remembered of a token that a session was reached with.
+/// Trace of a token that a session was reached with: its fingerprint and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShownToken {
     fingerprint: Fingerprint,
@@ -64,7 +64,7 @@ impl ShownToken {
         }
     }
 
-    /// Whether it is over.
+    /// Returns whether the token's time is over.
     fn has_ended(&self, now: SystemTime) -> bool {
         self.ends.is_some_and(|ends| ends <= now)
     }

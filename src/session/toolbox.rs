@@ -17,23 +17,24 @@ pub struct Toolbox(BTreeMap<ToolName, Held>);
 
 #[derive(Debug, Clone)]
 enum Held {
-    /// In the catalog.
+    /// Found in the user's catalog by its name.
     ByName,
-    /// Beyond it.
+    /// Looked up beyond the catalog, and held here.
     Itself(Arc<Tool>),
     /// Beyond it, and to be looked up again since the session was revived.
     Unresolved,
 }
 
 impl Toolbox {
-    /// The tools that were enabled when a session was kept.
+    /// Returns the tools that were enabled when a session was kept.
     #[must_use]
     pub fn of(tools: &[EnabledTool]) -> Self {
         let held = |tool: &EnabledTool| if tool.beyond { Held::Unresolved } else { Held::ByName };
         Self(tools.iter().map(|tool| (tool.name.clone(), held(tool))).collect())
     }
 
-    /// The tools that are enabled now that another server has changed that. What was looked up here need not be again.
+    /// Returns the tools that are enabled now that another server has changed that. What was looked up here need not be
+    /// again.
     #[must_use]
     pub fn renewed(&self, tools: &[EnabledTool]) -> Self {
         let mut renewed = Self::of(tools);
@@ -45,7 +46,7 @@ impl Toolbox {
         renewed
     }
 
-    /// What to keep of the tools.
+    /// Returns the names to keep in the store.
     #[must_use]
     pub fn names(&self) -> Vec<EnabledTool> {
         let name = |(name, held): (&ToolName, &Held)| EnabledTool {
@@ -65,13 +66,13 @@ impl Toolbox {
         self.0.insert(tool.name().clone(), Held::Itself(tool));
     }
 
-    /// Whether no tool has to be looked up again.
+    /// Returns whether no tool has to be looked up again.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
         !self.0.values().any(|held| matches!(held, Held::Unresolved))
     }
 
-    /// The tools that have to be looked up again.
+    /// Returns the tools that have to be looked up again.
     #[must_use]
     pub fn unresolved(&self) -> Vec<ToolName> {
         let unresolved = self.0.iter().filter(|(_, held)| matches!(held, Held::Unresolved));
@@ -95,19 +96,19 @@ impl Toolbox {
         self
     }
 
-    /// Whether nothing is enabled.
+    /// Returns whether no tool is enabled.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether both enable the same tools.
+    /// Returns whether both enable the same tools.
     #[must_use]
     pub fn lists_the_same(&self, other: &Self) -> bool {
         self.0.keys().eq(other.0.keys())
     }
 
-    /// Whether the enabled tools are other ones in one catalog than in another.
+    /// Returns whether the enabled tools are other ones in one catalog than in another.
     #[must_use]
     pub fn lists_otherwise(&self, before: &Catalog, now: &Catalog) -> bool {
         let definition = |catalog: &Catalog, name| catalog.find(name).map(|tool| tool.definition(Era::Modern).clone());
@@ -115,7 +116,7 @@ impl Toolbox {
         by_name.any(|(name, _)| definition(before, name) != definition(now, name))
     }
 
-    /// Whether a tool is enabled that was in the catalog then.
+    /// Returns whether a tool is enabled that was in the catalog then.
     #[must_use]
     pub fn has_by_name(&self, name: &ToolName) -> bool {
         matches!(self.0.get(name), Some(Held::ByName))
@@ -133,7 +134,7 @@ impl Toolbox {
         }
     }
 
-    /// The enabled tools in the order of a catalog.
+    /// Returns the enabled tools in the order of a catalog.
     #[must_use]
     pub fn tools<'a>(&'a self, catalog: &'a Catalog, apps: &Apps) -> Vec<&'a Arc<Tool>> {
         let mut tools: Vec<_> = self.0.keys().filter_map(|name| self.find(name, catalog, apps)).collect();

@@ -26,7 +26,7 @@ use crate::{
     ids::{ChatId, SessionId, UserKey},
 };
 
-/// The store that the settings ask for.
+/// Returns the store that the settings ask for.
 ///
 /// # Errors
 /// [`StoreError`], where it can't be used.
@@ -77,7 +77,7 @@ pub struct Entered {
     pub ended: Vec<SessionId>,
 }
 
-/// What a store answers, once it is safe.
+/// Answer of a store, given once what was asked is safe.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// Keeps sessions, and which session serves which chat. A session that has not been used for the retention period is as
@@ -86,20 +86,20 @@ pub trait SessionStore: Send + Sync {
     /// Keeps a new session, which takes its chat over.
     fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Opened>;
 
-    /// The session of a chat; if it has none, `new` is kept as that, where there is one.
+    /// Returns the session of a chat; if it has none, `new` is kept as that, where there is one.
     fn enter_chat(&self, owner: UserKey, chat: ChatId, new: Option<(SessionId, SessionRecord)>)
     -> StoreFuture<Entered>;
 
     /// Gives a chat that has no session this one.
     fn bind_chat(&self, owner: UserKey, chat: ChatId, session: SessionId) -> StoreFuture<()>;
 
-    /// The chats of a user with their sessions, read in pages: nobody else waits for more than one of them.
+    /// Returns the chats of a user with their sessions, read in pages: nobody else waits for more than one of them.
     fn chats(&self, owner: UserKey) -> StoreFuture<BTreeMap<ChatId, SessionId>>;
 
-    /// A session, if it is there.
+    /// Returns a session, if it is there.
     fn load(&self, session: SessionId) -> StoreFuture<Option<SessionRecord>>;
 
-    /// The version of what is kept of a session, if that is there.
+    /// Returns the version of what is kept of a session, if that is there.
     fn version(&self, session: SessionId) -> StoreFuture<Option<u64>>;
 
     /// Replaces the state of a session, if it has the version `over` or that does not matter; gives the version that it has
@@ -115,7 +115,7 @@ pub trait SessionStore: Send + Sync {
     /// Ends the sessions whose retention is over, and tells how many there were.
     fn expire(&self) -> StoreFuture<usize>;
 
-    /// How many sessions are kept, where the store is this server's alone.
+    /// Returns how many sessions are kept, where the store is this server's alone.
     fn count(&self) -> StoreFuture<Option<usize>> {
         Box::pin(async { Ok(None) })
     }
@@ -123,15 +123,15 @@ pub trait SessionStore: Send + Sync {
     /// Looks whether the store still takes what it is given, as each heartbeat does.
     fn check(&self) -> StoreFuture<()>;
 
-    /// What is wrong with the store, if something is.
+    /// Returns the trouble that the store is in, if there is some.
     fn trouble(&self) -> Option<Trouble>;
 
-    /// What the store itself says of that, for an operator at a terminal.
+    /// Returns the trouble in the store's own words, for an operator at a terminal.
     fn details(&self) -> Option<String> {
         self.trouble().map(|trouble| trouble.to_string())
     }
 
-    /// The other servers that use the store, where others can.
+    /// Returns the other servers that use the store, where others can.
     fn peers(&self) -> Option<Peers> {
         None
     }
@@ -175,23 +175,23 @@ pub enum StoreError {
     /// The file can't be used at all.
     #[error("can't open the store {path}: {reason}")]
     Open {
-        /// Where it is.
+        /// Path of the file.
         path: String,
-        /// What the system says.
+        /// Error of the system.
         reason: String,
     },
     /// Another process has the file.
     #[error("the store {path} is in use by another server: give each its own store.path")]
     InUse {
-        /// Where it is.
+        /// Path of the file.
         path: String,
     },
     /// The file was written by a later version of this server.
     #[error("the store {path} has format {found}, and this server knows {known} at most: use the newer server again")]
     Newer {
-        /// Where it is.
+        /// Path of the file.
         path: String,
-        /// Of the file.
+        /// Format that the file has.
         found: i64,
         /// The newest that is known here.
         known: i64,
@@ -199,15 +199,15 @@ pub enum StoreError {
     /// The file is damaged, or none of ours.
     #[error("the store {path} is damaged ({reason}): restore it, or move it away to begin with no sessions")]
     Damaged {
-        /// Where it is.
+        /// Path of the file.
         path: String,
-        /// What is wrong.
+        /// Damage that was found.
         reason: String,
     },
     /// More is asked of it than it can do.
     #[error("the store is too busy")]
     Busy,
-    /// It could not do what was asked.
+    /// The store could not do what was asked of it.
     #[error("the store failed: {0}")]
     Failed(String),
     /// Its thread has ended, which only a restart mends.
@@ -216,9 +216,9 @@ pub enum StoreError {
     /// The file of `store.ca_file` can't be used.
     #[error("can't use store.ca_file {path}: {reason}")]
     Authorities {
-        /// Where it is.
+        /// Path of the file of authorities.
         path: String,
-        /// What is wrong.
+        /// Reason why the file can't be used.
         reason: String,
     },
 }
@@ -230,13 +230,13 @@ impl From<StoreError> for Error {
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970.
 fn millis(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The time so many milliseconds after the beginning of 1970.
+/// Returns the time so many milliseconds after the beginning of 1970.
 fn from_millis(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
 }

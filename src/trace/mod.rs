@@ -69,7 +69,7 @@ impl Context {
         CURRENT.scope(self, work)
     }
 
-    /// The headers that pass the context on.
+    /// Returns the headers that pass the context on.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
         let place = self.0.as_deref();
         let parent = place.map(|place| (TRACEPARENT, place.to_string()));
@@ -79,7 +79,7 @@ impl Context {
 }
 
 impl Place {
-    /// A later version may have more at its end (W3C Trace Context § 4.3).
+    /// Reads a `traceparent`. A later version may have more at its end (W3C Trace Context § 4.3).
     fn read(parent: &str, state: String) -> Option<Self> {
         let bytes = parent.as_bytes();
         let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -139,7 +139,7 @@ impl Span {
         }
     }
 
-    /// The place in which its parts are.
+    /// Returns the place in which its parts are.
     #[must_use]
     pub fn context(&self) -> Context {
         self.context.clone()

@@ -34,7 +34,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// The reason as a label.
+    /// Returns the reason as a metric's label.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Late => "late",
@@ -49,7 +49,7 @@ impl Reason {
 pub struct Connection {
     of: Rc<Connections>,
     phase: Cell<Phase>,
-    /// Begin of the phase.
+    /// Time at which the phase began.
     since: Cell<Instant>,
     /// Deadline of the phase; none while it is the server's turn.
     due: Cell<Option<Instant>>,
@@ -66,7 +66,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that was just accepted.
+    /// Returns a connection that was just accepted.
     pub(super) fn new(of: Rc<Connections>) -> Self {
         let since = of.now();
         Self {
@@ -83,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// The connections of which it is one.
+    /// Returns the connections of which it is one.
     pub(super) fn of(&self) -> &Connections {
         &self.of
     }
@@ -94,7 +94,7 @@ impl Connection {
         self.due.set(time.map(|time| self.of.in_time(time)));
     }
 
-    /// Notes that bytes have arrived.
+    /// Notes that bytes have arrived from the client.
     pub(super) fn note_read(&self) {
         // The first byte of a request begins the time for its head. Those that follow don't prolong it.
         let deadline = || self.of.in_time(self.of.limits().request);
@@ -122,7 +122,8 @@ impl Connection {
         }
     }
 
-    /// Whether the connection takes no more requests: those that a client sends ahead on it go unanswered (RFC 9112 § 9.6).
+    /// Returns whether the connection takes no more requests: those that a client sends ahead on it go unanswered (RFC
+    /// 9112 § 9.6).
     pub(super) fn is_over(&self) -> bool {
         self.is_over.get()
     }
@@ -143,7 +144,7 @@ impl Connection {
         self.is_let_in.set(true);
     }
 
-    /// Whether a client was let in.
+    /// Returns whether a client was let in.
     pub(super) fn is_let_in(&self) -> bool {
         self.is_let_in.get()
     }
@@ -153,12 +154,12 @@ impl Connection {
         self.of.stage()
     }
 
-    /// Whether no request is begun any more, because the server stops.
+    /// Returns whether no request is begun any more, because the server stops.
     pub(in crate::http) fn is_closing(&self) -> bool {
         self.stage() == Stage::Closing
     }
 
-    /// Notes that a request begins.
+    /// Notes that a request begins, with or without a body.
     pub(super) fn begin_request(&self, has_body: bool) {
         self.enter(if has_body { Phase::Body } else { Phase::Answer }, None);
         self.of.count_request(true);
@@ -212,7 +213,7 @@ impl Connection {
         Some((rank, self.since.get()))
     }
 
-    /// Has the connection closed.
+    /// Has the connection closed for a reason, which is counted.
     pub(super) fn cut(&self, reason: Reason) {
         if self.cut.get().is_none() {
             self.cut.set(Some(reason));
@@ -221,7 +222,7 @@ impl Connection {
         }
     }
 
-    /// Whether the connection is being closed.
+    /// Returns whether the connection is being closed.
     pub(super) fn is_cut(&self) -> bool {
         self.cut.get().is_some()
     }

@@ -54,7 +54,7 @@ pub struct Limits {
     pub request: Duration,
     /// Time between an answer and the next request.
     pub keep_alive: Duration,
-    /// Connections of one worker.
+    /// Connections that one worker takes at most.
     pub per_worker: usize,
 }
 
@@ -112,8 +112,8 @@ impl Connections {
         self.now.get()
     }
 
-    /// The time after which something is late. Since the time is not exact it is later by up to two beats, never earlier, so
-    /// that the dispatcher can say 408 first.
+    /// Returns the time after which something is late. Since the time is not exact it is later by up to two beats,
+    /// never earlier, so that the dispatcher can say 408 first.
     fn in_time(&self, time: Duration) -> Instant {
         self.now.get() + time + 2 * self.beat
     }
@@ -186,7 +186,7 @@ impl Drop for Listed {
     }
 }
 
-/// The service of a listener on one worker's thread: `app`, on connections that are looked after.
+/// Returns the service of a listener on one worker's thread: `app`, on connections that are looked after.
 pub fn serve<A, S, B>(
     app: A,
     limits: Limits,

@@ -24,7 +24,7 @@ impl Watched {
         Self { stream, connection }
     }
 
-    /// The connection.
+    /// Returns the record of the connection's phases.
     pub(super) fn connection(&self) -> &Rc<Connection> {
         &self.connection
     }

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Stage of a server on its way to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Normal service.
+    /// Requests are served as usual.
     Serving,
     /// Service in which each answer says that it is the last of its connection.
     Draining,
@@ -39,17 +39,17 @@ struct Inner {
     workers: Mutex<Vec<Arc<Counts>>>,
 }
 
-/// Counts of one worker.
+/// Numbers of connections and requests of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// Open connections.
+    /// Connections that are open just now.
     pub(super) connections: AtomicUsize,
     /// Requests that were begun and whose answer is not complete.
     pub(super) requests: AtomicUsize,
 }
 
 impl Traffic {
-    /// The counts of one more worker.
+    /// Returns the counts of one more worker.
     pub(super) fn add_worker(&self) -> Arc<Counts> {
         let counts = Arc::<Counts>::default();
         // Nothing panics while the lock is held.
@@ -86,7 +86,7 @@ impl Traffic {
         }
     }
 
-    /// Number of open connections.
+    /// Returns the number of open connections of all workers.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.sum(|counts| &counts.connections)

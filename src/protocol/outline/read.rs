@@ -83,7 +83,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The id of a sub-schema, which is read later if it is new.
+    /// Returns the id of a sub-schema, which is read later if it is new.
     fn id(&mut self, schema: &'a Value, depth: usize, path_bytes: usize) -> Result<Id, String> {
         let next = self.outline.nodes.len();
         let Entry::Vacant(vacant) = self.ids.entry(std::ptr::from_ref(schema)) else {
@@ -187,7 +187,7 @@ impl<'a> Builder<'a> {
         Ok(node)
     }
 
-    /// The sub-schema that a reference leads to.
+    /// Returns the sub-schema that a reference leads to.
     fn target(&mut self, reference: &str) -> Result<Id, String> {
         let own = self.root.get("$id").or_else(|| self.root.get("id")).and_then(Value::as_str);
         let own = own.map(|id| id.trim_end_matches('#')).and_then(|id| reference.strip_prefix(id));
@@ -207,7 +207,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The number of values in a value, itself included.
+/// Returns the number of values in a value, itself included.
 fn values(value: &Value) -> u64 {
     match value {
         Value::Array(elements) => elements.iter().map(values).fold(1, u64::saturating_add),

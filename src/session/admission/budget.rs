@@ -95,7 +95,8 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
 }
 
 impl<K: Hash + Eq> States<K> {
-    /// Where to hear that a charge was settled, if one is lent. Without one, everyone who waits is told to look.
+    /// Returns where to hear that a charge was settled, if one is lent. Without one, everyone who waits is told to
+    /// look.
     fn lent(&self, key: &K) -> Option<Arc<Notify>> {
         let mut states = self.lock();
         let state = states.peek_mut(key)?;
@@ -141,7 +142,7 @@ impl<K: Hash + Eq + Clone> StateStore for States<K> {
 }
 
 impl<K: Hash + Eq + Clone> Charge<K> {
-    /// Takes the charge back.
+    /// Takes the charge back, as if it had not been made.
     pub(super) fn give_back(mut self) {
         self.is_given_back = true;
     }

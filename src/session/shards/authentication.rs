@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Shards {
-    /// Whose a token is, where that is known on the thread of `local`.
+    /// Returns the caller of a token, where that is known on the thread of `local`.
     #[must_use]
     pub fn recognise(&self, local: &LocalShard, token: &str, now: SystemTime) -> Option<Caller> {
         let distrusted = self.0.distrusted.load(Ordering::Acquire);

@@ -86,7 +86,7 @@ impl Shards {
         ask(registry, CloseSession { session, user }).await?
     }
 
-    /// A stream of notifications for a client that has no session, kept by shard number `shard`.
+    /// Returns a stream of notifications for a client that has no session, kept by shard number `shard`.
     ///
     /// # Errors
     /// [`Error::Internal`].
@@ -94,7 +94,7 @@ impl Shards {
         ask(&self.shard(shard)?.registry, listen).await
     }
 
-    /// Where to say that a session's stream has closed.
+    /// Returns where to say that a session's stream has closed.
     ///
     /// # Errors
     /// [`Error::Internal`].

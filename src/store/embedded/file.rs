@@ -76,7 +76,7 @@ const MIGRATIONS: [&str; 3] = [
 /// Marks a `SQLite` file as one of this server's (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x4d43_5053;
 
-/// The file of a folder; without a name, one in memory.
+/// Returns the file of a folder; without a name, one in memory.
 pub(super) fn path(folder: &Path) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(":memory:") } else { folder.join(FILE) }
 }

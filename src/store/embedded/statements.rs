@@ -42,14 +42,14 @@ pub(super) fn insert(
     Ok(oldest.iter().filter_map(|id| SessionId::parse(id)).collect())
 }
 
-/// How many more of something a user has than `most`.
+/// Returns how many more of something a user has than `most`.
 fn excess(connection: &Connection, owner: &UserKey, count: &str, most: usize) -> rusqlite::Result<i64> {
     let mut count = connection.prepare_cached(count)?;
     let count = count.query_row([owner.workspace(), owner.user()], |row| row.get::<_, i64>(0)).optional()?;
     Ok((count.unwrap_or(0) - i64::try_from(most).unwrap_or(i64::MAX)).max(0))
 }
 
-/// The session that a chat has, if that lives.
+/// Returns the session that a chat has, if that lives.
 pub(super) fn serving(
     connection: &Connection,
     owner: &UserKey,
@@ -91,7 +91,7 @@ pub(super) fn give_chat(
     Ok(())
 }
 
-/// A user's chats after `last`, by name, and whether there may be more.
+/// Returns a user's chats after `last`, by name, and whether there may be more.
 pub(super) fn page_of_chats(
     connection: &Connection,
     owner: &UserKey,
@@ -118,7 +118,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Option<SessionRecord>> {
     Ok(state.map(|state| SessionRecord { owner: UserKey::new(&workspace, &user), opened, version, state }))
 }
 
-/// A version, which `SQLite` keeps as a signed number.
+/// Returns a version, which `SQLite` keeps as a signed number.
 pub(super) fn version(number: i64) -> u64 {
     number.try_into().unwrap_or(0)
 }

@@ -5,19 +5,19 @@ use crate::ids::{SessionId, UserKey};
 /// The format of all the others.
 pub(super) const FORMAT: &str = "mcp:format";
 
-/// A session: a hash. Scripts make this name, too.
+/// Returns the key of a session, a hash. Scripts make this name, too.
 pub(super) fn session(session: SessionId) -> String {
     format!("mcp:session:{session}")
 }
 
-/// What was sent on a session's streams: a stream.
+/// Returns the key of the events on a session's streams, a Redis stream.
 pub(super) fn events(session: SessionId) -> String {
     format!("mcp:events:{session}")
 }
 
-/// The chats of a user with their sessions: a hash. The length keeps apart what a separator could not. Scripts make this
-/// name, too, and two alike: `mcp:sessions:…`, the sessions of a user by their last use, and `mcp:chat-ages:…`, the chats of a
-/// user by the time they were bound. Both are sorted sets.
+/// Returns the key of a user's chats with their sessions, a hash. The length keeps apart what a separator could not. Scripts
+/// make this name, too, and two alike: `mcp:sessions:…`, the sessions of a user by their last use, and
+/// `mcp:chat-ages:…`, the chats of a user by the time they were bound. Both are sorted sets.
 pub(super) fn chats(owner: &UserKey) -> String {
     format!("mcp:chats:{}:{}:{}", owner.workspace().len(), owner.workspace(), owner.user())
 }
@@ -27,12 +27,12 @@ pub(super) fn replica(replica: &str) -> String {
     format!("mcp:replica:{replica}")
 }
 
-/// The channel of news for all servers. Channels are the same in all databases of a Redis.
+/// Returns the channel of news for all servers. Channels are the same in all databases of a Redis.
 pub(super) fn news(database: i64) -> String {
     format!("mcp:{database}:news")
 }
 
-/// The channel of news for one server.
+/// Returns the channel of news for one server.
 pub(super) fn news_for(database: i64, replica: &str) -> String {
     format!("mcp:{database}:news:{replica}")
 }

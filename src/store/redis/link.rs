@@ -42,7 +42,7 @@ const LIFE: Duration = Duration::from_secs(5);
 /// Beats in a row that have to go well before Redis counts as back: one that comes and goes must not fill the log.
 const GOOD_BEATS: u32 = 3;
 
-/// What the file of authorities must hold.
+/// Line with which a certificate begins in PEM form.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// The newest format of the keys.
@@ -59,7 +59,7 @@ struct Inner {
     connection: ConnectionManager,
     /// Everything that has to do with Redis runs on one thread.
     runtime: Handle,
-    /// What is wrong, if something is.
+    /// Latest trouble in the words of Redis, for those who watch.
     trouble: watch::Sender<Option<String>>,
     /// Beats that went well since the last that did not.
     good_beats: AtomicU32,
@@ -67,7 +67,7 @@ struct Inner {
     is_told: AtomicBool,
     /// Redis has been usable since this server started.
     was_up: AtomicBool,
-    /// Redis has a newer format.
+    /// True once Redis was seen to have a newer format.
     is_newer: AtomicBool,
     /// How long a command may take, and a connection. Nothing waits longer for Redis than this.
     patience: Duration,
@@ -138,27 +138,27 @@ impl Link {
         &self.0.replica
     }
 
-    /// The number of the database, which channels of Redis know nothing of.
+    /// Returns the number of the database, which channels of Redis know nothing of.
     pub(super) fn database(&self) -> i64 {
         self.0.client.get_connection_info().redis_settings().db()
     }
 
-    /// For connections of its own.
+    /// Returns the client, for connections of its own.
     pub(super) fn client(&self) -> &Client {
         &self.0.client
     }
 
-    /// Where what concerns Redis runs.
+    /// Returns the runtime on which work with Redis runs.
     pub(super) fn runtime(&self) -> &Handle {
         &self.0.runtime
     }
 
-    /// What is wrong, if something is, in the words of Redis.
+    /// Returns the current trouble in the words of Redis, for an operator.
     pub(super) fn details(&self) -> Option<String> {
         self.0.trouble.borrow().clone()
     }
 
-    /// What is wrong, if something is.
+    /// Returns the current trouble in neutral words.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.0.trouble.borrow().as_ref()?;
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
@@ -278,7 +278,7 @@ impl Link {
     }
 }
 
-/// A client of a `rediss://` URL that trusts the authorities in a PEM file and no others.
+/// Returns a client of a `rediss://` URL that trusts the authorities in a PEM file and no others.
 fn trusting(url: &str, file: &Path) -> Result<Client, StoreError> {
     let failed = |reason: String| StoreError::Authorities { path: file.display().to_string(), reason };
     let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;

@@ -48,7 +48,7 @@ scripts!(
 /// The cursor of a hash's first page, which Redis gives again after the last (HSCAN).
 const FIRST_PAGE: &str = "0";
 
-/// See the [module](self).
+/// Store that any number of servers share. See the [module](self).
 pub struct RedisStore {
     link: Link,
     bounds: Bounds,
@@ -77,12 +77,12 @@ impl RedisStore {
         self.bounds.retention.as_millis().to_string()
     }
 
-    /// The chats that a user may have, and after it the sessions, as scripts read them.
+    /// Returns the chats that a user may have, and after it the sessions, as scripts read them.
     fn most(&self) -> [String; 2] {
         [self.bounds.chats_per_user.to_string(), self.bounds.sessions_per_user.to_string()]
     }
 
-    /// A record as scripts insert it.
+    /// Returns a record as scripts insert it.
     fn inserted(&self, session: SessionId, record: &SessionRecord) -> [String; 6] {
         let (workspace, user) = (record.owner.workspace().to_owned(), record.owner.user().to_owned());
         let (opened, state) = (millis(record.opened).to_string(), json::to_string(&record.state));

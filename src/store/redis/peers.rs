@@ -83,7 +83,7 @@ impl Peers {
         Self { link, room }
     }
 
-    /// The name of this server among them, a new one at each start.
+    /// Returns the name of this server among them, a new one at each start.
     #[must_use]
     pub fn replica(&self) -> &str {
         self.link.replica()
@@ -110,7 +110,7 @@ impl Peers {
         self.link.command("tell", redis::Cmd::publish(channel, letter))
     }
 
-    /// The channel of news for all, and the text of one.
+    /// Returns the channel of news for all, and the text of one.
     pub(super) fn letter(&self, news: &News) -> (String, String) {
         let letter = Letter { from: self.replica().to_owned(), news };
         (keys::news(self.link.database()), json::to_string(&letter))
