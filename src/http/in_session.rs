@@ -29,7 +29,8 @@ use crate::{
     },
     session::{
         SessionActor, SessionRegistry,
-        messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Profile, Record},
+        messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Record},
+        profile::Profile,
     },
     trace::Span,
 };

@@ -26,7 +26,7 @@ use crate::{
         modern,
         revision::Era,
     },
-    session::messages::Scope,
+    session::profile::Scope,
 };
 
 /// Everything that a POST comes with besides its body.

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 
-use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, session::messages::Scope};
+use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, session::profile::Scope};
 
 /// A request's query, decoded. Members that are not known are somebody else's.
 #[derive(Debug, Default)]

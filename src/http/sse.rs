@@ -34,7 +34,8 @@ use crate::{
         revision::{Era, Revision},
     },
     session::{
-        messages::{Answered, CloseSession, Event, Expect, Introduce, OpenOutbox, OpenSession, Profile, Push},
+        messages::{Answered, CloseSession, Event, Expect, Introduce, OpenOutbox, OpenSession, Push},
+        profile::Profile,
         queue,
     },
     trace::Context,

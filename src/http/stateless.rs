@@ -37,7 +37,8 @@ use crate::{
     },
     session::{
         enable,
-        messages::{BeginCall, EnableTools, Event, ListTools, Listen, Profile, Subscribe},
+        messages::{BeginCall, EnableTools, Event, ListTools, Listen, Subscribe},
+        profile::Profile,
         queue,
         toolbox::no_such_tool,
     },

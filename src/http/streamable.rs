@@ -25,7 +25,10 @@ use crate::{
         request::ClientRequest,
         revision::{Era, Revision},
     },
-    session::messages::{OpenSession, OpenStream, Profile},
+    session::{
+        messages::{OpenSession, OpenStream},
+        profile::Profile,
+    },
 };
 
 /// Answers a POST of the legacy era.

@@ -17,8 +17,9 @@ use super::{
     kept::Kept,
     messages::{
         BeginCall, CallTool, Cancel, Describe, Enable, EnableTools, End, FindTool, Introduce, ListTools, MayPassivate,
-        Profile, Resolved, Scope, WindDown,
+        Resolved, WindDown,
     },
+    profile::{Profile, Scope},
     streams::Streams,
     toolbox::{self, Toolbox},
 };

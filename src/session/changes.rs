@@ -6,7 +6,8 @@ use actix::{Context, Handler, MessageResult};
 
 use super::{
     SessionActor, SessionRegistry,
-    messages::{Event, Listen, Scope, ToolsChanged},
+    messages::{Event, Listen, ToolsChanged},
+    profile::Scope,
     queue,
     streams::CHANGES,
     token_end::Shown,

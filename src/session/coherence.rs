@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 
 use super::{
     SessionActor, SessionRegistry, Shards,
-    messages::{Cancel, CatchUp, End, Estate, HasChanged, Hear, Inherit, LeaveChat, ListensElsewhere, Profile, Push},
+    messages::{Cancel, CatchUp, End, Estate, HasChanged, Hear, Inherit, LeaveChat, ListensElsewhere, Push},
+    profile::Profile,
 };
 use crate::{
     error::Error,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use super::{Shards, messages::Profile, shards::hash};
+use super::{Shards, profile::Profile, shards::hash};
 use crate::{
     allowance::{Allowance, Permit, note_limited},
     error::Error,

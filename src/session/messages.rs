@@ -1,6 +1,6 @@
 //! Every message that registries and sessions take.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix::Message;
 use bytes::Bytes;
@@ -17,15 +17,16 @@ use crate::{
         lifecycle::ClientInfo,
         request,
         revision::{Era, Revision},
-        tools::{CallToolResult, ToolMode},
+        tools::CallToolResult,
     },
     session::{
         event_log::{EventId, Logged, StreamId},
+        profile::{Profile, Scope},
         queue::{self, Weigh},
         token_end::ShownToken,
         toolbox::Toolbox,
     },
-    store::{EnabledTool, News, SessionRecord, record::SessionState},
+    store::News,
 };
 
 /// To a registry: opens a session on its shard.
@@ -40,52 +41,6 @@ pub struct OpenSession {
     pub profile: Profile,
     /// The chat it serves from now on, in place of the session that did.
     pub chat: Option<ChatId>,
-}
-
-/// Settled facts of a session: its revision, client and scope.
-#[derive(Debug, Clone)]
-pub struct Profile {
-    /// The revision that was negotiated; over HTTP+SSE the stream opens the session before that.
-    pub revision: Option<Revision>,
-    /// Name and version of the client, as it introduced itself.
-    pub client: Option<ClientInfo>,
-    /// Tools that the session sees.
-    pub scope: Scope,
-}
-
-impl Profile {
-    /// Returns the record of a new session with this profile.
-    #[must_use]
-    pub fn record(&self, owner: UserKey, opened: SystemTime, tools: Vec<EnabledTool>) -> SessionRecord {
-        let state = SessionState {
-            revision: self.revision,
-            client: self.client.clone(),
-            mode: self.scope.mode,
-            apps: self.scope.apps.keys().cloned(),
-            tools,
-            home: None,
-        };
-        SessionRecord { owner, opened, version: 0, state }
-    }
-
-    /// Returns the profile of a session that comes back from the store.
-    #[must_use]
-    pub fn of(state: &SessionState) -> Self {
-        Self {
-            revision: state.revision,
-            client: state.client.clone(),
-            scope: Scope { mode: state.mode, apps: Apps::of(state.apps.clone()) },
-        }
-    }
-}
-
-/// Which tools a request or session sees.
-#[derive(Debug, Clone)]
-pub struct Scope {
-    /// Whether tools must be enabled first.
-    pub mode: ToolMode,
-    /// The integrations it is confined to.
-    pub apps: Apps,
 }
 
 /// To the registry of a session's shard: passes a message on to the session, if it is `user`'s. Counts as use.

@@ -13,6 +13,7 @@ pub mod kept;
 pub mod leases;
 pub mod messages;
 pub mod passivation;
+pub mod profile;
 pub mod pulse;
 pub mod queue;
 pub mod recognised;

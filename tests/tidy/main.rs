@@ -1,5 +1,6 @@
 //! The rules of the house, as `src/lib.rs` states them. Each test is one rule and lists every line that breaks it.
 
+mod prose;
 mod source;
 
 use std::{collections::BTreeSet, fmt::Write as _};

@@ -66,6 +66,10 @@ impl Source {
         self.path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
     }
 
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The text with comments and the insides of literals blanked, line for line as it was.
     pub fn code(&self) -> String {
         lex(&self.text).into_iter().map(|(kind, c)| if kind == Kind::Code || c == '\n' { c } else { ' ' }).collect()

@@ -12,7 +12,8 @@ use crate::{
     protocol::{revision::Revision, tools::ToolMode},
     session::{
         SessionActor,
-        messages::{Describe, OpenSession, Profile, Scope},
+        messages::{Describe, OpenSession},
+        profile::{Profile, Scope},
         pulse::Loss,
     },
     store,

@@ -1,0 +1,62 @@
+//! How documentation comments read: each names its subject or says what it does, and tells more than a name.
+
+use crate::{
+    Broken,
+    source::{Source, numbered, sources},
+};
+
+/// Words with which no documentation begins, because what they speak of is only found further on.
+const WITHOUT_SUBJECT: [&str; 9] = ["Who", "Whose", "Whom", "What", "That", "Those", "It", "Nothing", "Neither"];
+
+const MIN_WORDS: usize = 3;
+
+/// Of so few words a documentation seldom tells role, unit, lifetime or failure.
+const FEW_WORDS: usize = 5;
+
+/// Documentation of few words in a hundred, at most.
+const MAX_SHORT_PERCENT: usize = 15;
+
+/// The documentation of items in the product's part of a file, each as one line of text.
+fn documentation(source: &Source) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut follows = false;
+    for (line, text) in numbered(Source::product(source.text())) {
+        let Some(text) = text.trim_start().strip_prefix("///") else {
+            follows = false;
+            continue;
+        };
+        match found.last_mut() {
+            Some((_, whole)) if follows => {
+                whole.push(' ');
+                whole.push_str(text.trim());
+            }
+            _ => found.push((line, text.trim().to_owned())),
+        }
+        follows = true;
+    }
+    found
+}
+
+#[test]
+fn documentation_begins_with_its_subject_or_a_verb_and_says_something() {
+    let mut broken = Broken::default();
+    let (mut all, mut short) = (0, 0);
+    for source in sources() {
+        for (line, text) in documentation(&source) {
+            let words: Vec<_> = text.split_whitespace().collect();
+            let first = words.first().copied().unwrap_or_default();
+            broken.add_unless(
+                !WITHOUT_SUBJECT.contains(&first),
+                &source,
+                line,
+                &format!("begins with {first:?}: {text}"),
+            );
+            broken.add_unless(words.len() >= MIN_WORDS, &source, line, &format!("says too little: {text}"));
+            all += 1;
+            short += usize::from(words.len() <= FEW_WORDS);
+        }
+    }
+    broken.report();
+    assert!(all > 1000, "only {all} are found");
+    assert!(short * 100 <= all * MAX_SHORT_PERCENT, "{short} of {all} have {FEW_WORDS} words or fewer");
+}
