@@ -53,7 +53,10 @@ impl MembraneClient {
         let mut span = Span::begin(Kind::Client, Context::current(), format_args!("{} {path}", request.method));
         span.note("http.request.method", &request.method);
         span.note("server.address", self.upstream.url.host().unwrap_or_default());
-        let outcome = tokio::time::timeout(deadline, self.send(request, token, &mut span)).await;
+        // On the heap: it is some kilobytes, which the futures of all requests around it would hold too.
+        let sent = Box::pin(self.send(request, token, &mut span));
+        let sent = wire::Connector::with_token(token.fingerprint(), sent);
+        let outcome = tokio::time::timeout(deadline, sent).await;
         let outcome = outcome.unwrap_or(Err(MembraneError::Timeout { after_ms: deadline.as_millis() }));
         match &outcome {
             Ok(_) => {}
@@ -129,7 +132,7 @@ pub(super) fn http_client(settings: &Settings, connector: &wire::Connector, max_
         .connector(connector.clone())
         .timeout(settings.connect_timeout)
         .limit(max_connections)
-        // Shorter than servers keep theirs, which is 5 s with some: a connection must not be used as it is closed.
+        // Of HTTP/2, shorter than servers keep theirs, which is 5 s with some: a connection must not be used as it is closed.
         .conn_keep_alive(Duration::from_secs(4));
     let mut builder = awc::Client::builder()
         .connector(connector)

@@ -97,8 +97,9 @@ async fn interim_responses_are_no_answers() {
         let upstream = RawUpstream::start(way);
         let server = server(&upstream.url).start();
         assert_nothing_crosses(&server).await;
-        // Reads and runs have connections of their own, and each goes on being used.
-        assert!(upstream.connections() <= 6, "{name}: {} connections", upstream.connections());
+        // Each token has connections of its own, which go on being used.
+        let (connections, asked) = (upstream.connections(), upstream.asked().len());
+        assert!(connections * 2 < asked, "{name}: {connections} connections for {asked} requests");
     }
 }
 
@@ -140,9 +141,8 @@ fn evil() -> Vec<u8> {
 
 #[tokio::test]
 async fn bytes_behind_an_answer_reach_nobody() {
-    let kinds: [(&str, Before); 4] = [
-        ("in one packet", |asked| vec![Act::Send([asked.answer(), evil()].concat())]),
-        ("in the next packet", |asked| vec![Act::Send(asked.answer()), Act::Send(evil())]),
+    let kinds: [(&str, Before); 3] = [
+        ("an answer", |asked| vec![Act::Send([asked.answer(), evil()].concat())]),
         ("not even a response", |asked| vec![Act::Send([asked.answer(), b"\r\n".to_vec()].concat())]),
         ("an interim one", |asked| vec![Act::Send([asked.answer(), HINTS.as_bytes().to_vec()].concat())]),
     ];
@@ -152,6 +152,35 @@ async fn bytes_behind_an_answer_reach_nobody() {
         assert_nothing_crosses(&server).await;
         assert_eq!(upstream.connections(), upstream.asked().len(), "{name}: none is used again");
     }
+}
+
+/// An answer that comes while the next request is on its way can't be told from the answer to that. So it reaches the one for
+/// whom it was made, at worst, whoever else asks at any time.
+#[tokio::test]
+async fn an_answer_too_many_reaches_no_other_user() {
+    let upstream = RawUpstream::start(|asked| match asked.path.as_str() {
+        "/action-instance/run" => {
+            let mut again = asked.clone();
+            again.body = br#""too late""#.to_vec();
+            vec![Act::Send(asked.answer()), Act::Pause(Duration::from_millis(1)), Act::Send(again.answer())]
+        }
+        _ => vec![Act::Send(asked.answer())],
+    });
+    let server = server(&upstream.url).start();
+    let mut clients = Vec::new();
+    for user in ["ann", "bob", "carl", "dora"] {
+        clients.push((server.client(user).open().await, user));
+    }
+    let run = async |client: &Client<'_>, user: &str| {
+        for number in 0..50 {
+            let result = client.call("app_do", json!({"number": number})).await.result();
+            if result["isError"] != true {
+                let output: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+                assert_eq!(output["user"], user, "{output}");
+            }
+        }
+    };
+    futures_util::future::join_all(clients.iter().map(|(client, user)| run(client, user))).await;
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@
 use std::{
     cell::{Cell, RefCell},
     io,
-    rc::{Rc, Weak},
+    rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_service::Service;
@@ -22,12 +22,20 @@ use tokio_rustls::TlsConnector;
 use tokio_util::either::Either;
 
 use super::{
-    guard::{Guarded, GuardedStream, close_idle},
+    guard::GuardedStream,
+    idle::{Connection as Idle, IdleConnections},
+    responses::Responses,
     stream::UpstreamStream,
-    tls::{Stream, UpstreamTls},
+    tls::UpstreamTls,
 };
+use crate::secret::Fingerprint;
 
-/// How often idle connections are looked for. `awc` takes none that has been idle for 4 s.
+tokio::task_local! {
+    /// Token of the request for which a connection is wanted, which `awc` has no way to pass on.
+    static TOKEN: Fingerprint;
+}
+
+/// Time between two looks for connections that have been idle for too long.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// Version of HTTP that is spoken with the upstream.
@@ -48,9 +56,9 @@ struct Inner {
     tls: Option<UpstreamTls>,
     /// Learnt from the first connection over TLS.
     protocol: OnceCell<Cell<Protocol>>,
-    /// Connection by which the protocol was learnt, for the first request.
-    spare: RefCell<Option<(UpstreamStream, Protocol)>>,
-    open: RefCell<Vec<Weak<RefCell<Guarded>>>>,
+    /// HTTP/2 connection by which the protocol was learnt, for the first request.
+    spare: RefCell<Option<UpstreamStream>>,
+    idle: Rc<IdleConnections>,
 }
 
 impl Connector {
@@ -62,7 +70,7 @@ impl Connector {
             tls,
             protocol: OnceCell::new(),
             spare: RefCell::default(),
-            open: RefCell::default(),
+            idle: Rc::default(),
         });
         let swept = Rc::downgrade(&inner);
         actix::spawn(async move {
@@ -70,10 +78,15 @@ impl Connector {
             loop {
                 sweep.tick().await;
                 let Some(inner) = swept.upgrade() else { break };
-                close_idle(&mut inner.open.borrow_mut());
+                inner.idle.close_old();
             }
         });
         Self(inner)
+    }
+
+    /// Runs an exchange on connections that carry requests with this token alone.
+    pub async fn with_token<F: Future>(token: Fingerprint, exchange: F) -> F::Output {
+        TOKEN.scope(token, exchange).await
     }
 
     /// Returns the version of HTTP to speak with the upstream at `url`. The first caller connects to find out, and leaves the
@@ -86,8 +99,12 @@ impl Connector {
             return Ok(Protocol::Http1);
         }
         let learn = async || {
-            let (stream, protocol) = self.0.connect(ConnectInfo::new(url.clone()), Protocol::Http2).await?;
-            *self.0.spare.borrow_mut() = Some((stream, protocol));
+            let info = ConnectInfo::new(url.clone());
+            let (stream, protocol) = self.0.connect(info, Protocol::Http2, token()?).await?;
+            match stream.0 {
+                Either::Left(mut guarded) => guarded.give_back(),
+                http_2 @ Either::Right(_) => *self.0.spare.borrow_mut() = Some(UpstreamStream(http_2)),
+            }
             Ok(Cell::new(protocol))
         };
         Ok(self.0.protocol.get_or_try_init(learn).await?.get())
@@ -100,10 +117,12 @@ impl Inner {
         &self,
         info: ConnectInfo<Uri>,
         wanted: Protocol,
+        token: Fingerprint,
     ) -> Result<(UpstreamStream, Protocol), ConnectError> {
         let (tcp, url) = self.tcp.call(info).await?.into_parts();
+        let guarded = |stream| self.guard(Idle { stream, responses: Responses::new(), token, opened: Instant::now() });
         let Some(tls) = &self.tls else {
-            return Ok((self.guard(Either::Left(tcp)), Protocol::Http1));
+            return Ok((guarded(Either::Left(tcp)), Protocol::Http1));
         };
         let config = match wanted {
             Protocol::Http1 => &tls.http_1,
@@ -116,15 +135,35 @@ impl Inner {
         let stream = Either::Right(Box::new(stream));
         Ok(match speaks_http_2 {
             true => (UpstreamStream(Either::Right(stream)), Protocol::Http2),
-            false => (self.guard(stream), Protocol::Http1),
+            false => (guarded(stream), Protocol::Http1),
         })
     }
 
-    fn guard(&self, stream: Stream) -> UpstreamStream {
-        let guarded = GuardedStream::new(stream);
-        self.open.borrow_mut().push(guarded.downgrade());
-        UpstreamStream(Either::Left(guarded))
+    fn guard(&self, connection: Idle) -> UpstreamStream {
+        UpstreamStream(Either::Left(GuardedStream::new(connection, Rc::downgrade(&self.idle))))
     }
+
+    /// Returns a connection that a request with `token` may use: an idle one of its own, or a new one.
+    async fn open(
+        &self,
+        info: ConnectInfo<Uri>,
+        wanted: Protocol,
+        token: Fingerprint,
+    ) -> Result<(UpstreamStream, Protocol), ConnectError> {
+        let ready = match wanted {
+            Protocol::Http1 => self.idle.take(token).map(|idle| self.guard(idle)),
+            Protocol::Http2 => self.spare.borrow_mut().take(),
+        };
+        match ready {
+            Some(stream) => Ok((stream, wanted)),
+            None => self.connect(info, wanted, token).await,
+        }
+    }
+}
+
+/// Returns the token of the request at hand.
+fn token() -> Result<Fingerprint, ConnectError> {
+    TOKEN.try_with(|token| *token).map_err(|error| ConnectError::Io(io::Error::other(error)))
 }
 
 impl Service<ConnectInfo<Uri>> for Connector {
@@ -142,11 +181,7 @@ impl Service<ConnectInfo<Uri>> for Connector {
             let url = info.request().clone();
             // The scheme says what awc is going to speak: see the module.
             let wanted = if url.scheme_str() == Some("https") { Protocol::Http2 } else { Protocol::Http1 };
-            let spare = inner.spare.borrow_mut().take_if(|(_, protocol)| *protocol == wanted);
-            let (stream, protocol) = match spare {
-                Some(spare) => spare,
-                None => inner.connect(info, wanted).await?,
-            };
+            let (stream, protocol) = inner.open(info, wanted, token()?).await?;
             if protocol == wanted {
                 return Ok(Connection::new(url, stream));
             }

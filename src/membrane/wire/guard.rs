@@ -1,17 +1,17 @@
 //! Guard between an HTTP/1.1 connection and `awc`: an answer reaches the request it belongs to, and nothing else.
 
 use std::{
-    cell::RefCell,
     io,
     pin::Pin,
-    rc::{Rc, Weak},
+    rc::Weak,
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    responses::{Next, Responses},
+    idle::{Connection, IdleConnections},
+    responses::Next,
     tls::Stream,
     violation::Violation,
 };
@@ -22,86 +22,68 @@ const HEAD_READ_BYTES: usize = 4096;
 /// HTTP/1.1 connection of which `awc` sees final responses only, each after its own request.
 ///
 /// A connection on which anything else comes is closed: bytes while no request is unanswered, bytes behind the end of a
-/// response, or a response that does not say where it ends. What `awc` reads and writes afterwards fails, so that it drops the
-/// connection rather than use it again.
-pub struct GuardedStream(Rc<RefCell<Guarded>>);
-
-pub(super) struct Guarded {
+/// response, or a response that does not say where it ends. What `awc` reads and writes afterwards fails.
+///
+/// It serves one request. With the last byte of the response the connection goes back to the connector, which knows whose
+/// next request it may carry; to `awc`, which would lend it to anybody, it looks closed from then on.
+pub struct GuardedStream {
     /// Gone once the connection is closed.
-    stream: Option<Stream>,
-    responses: Responses,
+    connection: Option<Connection>,
     /// Head of a response, and what came with it of its body, that `awc` has not read yet.
     ready: Vec<u8>,
     read: usize,
-    /// Set by a sweep and cleared by use: two sweeps that find it idle close it.
-    was_idle: bool,
+    idle: Weak<IdleConnections>,
 }
 
 impl GuardedStream {
-    /// Guards a connection on which nothing was sent yet.
-    pub(super) fn new(stream: Stream) -> Self {
-        let guarded =
-            Guarded { stream: Some(stream), responses: Responses::new(), ready: Vec::new(), read: 0, was_idle: false };
-        Self(Rc::new(RefCell::new(guarded)))
+    /// Guards a connection on which no request is unanswered, until it goes back to `idle`.
+    pub(super) fn new(connection: Connection, idle: Weak<IdleConnections>) -> Self {
+        Self { connection: Some(connection), ready: Vec::new(), read: 0, idle }
     }
 
-    /// Returns the connection for [`close_idle`], which does not keep it.
-    pub(super) fn downgrade(&self) -> Weak<RefCell<Guarded>> {
-        Rc::downgrade(&self.0)
-    }
-}
-
-/// Closes the connections that are idle now and were so at the last sweep, and forgets those that are gone. `awc` looks at the
-/// age of a connection only when it wants one, so that without this the last ones would stay open for ever.
-pub(super) fn close_idle(connections: &mut Vec<Weak<RefCell<Guarded>>>) {
-    connections.retain(|connection| {
-        let Some(connection) = connection.upgrade() else { return false };
-        let mut guarded = connection.borrow_mut();
-        if !guarded.responses.is_idle() {
-            guarded.was_idle = false;
-        } else if std::mem::replace(&mut guarded.was_idle, true) {
-            guarded.stream = None;
+    /// Parts with the connection if the response was read to its end.
+    fn part_at_the_end(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        if self.read < self.ready.len() {
+            return;
         }
-        guarded.stream.is_some()
-    });
-}
+        match connection.responses.next() {
+            Next::Nothing => self.give_back(),
+            // The response itself is sound. What has come behind it is nobody's.
+            Next::Broken => drop(self.close(Violation::Unasked)),
+            Next::Head | Next::Body(_) => {}
+        }
+    }
 
-impl Guarded {
+    /// Gives the connection back for the next request.
+    pub(super) fn give_back(&mut self) {
+        let connection = self.connection.take().filter(|connection| connection.responses.is_reusable());
+        if let (Some(connection), Some(idle)) = (connection, self.idle.upgrade()) {
+            idle.put(connection);
+        }
+    }
+
     /// Closes the connection and returns the error that tells why.
     fn close(&mut self, violation: Violation) -> io::Error {
-        self.stream = None;
-        let violation = self.responses.fail(violation);
+        self.connection = None;
         metrics::counter!("mcp_upstream_connections_refused_total").increment(1);
         log::warn!("a connection to the upstream is closed: {violation}");
         io::Error::new(io::ErrorKind::InvalidData, violation)
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             if let Some(rest) = self.ready.get(self.read..).filter(|rest| !rest.is_empty()) {
                 let (now, _) = rest.split_at(rest.len().min(out.remaining()));
                 out.put_slice(now);
                 self.read += now.len();
+                self.part_at_the_end();
                 return Poll::Ready(Ok(()));
             }
-            // A closed connection reads as one that the other side has closed.
-            let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
-            match self.responses.next() {
-                Next::Broken => {
-                    // Its last response was read in full; what came behind it is nobody's.
-                    let error = self.close(Violation::Unasked);
-                    return Poll::Ready(Err(error));
-                }
-                Next::Nothing => {
-                    let mut byte = [0; 1];
-                    let mut unasked = ReadBuf::new(&mut byte);
-                    ready!(Pin::new(stream).poll_read(cx, &mut unasked))?;
-                    if unasked.filled().is_empty() {
-                        return Poll::Ready(Ok(()));
-                    }
-                    let error = self.close(Violation::Unasked);
-                    return Poll::Ready(Err(error));
-                }
+            let Some(Connection { stream, responses, .. }) = &mut self.connection else { return Poll::Ready(Ok(())) };
+            match responses.next() {
+                // No request is on it, so that there is nothing to read.
+                Next::Nothing | Next::Broken => return Poll::Ready(Ok(())),
                 Next::Head => {
                     let mut bytes = [0; HEAD_READ_BYTES];
                     let mut head = ReadBuf::new(&mut bytes);
@@ -109,7 +91,7 @@ impl Guarded {
                     if head.filled().is_empty() {
                         return Poll::Ready(Ok(()));
                     }
-                    match self.responses.read_head(head.filled()) {
+                    match responses.read_head(head.filled()) {
                         Ok(None) => {}
                         Ok(Some(response)) => (self.ready, self.read) = (response, 0),
                         Err(violation) => {
@@ -120,12 +102,13 @@ impl Guarded {
                 }
                 Next::Body(left) => {
                     let wanted = out.remaining().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    // No further than the body goes: what lies behind it is seen as unasked when the connection is used next.
+                    // No further than the body goes: what lies behind it is seen when the connection is to be used again.
                     let mut body = ReadBuf::new(out.initialize_unfilled_to(wanted));
                     ready!(Pin::new(stream).poll_read(cx, &mut body))?;
-                    return match self.responses.read_body(body.filled()) {
+                    return match responses.read_body(body.filled()) {
                         Ok(taken) => {
                             out.advance(taken);
+                            self.part_at_the_end();
                             Poll::Ready(Ok(()))
                         }
                         Err(violation) => Poll::Ready(Err(self.close(violation))),
@@ -135,75 +118,55 @@ impl Guarded {
         }
     }
 
-    /// Prepares for bytes of a request. The first ones wait for nothing, but see whether something has come unasked: `awc`
-    /// looks when it takes the connection, and may write later.
-    fn begin_request(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let Some(stream) = &mut self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
-        if self.responses.is_idle() {
-            let mut byte = [0; 1];
-            let mut unasked = ReadBuf::new(&mut byte);
-            match Pin::new(stream).poll_read(cx, &mut unasked) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(())) if unasked.filled().is_empty() => return Err(io::ErrorKind::NotConnected.into()),
-                Poll::Ready(Ok(())) => return Err(self.close(Violation::Unasked)),
-                Poll::Ready(Err(error)) => return Err(error),
-            }
-        }
-        self.responses.begin_request().map_err(|violation| self.close(violation))
-    }
-
-    /// Passes a write on, where the connection is open and a request may be written.
-    fn poll_write<T>(
+    /// Passes bytes of the request on.
+    fn poll_request(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        self.begin_request(cx)?;
-        self.poll_open(cx, write)
-    }
-
-    fn poll_open<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        act: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        match &mut self.stream {
-            Some(stream) => act(Pin::new(stream), cx),
-            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(Connection { stream, responses, .. }) = &mut self.connection else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        match responses.begin_request() {
+            Ok(()) => write(Pin::new(stream), cx),
+            Err(violation) => Poll::Ready(Err(self.close(violation))),
         }
     }
 }
 
 impl AsyncRead for GuardedStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_read(cx, out)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_next(cx, out)
     }
 }
 
 impl AsyncWrite for GuardedStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().poll_write(cx, |stream, cx| stream.poll_write(cx, bytes))
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_request(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().poll_write(cx, |stream, cx| stream.poll_write_vectored(cx, bytes))
+        self.poll_request(cx, |stream, cx| stream.poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.borrow().stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+        self.connection.as_ref().is_some_and(|connection| connection.stream.is_write_vectored())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_open(cx, AsyncWrite::poll_flush)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.connection {
+            Some(connection) => Pin::new(&mut connection.stream).poll_flush(cx),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0.borrow_mut().stream {
-            Some(stream) => Pin::new(stream).poll_shutdown(cx),
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.connection {
+            Some(connection) => Pin::new(&mut connection.stream).poll_shutdown(cx),
             None => Poll::Ready(Ok(())),
         }
     }

@@ -32,8 +32,8 @@ pub(super) enum Parsed {
     Partial,
     /// Head of an interim response, to be skipped.
     Interim { length: usize },
-    /// Of a final response, with how its body ends.
-    Final { length: usize, body: Body },
+    /// Head of a final response, with how its body ends, and whether the connection ends with it.
+    Final { length: usize, body: Body, is_last: bool },
 }
 
 /// Reads the first head in `bytes`.
@@ -49,8 +49,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Violation> {
         // Nothing is asked to be switched (RFC 9110 § 15.2.2).
         101 => Err(Violation::Switched),
         100..=199 => Ok(Parsed::Interim { length }),
-        code => Ok(Parsed::Final { length, body: body(code, response.version, response.headers)? }),
+        code => {
+            let is_last = response.version != Some(1) || closes(response.headers);
+            Ok(Parsed::Final { length, body: body(code, response.version, response.headers)?, is_last })
+        }
     }
+}
+
+/// Returns whether the upstream says that it closes the connection (RFC 9112 § 9.6).
+fn closes(headers: &[httparse::Header<'_>]) -> bool {
+    let lines = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("connection"));
+    lines
+        .flat_map(|line| line.value.split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 /// Returns how the body of a final response ends (RFC 9112 § 6.3). Stricter than that where readers are known to differ: a

@@ -8,6 +8,7 @@ mod chunks;
 mod connector;
 mod guard;
 mod head;
+mod idle;
 mod responses;
 mod stream;
 mod tls;

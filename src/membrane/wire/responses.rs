@@ -14,6 +14,8 @@ pub(super) struct Responses {
     head: Vec<u8>,
     /// Interim responses to the current request.
     interim: usize,
+    /// The upstream has said that it closes the connection.
+    is_last: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub(super) enum Next {
 impl Responses {
     /// Returns the position on a new connection.
     pub(super) const fn new() -> Self {
-        Self { state: State::Idle, head: Vec::new(), interim: 0 }
+        Self { state: State::Idle, head: Vec::new(), interim: 0, is_last: false }
     }
 
     /// Notes that bytes of a request are about to be written: of a new one, or more of the one that was begun.
@@ -66,6 +68,11 @@ impl Responses {
     /// Returns whether no request is unanswered.
     pub(super) fn is_idle(&self) -> bool {
         self.state == State::Idle
+    }
+
+    /// Returns whether another request can follow.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.is_idle() && !self.is_last
     }
 
     /// Returns which part of a response is to be read next.
@@ -96,7 +103,10 @@ impl Responses {
         // A head is parsed when its last line has come, and not with each byte before.
         while ends_head(self.head.get(from..).unwrap_or_default()) {
             let (length, body) = match parse(&self.head) {
-                Ok(Parsed::Final { length, body }) => (length, body),
+                Ok(Parsed::Final { length, body, is_last }) => {
+                    self.is_last = is_last;
+                    (length, body)
+                }
                 Ok(Parsed::Interim { length }) => {
                     self.interim += 1;
                     if self.interim > MAX_INTERIM {
