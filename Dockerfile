@@ -7,7 +7,7 @@ ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 # The packages change seldom: built around an empty program, they are a layer that a change of ours leaves as it is.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src tests/bench/load \
-    && touch src/lib.rs tests/bench/load/main.rs tests/bench/micro.rs tests/bench/scaling.rs tests/bench/soak.rs \
+    && touch src/lib.rs tests/bench/load/main.rs tests/bench/micro.rs tests/bench/scaling.rs tests/bench/siege.rs tests/bench/soak.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --features otel --target "$(uname -m)-unknown-linux-gnu" \
     && rm -r src tests
@@ -15,7 +15,7 @@ COPY config config
 COPY src src
 # Cargo goes by the files' times, and ours may be older than the empty program.
 RUN mkdir -p tests/bench/load data \
-    && touch tests/bench/load/main.rs tests/bench/micro.rs tests/bench/scaling.rs tests/bench/soak.rs src/lib.rs src/main.rs \
+    && touch tests/bench/load/main.rs tests/bench/micro.rs tests/bench/scaling.rs tests/bench/siege.rs tests/bench/soak.rs src/lib.rs src/main.rs \
     && cargo build --release --locked --features otel --target "$(uname -m)-unknown-linux-gnu" \
     && cp "target/$(uname -m)-unknown-linux-gnu/release/integration-app-mcp-server" .
 COPY LICENSE deploy/notices ./
