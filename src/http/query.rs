@@ -4,7 +4,13 @@ use actix_web::HttpRequest;
 
 use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, session::profile::Scope};
 
-/// A request's query, decoded. Members that are not known are somebody else's.
+/// Parameters that a request may have. `sessionId` is that of HTTP+SSE, which the server itself writes into a URL.
+const KNOWN: [&str; 4] = ["token", "mode", "apps", "sessionId"];
+
+/// Longest name of an unknown parameter that an error repeats: a longer one may be a token without its name.
+const MAX_SHOWN: usize = 32;
+
+/// Query of a request, decoded.
 #[derive(Debug, Default)]
 pub struct Query(Vec<(String, String)>);
 
@@ -51,11 +57,17 @@ impl Query {
         Ok(apps)
     }
 
-    /// Which tools are seen: mode and apps, `max_apps` at most.
+    /// Returns which tools are seen: mode and apps, `max_apps` at most.
     ///
     /// # Errors
-    /// As [`Query::mode`] and [`Query::apps`].
+    /// As [`Query::mode`] and [`Query::apps`], and [`Error::BadRequest`] for a parameter that there is not: `?app=gmail` would
+    /// otherwise list every app.
     pub fn scope(&self, max_apps: usize) -> Result<Scope, Error> {
+        if let Some((name, _)) = self.0.iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
+            let name = if name.len() <= MAX_SHOWN { format!(" {name:?}") } else { String::new() };
+            let known = "the parameters are token, mode and apps";
+            return Err(Error::BadRequest(format!("unknown query parameter{name}: {known}")));
+        }
         Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)? })
     }
 

@@ -1,10 +1,12 @@
 //! `?apps=`: a session that is confined to some apps.
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::{
+    client::reply_to,
     loading::spoil,
-    support::{Server, catalog},
+    support::{Server, catalog, token},
 };
 
 /// The sandbox's apps that a list of tools holds.
@@ -125,4 +127,26 @@ async fn a_list_that_lacks_apps_is_kept_for_a_moment_and_calls_say_why() {
     assert!(!partial["tools"].as_array().unwrap().is_empty());
     spoil(&server, json!([])).await;
     assert_eq!(server.client("eve").modern_list().await["ttlMs"], 60_000);
+}
+
+#[tokio::test]
+async fn a_query_parameter_that_there_is_not_is_refused_by_name() {
+    let server = Server::start();
+    let refused = [
+        ("app=gmail", "\"app\""),
+        ("mode=dynamic&Apps=gmail", "\"Apps\""),
+        ("apps[]=gmail", "\"apps[]\""),
+        // A token without its name must not show.
+        (&token("ann"), "unknown query parameter: "),
+    ];
+    for (query, named) in refused {
+        let client = server.client("ann").query(query);
+        for reply in [client.initialize("2025-11-25").await, client.modern("tools/list", json!({})).send().await] {
+            assert_eq!(reply.status, 400, "{query}: {reply:?}");
+            let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+            assert!(message.contains(named) && message.contains("token, mode and apps"), "{query}: {message}");
+        }
+        let sse = client.request_at(Method::GET, &format!("/sse?{query}")).header("accept", "text/event-stream");
+        assert_eq!(reply_to(sse).await.status, 400, "{query}");
+    }
 }
