@@ -1,5 +1,7 @@
 //! Integration App MCP Server: the apps that a user has connected on Membrane (once Integration.app) as MCP tools.
 //!
+//! docs/architecture.md shows the parts in a drawing and follows a request through them; docs/decisions tells why they are so.
+//!
 //! # Layout
 //!
 //! An actix-web handler reads a request into types and sends one message. The [`session::SessionRegistry`] of the session's
@@ -13,6 +15,30 @@
 //!
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
 //! and nothing is locked. [`session::Shards`] knows which shard a session, a user or a token belongs to.
+//!
+//! | To change | See |
+//! |---|---|
+//! | a route, a header, a status | [`http`] |
+//! | deadlines and limits of clients' connections | `http::connections`, `http::bodies` |
+//! | who is let in | [`token`], [`session::admission`], [`membrane::trust`], [`membrane::signature`] |
+//! | what a user may use | [`allowance`], `membrane::turns` |
+//! | what a message says | [`protocol`] |
+//! | how tools are loaded, named and called | [`membrane::load`], [`membrane::tool`], [`membrane::call`] |
+//! | what is asked of Membrane, and over which connections | [`membrane::client`], `membrane::wire` |
+//! | what a session does, and its streams | [`session::actor`], [`session::streams`] |
+//! | what is kept, and what servers tell each other | [`store`], [`session::coherence`] |
+//! | settings, metrics, log lines | [`config`], [`metrics`], [`logging`] |
+//!
+//! # Words
+//!
+//! - action, integration, connection: Membrane's words for what can be done, the app it is done in, and a user's account there.
+//! - tool: an action as MCP clients see it. catalog: all tools of a user.
+//! - caller: a user whose token was accepted, for one request.
+//! - session: what an MCP client has opened, or what a chat of 2026-07-28 is served by. chat: a conversation that the client
+//!   names by `x-chat-id`.
+//! - era: legacy, the revisions with sessions; modern, those from 2026-07-28 on.
+//! - shard: a worker's thread with its actors. replica, or another server: a process that shares a store.
+//! - upstream: the Membrane API.
 //!
 //! # Invariants (checked by `tests/tidy`)
 //!

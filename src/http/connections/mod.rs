@@ -1,8 +1,8 @@
 //! Connections of clients: a deadline for each phase of each, and room for new ones.
 //!
 //! actix-http bounds the first head of a connection and the time between two requests. A later head, the rest of a body
-//! after its answer, and a client that reads nothing could hold a connection for ever. So [`stream`] sees each read and
-//! write, [`exchange`] sees where requests begin and end, and one task for each worker closes the connections whose time
+//! after its answer, and a client that reads nothing could hold a connection for ever. So `stream` sees each read and
+//! write, `exchange` sees where requests begin and end, and one task for each worker closes the connections whose time
 //! is over. A timer for each connection would have to be set anew for each phase of each request.
 
 mod connection;
