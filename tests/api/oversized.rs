@@ -40,7 +40,7 @@ async fn heads_have_a_size() {
     assert_error(&refused, 431, -32000, "large headers");
     assert!(refused.text.contains("at most 4096 bytes"), "{refused:?}");
 
-    let at = |bytes: usize| Client { session: None, ..client.clone() }.query(&format!("x={}", "y".repeat(bytes)));
+    let at = |bytes: usize| Client { session: None, ..client.clone() }.query(&format!("apps={}", "y".repeat(bytes)));
     assert_eq!(at(900).initialize("2025-11-25").await.status, 200);
     let refused = at(1024).initialize("2025-11-25").await;
     assert_error(&refused, 414, -32000, "a long URL");
