@@ -115,7 +115,7 @@ fn hostile_app() -> Value {
     );
     let required: Vec<_> = (0..100_000).map(|number| format!("name{number}")).collect();
     let action = |key: &str, input: Value| {
-        json!({"key": key, "name": key, "type": "connector-operation", "inputSchema": input,
+        json!({"key": key, "name": key, "description": "Costs more than it is worth.", "type": "connector-operation", "inputSchema": input,
             "run": {"do": "output", "value": "done"}})
     };
     let object = |value: Value| json!({"type": "object", "properties": {"value": value}});
