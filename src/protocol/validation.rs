@@ -84,12 +84,13 @@ impl Validator {
     #[must_use]
     pub fn check(&self, value: &Value) -> Verdict {
         let Some(cost) = self.outline.cost(value, MAX_STEPS) else { return Verdict::TooCostly };
+        // Most values are valid, and this takes no memory: faults are gathered only where there are some.
+        if self.schema.is_valid(value) {
+            return Verdict::Valid;
+        }
         if cost.visits <= MAX_EXPLAINED_VISITS && cost.steps() <= 10 * MAX_EXPLAINED_VISITS {
             let faults: Vec<String> = self.schema.iter_errors(value).take(MAX_FAULTS).map(|e| explain(&e)).collect();
             return if faults.is_empty() { Verdict::Valid } else { Verdict::Invalid(faults.join("; ")) };
-        }
-        if self.schema.is_valid(value) {
-            return Verdict::Valid;
         }
         // The first fault of an `anyOf` holds those of all its branches, which may be as many as the value has elements.
         let first = if self.outline.has_branches() { None } else { self.schema.validate(value).err() };
