@@ -42,8 +42,8 @@ impl Pool {
     }
 }
 
-/// Returns the turn goes along: work can't be stopped, so it counts for as long as it lasts, even if nobody waits for
-/// it any more.
+/// Does work in a thread of its own. The turn goes along: work can't be stopped, so it counts for as long as it lasts, even
+/// if nobody waits for it any more.
 async fn spawn<T: Send + 'static>(turn: OwnedSemaphorePermit, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let run = move || {
         let _turn = turn;

@@ -125,7 +125,7 @@ pub fn trace_of(params: Option<&RawValue>) -> Option<(String, Option<String>)> {
     json::read(params).ok().map(|Params { meta }| (meta.traceparent, meta.tracestate))
 }
 
-/// Returns the list comes as one page, so every cursor is an invalid one (MCP 2025-11-25, server/utilities/pagination).
+/// Refuses a cursor: the list comes as one page, so every cursor is an invalid one (MCP 2025-11-25, server/utilities/pagination).
 pub(super) fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Params {
