@@ -87,12 +87,10 @@ impl Allowance {
         })
     }
 
-    /// Begins a call outside of any session.
-    ///
-    /// # Errors
-    /// [`Error::TooManyCalls`].
-    pub fn begin_call(&self) -> Result<RunningCall, Error> {
-        self.calls_at_once.begin()
+    /// Returns the limit of calls that run at once outside of any session.
+    #[must_use]
+    pub fn calls_at_once(&self) -> &CallLimit {
+        &self.calls_at_once
     }
 
     /// Takes one stream from the allowance.
@@ -312,13 +310,13 @@ mod tests {
     #[test]
     fn a_call_that_is_dropped_has_ended() {
         let ann = allowances(1).of(&UserKey::new("w", "ann"));
-        let running = [ann.begin_call().unwrap(), ann.begin_call().unwrap()];
+        let running = [ann.calls_at_once().begin().unwrap(), ann.calls_at_once().begin().unwrap()];
         for _ in 0..3 {
-            assert_eq!(ann.begin_call().err(), Some(Error::TooManyCalls { limit: 2 }));
+            assert_eq!(ann.calls_at_once().begin().err(), Some(Error::TooManyCalls { limit: 2 }));
         }
         drop(running);
         assert!(ann.calls_at_once.is_idle());
-        assert!(ann.begin_call().is_ok());
+        assert!(ann.calls_at_once().begin().is_ok());
     }
 
     #[test]

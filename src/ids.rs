@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -50,6 +51,37 @@ text_id! {
 text_id! {
     /// The name of a tool, `<integration key>_<action key>`, or a name that a client asked for.
     ToolName
+}
+
+/// Id of an HTTP request: the client's own or a drawn one, of visible ASCII characters. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestTag(Bytes);
+
+impl RequestTag {
+    /// Takes a text, where it can stand in a log line and a header: of 1 to [`RequestTag::MAX_BYTES`] visible characters.
+    #[must_use]
+    pub fn parse(text: Bytes) -> Option<Self> {
+        let is_sound = (1..=Self::MAX_BYTES).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
+        is_sound.then_some(Self(text))
+    }
+
+    /// Longest id that a client may bring.
+    pub const MAX_BYTES: usize = 128;
+
+    /// Stands for a request that was given no id.
+    pub const NONE: Self = Self(Bytes::from_static(b"-"));
+
+    /// Returns the text, which is visible ASCII.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or("-"))
+    }
 }
 
 /// Owner of a session, chat or catalog: a user within a workspace.

@@ -6,11 +6,12 @@
 //!
 //! An actix-web handler reads a request into types and sends one message. The [`session::SessionRegistry`] of the session's
 //! shard passes it to the [`session::SessionActor`], which holds what the session has enabled, its calls in flight and its
-//! stream. Tools come from the [`membrane::MembraneActor`], which loads each user's catalog once for all who ask; calls go
-//! upstream by the [`membrane::MembraneClient`] of the session's own thread.
+//! stream. A session, and a request without one, list, find and call tools by the [`tools::ToolService`] of their thread. It
+//! takes catalogs from the [`membrane::MembraneActor`], which loads each user's catalog once for all who ask, and calls go
+//! upstream by the thread's own [`membrane::MembraneClient`].
 //!
 //! ```text
-//! http ──▶ session ──▶ membrane, store ──▶ protocol, allowance ──▶ error, token ──▶ ids, secret
+//! http ──▶ session ──▶ tools ──▶ auth ──▶ membrane, store ──▶ protocol, allowance ──▶ error, token ──▶ ids, secret
 //! ```
 //!
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
@@ -20,10 +21,11 @@
 //! |---|---|
 //! | a route, a header, a status | [`http`] |
 //! | deadlines and limits of clients' connections | `http::connections`, `http::bodies` |
-//! | who is let in | [`token`], [`session::admission`], [`membrane::trust`], [`membrane::signature`] |
+//! | who is let in | [`token`], [`auth`], [`membrane::trust`], [`membrane::signature`] |
 //! | what a user may use | [`allowance`], `membrane::turns` |
 //! | what a message says | [`protocol`] |
-//! | how tools are loaded, named and called | [`membrane::load`], [`membrane::tool`], [`membrane::call`] |
+//! | which tools a request sees, and how it calls one | [`tools`] |
+//! | how tools are loaded and named, and what a call sends | [`membrane::load`], [`membrane::tool`], [`membrane::call`] |
 //! | what is asked of Membrane, and over which connections | [`membrane::client`], `membrane::wire` |
 //! | what a session does, and its streams | [`session::actor`], [`session::streams`] |
 //! | what is kept, and what servers tell each other | [`store`], [`session::coherence`] |
@@ -55,6 +57,7 @@
 //! - Invariant: a token is a [`secret::Secret`], which shows itself to the wire only.
 
 pub mod allowance;
+pub mod auth;
 pub mod banner;
 pub mod cli;
 pub mod config;
@@ -74,4 +77,6 @@ pub mod session;
 pub mod signing;
 pub mod store;
 pub mod token;
+pub mod tools;
 pub mod trace;
+pub mod workers;

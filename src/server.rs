@@ -22,7 +22,7 @@ use crate::{
     },
     membrane::{Upstream, UpstreamError},
     metrics::Exporter,
-    session::{Shards, pulse::Loss},
+    session::{LocalShard, Shards, pulse::Loss},
     store::{self, StoreError},
 };
 
@@ -233,9 +233,12 @@ fn serve_clients(
     let (shards, traffic, settings) = (admin.shards.clone(), admin.traffic.clone(), Arc::clone(settings));
     // Runs once on each worker's thread, which thereby gets its shard.
     let service = move || {
+        let LocalShard { number, auth, tools } = shards.start_here(&settings);
         let app = http::app(Worker {
-            local: shards.start_here(&settings),
+            number,
             shards: shards.clone(),
+            auth,
+            tools,
             bodies: bodies.clone(),
             settings: Arc::clone(&settings),
         });

@@ -1,7 +1,7 @@
 //! One log line for each request: method, path without query, status, milliseconds until the answer begins, and who asked
 //! for what. The metrics learn of the same request by its route.
 
-use std::{borrow::Cow, cell::Cell, fmt, time::Instant};
+use std::{borrow::Cow, cell::Cell, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::spans;
 use crate::{
-    ids::{ChatId, SessionId, UserKey},
+    ids::{ChatId, RequestTag, SessionId, UserKey},
     metrics,
     protocol::revision::Era,
 };
@@ -27,25 +27,11 @@ use crate::{
 /// By which a request can be found in the log. Taken from the client where that is sane, and returned.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id taken from a client, in bytes.
-const MAX_REQUEST_ID: usize = 128;
-
-/// The id of a request: visible ASCII.
-#[derive(Debug, Clone)]
-pub struct RequestTag(HeaderValue);
-
-impl RequestTag {
-    /// Returns the client's own id, where that can stand in a log line, else a new one.
-    fn of(request: &ServiceRequest) -> Self {
-        let visible = |value: &HeaderValue| {
-            let bytes = value.as_bytes();
-            (1..=MAX_REQUEST_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
-        };
-        let sent = request.headers().get(REQUEST_ID).filter(|value| visible(value));
-        // Digits are a sound value.
-        let drawn = || HeaderValue::from_maybe_shared(Bytes::from(draw())).unwrap_or(HeaderValue::from_static("-"));
-        Self(sent.cloned().unwrap_or_else(drawn))
-    }
+/// Returns the client's own id of a request, where that can stand in a log line, else a new one.
+fn tag(request: &ServiceRequest) -> RequestTag {
+    let sent = request.headers().get(REQUEST_ID).map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    // Digits and a hyphen are a sound id.
+    sent.and_then(RequestTag::parse).or_else(|| RequestTag::parse(draw().into())).unwrap_or(RequestTag::NONE)
 }
 
 /// Returns a new id: a number drawn once for each thread, and how many came before on it.
@@ -56,18 +42,10 @@ fn draw() -> String {
     format!("{thread:016x}-{number}")
 }
 
-impl RequestTag {
-    /// Returns the id that a request was given.
-    pub fn given(request: &HttpRequest) -> Self {
-        // Each request passed [`log_requests`].
-        request.extensions().get().map_or(Self(HeaderValue::from_static("-")), |line: &Line| line.id.clone())
-    }
-}
-
-impl fmt::Display for RequestTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_str().unwrap_or("-"))
-    }
+/// Returns the id that a request was given.
+pub fn tag_of(request: &HttpRequest) -> RequestTag {
+    // Each request passed [`log_requests`].
+    request.extensions().get().map_or(RequestTag::NONE, |line: &Line| line.id.clone())
 }
 
 /// The line of a request, with what handlers add to it.
@@ -105,11 +83,13 @@ pub fn note(request: &HttpRequest, add: impl FnOnce(&mut Line)) {
 /// Those of the service around which it stands.
 pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
     let begin = Instant::now();
-    let id = RequestTag::of(&request);
+    let id = tag(&request);
     request.extensions_mut().insert(Line::new(id.clone()));
     let mut span = spans::of_request(&request, method(request.method()), route(request.path()));
     let mut response = span.context().around(next.call(request)).await?;
-    response.headers_mut().insert(REQUEST_ID, id.0.clone());
+    if let Ok(value) = HeaderValue::from_maybe_shared(id.bytes().clone()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
     let (request, status, time) = (response.request(), response.status().as_u16(), begin.elapsed());
     let line = request.extensions_mut().remove().unwrap_or_else(|| Line::new(id.clone()));
     let era = line.era.map_or("none", Era::as_str);

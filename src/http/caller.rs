@@ -23,12 +23,12 @@ pub async fn authenticate(
     proof: Proof,
 ) -> Result<Caller, Error> {
     let (text, now) = (token(request, query)?.ok_or(TokenProblem::Missing)?, SystemTime::now());
-    let caller = if let Some(caller) = worker.shards.recognise(&worker.local, text, now) {
+    let caller = if let Some(caller) = worker.auth.recognise(text, now) {
         caller
     } else {
         let token = AccessToken::parse(text, now)?;
         let address = address::of(request, worker.settings.server.proxies.get());
-        worker.shards.authenticate(&worker.local, token, proof, address).await?
+        worker.auth.authenticate(token, proof, address).await?
     };
     access_log::note(request, |line| line.user = Some(caller.user().clone()));
     if let Some(connection) = request.conn_data::<Rc<Connection>>() {

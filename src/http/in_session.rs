@@ -4,34 +4,24 @@ use actix::{Handler, Message as ActorMessage};
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 
-use super::{
-    Worker,
-    access_log::{self, RequestTag},
-    audit::{Audit, Origin},
-    caller::authenticate,
-    headers,
-    query::Query,
-    reply,
-    respond::Running,
-    spans,
-};
+use super::{Worker, access_log, caller::authenticate, headers, query::Query, reply, respond::Running, spans};
 use crate::{
     error::Error,
-    ids::{ChatId, SessionId},
+    ids::{ChatId, RequestTag, SessionId},
     membrane::{Apps, Caller, Proof},
     protocol::{
         answer::Answer,
         jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
         pieces::plain,
-        request::{self, ClientNotification, ClientRequest},
+        request::{ClientNotification, ClientRequest},
         revision::{Era, Revision},
-        tools::CallToolResult,
     },
     session::{
         SessionActor, SessionRegistry,
         messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Record},
         profile::Profile,
     },
+    tools::Origin,
     trace::Span,
 };
 
@@ -56,7 +46,7 @@ impl InSession {
             line.session = Some(session);
             line.chat.clone_from(&chat);
         });
-        Ok(Self { worker: worker.clone(), caller, session, chat, request: RequestTag::given(request) })
+        Ok(Self { worker: worker.clone(), caller, session, chat, request: access_log::tag_of(request) })
     }
 
     /// Returns the session as it is now, wherever it was last changed.
@@ -88,14 +78,8 @@ impl InSession {
         (self, span)
     }
 
-    fn audit(&self, call: &request::CallTool) -> Audit {
-        let origin = Origin {
-            user: self.caller.user().clone(),
-            chat: self.chat.clone(),
-            session: Some(self.session),
-            request: self.request.clone(),
-        };
-        Audit::begin(origin, call, &self.worker.settings.log)
+    fn origin(&self) -> Origin {
+        Origin { chat: self.chat.clone(), session: Some(self.session), request: self.request.clone() }
     }
 
     /// Answers a request, or an attempt at one. That the session is gone is the first thing a client has to know.
@@ -111,14 +95,8 @@ impl InSession {
                 self.deliver(ListTools { caller, era: Era::Legacy, scope: None }).await.map(Answer::Tools)
             }
             Ok(ClientRequest::CallTool(call)) => {
-                let audit = self.audit(&call);
                 spans::note_tool(&mut span, &call);
-                let result = match caller.allowance().call() {
-                    Ok(()) => self.deliver(CallTool { caller, id, call }).await,
-                    Err(wait_s) => self.describe().await.map(|_| CallToolResult::too_many(wait_s)),
-                };
-                audit.end(&result);
-                result.map(Answer::Call)
+                self.deliver(CallTool { caller, id, origin: self.origin(), call }).await.map(Answer::Call)
             }
             Ok(ClientRequest::Ping) => self.describe().await.map(|_| Answer::Empty),
             Ok(ClientRequest::Initialize(_)) => self.describe().await.and(Err(Error::AlreadyInitialized)),
@@ -135,10 +113,10 @@ impl InSession {
         match request {
             Err(error) => Err(error.clone()),
             Ok(ClientRequest::Initialize(_)) => Err(Error::AlreadyInitialized),
-            Ok(ClientRequest::CallTool(call)) if !scope.mode.enables_by(&call.name) => {
+            Ok(ClientRequest::CallTool(call)) if scope.mode.builtin(&call.name).is_none() => {
                 let (caller, name) = (self.caller.clone(), call.name.clone());
                 self.deliver(FindTool { caller, scope, name }).await.map(|_| ()).inspect_err(|error| {
-                    self.audit(call).refuse(error);
+                    self.worker.tools.audit(self.origin(), &self.caller, call).refuse(error);
                 })
             }
             Ok(_) => Ok(()),
@@ -203,7 +181,7 @@ impl InSession {
 /// Returns a note for a client that introduces itself, on apps whose tools could not be loaded. The load is not waited
 /// for: a client that is the first to ask learns it by a call.
 pub(super) async fn note_of_missing(worker: &Worker, caller: &Caller, apps: &Apps) -> Option<String> {
-    let catalog = worker.shards.known_catalog(caller, apps).await.ok()??;
+    let catalog = worker.tools.known_catalog(caller, apps).await.ok()??;
     let when = catalog.failed().first()?.when();
     let names: Vec<_> = catalog.failed().iter().map(|app| app.name.as_str()).collect();
     Some(format!(

@@ -3,7 +3,6 @@
 mod access_log;
 mod address;
 mod admin;
-mod audit;
 mod bodies;
 mod body;
 mod caller;
@@ -27,7 +26,7 @@ mod streamable;
 mod webhooks;
 mod welcome;
 
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{
     App, HttpRequest, HttpResponse,
@@ -40,10 +39,7 @@ use actix_web::{
 };
 
 use crate::{
-    config::Settings,
-    error::Error,
-    protocol::revision::Era,
-    session::{LocalShard, Shards},
+    auth::Authenticator, config::Settings, error::Error, protocol::revision::Era, session::Shards, tools::ToolService,
 };
 
 pub use access_log::log_requests;
@@ -55,10 +51,14 @@ const DOUBLED: &str = "//";
 
 /// State that every handler of a worker has at hand.
 pub struct Worker {
+    /// Number of the worker, from 0.
+    pub number: usize,
     /// All workers of the process, by which sessions are reached.
     pub shards: Shards,
-    /// Clients and caches of this worker alone.
-    pub local: Rc<LocalShard>,
+    /// Authentication, with the tokens that this worker knows.
+    pub auth: Authenticator,
+    /// Tools, with the catalogs that this worker knows.
+    pub tools: ToolService,
     /// Budget of the bodies that are arriving, for all workers.
     pub bodies: PendingBodies,
     /// Settings of the server, as they were at the start.

@@ -26,7 +26,7 @@ use crate::{
         modern,
         revision::Era,
     },
-    session::profile::Scope,
+    tools::Scope,
 };
 
 /// Everything that a POST comes with besides its body.

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 
-use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, session::profile::Scope};
+use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, tools::Scope};
 
 /// Parameters that a request may have. `sessionId` is that of HTTP+SSE, which the server itself writes into a URL.
 const KNOWN: [&str; 4] = ["token", "mode", "apps", "sessionId"];

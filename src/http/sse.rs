@@ -11,8 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{
-    Worker,
-    access_log::{self, RequestTag},
+    Worker, access_log,
     bodies::read_body,
     caller::authenticate,
     headers::{self, Accepts},
@@ -65,7 +64,7 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     let profile = Profile { revision: None, client: None, scope: query.scope(max_apps)? };
     let counted = worker.shards.session_permit(caller.allowance()).await?;
     let open = OpenSession { user: user.clone(), permit: counted, profile, chat: None };
-    let session = worker.shards.open(worker.local.number, open).await?;
+    let session = worker.shards.open(worker.number, open).await?;
     access_log::note(http, |line| line.session = Some(session));
 
     // From here on the session goes when this does.
@@ -137,7 +136,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     };
     access_log::note(http, |line| line.session = Some(session));
     let in_session =
-        InSession { worker: worker.clone(), caller, session, chat: None, request: RequestTag::given(http) };
+        InSession { worker: worker.clone(), caller, session, chat: None, request: access_log::tag_of(http) };
     let in_session = in_session.up_to_date().await.map_err(refused)?;
     let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;

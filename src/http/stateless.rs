@@ -3,45 +3,38 @@
 //! A request with `x-chat-id` names state: the chat's session, which holds what was enabled. One without is served with no
 //! state at all. A call runs here, in its own request, so that a client that closes the connection cancels it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header::HeaderValue};
 use actix_web_lab::sse;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{
-    access_log::{self, RequestTag},
-    audit::{Audit, Origin},
-    headers,
+    access_log, headers,
     post::Post,
     reply,
     respond::{Manner, respond},
     spans,
 };
 use crate::{
-    allowance::RunningCall,
     error::Error,
-    ids::{SessionId, ToolName},
-    membrane::{FindTools, Tool},
+    ids::SessionId,
     protocol::{
         answer::{Answer, ToolList},
         json,
         jsonrpc::{Request, RequestId},
         modern::{self, Envelope, Filter, LASTING_TTL_MS, ModernRequest},
-        param_headers,
         request::CallTool,
         revision::{Era, Revision},
-        tools::{CallToolResult, ToolMode, enable_tools_definition},
+        tools::CallToolResult,
     },
     session::{
-        enable,
-        messages::{BeginCall, EnableTools, Event, ListTools, Listen, Subscribe},
+        messages::{BeginCall, Enable, Event, ListTools, Listen, Subscribe},
         profile::Profile,
         queue,
-        toolbox::no_such_tool,
     },
+    tools::{Enabled, Origin, Outcome, ReadyCall, View},
 };
 
 /// Answers a request of the modern era.
@@ -69,12 +62,9 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             let session = chat_session(&post).await?;
             spans::note_session(&mut span, session);
             spans::note_tool(&mut span, &call);
-            let mut audit = Audit::begin(origin(&post, session), &call, &post.worker.settings.log);
-            let call = ReadyCall::of(&post, session, call).await.inspect_err(|error| audit.refuse(error))?;
+            let call = prepare(&post, session, call).await?;
             let result = async move {
-                let result = call.run(&post).await;
-                audit.end(&result);
-                let answer = result.map(Answer::Call);
+                let answer = run(&post, session, call).await.map(Answer::Call);
                 spans::end(span, &answer);
                 Ok(modern::result(answer?, 0))
             };
@@ -130,125 +120,70 @@ async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     };
     let session = match entered.await {
         // Without anything to enable there is nothing to know of the chat.
-        Err(Error::StoreUnavailable) if post.scope.mode == ToolMode::Static => None,
+        Err(Error::StoreUnavailable) if !post.scope.mode.lists_enabled() => None,
         entered => Some(entered?),
     };
     access_log::note(&post.http, |line| line.session = session);
     Ok(session)
 }
 
-fn origin(post: &Post, session: Option<SessionId>) -> Origin {
-    let (user, chat) = (post.caller.user().clone(), post.chat.clone());
-    Origin { user, chat, session, request: RequestTag::given(&post.http) }
-}
-
 /// Returns the tools, and for how many milliseconds the list may be kept.
 async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList, u64), Error> {
-    let (shards, caller, scope) = (&post.worker.shards, post.caller.clone(), post.scope.clone());
-    let settings = &post.worker.settings.catalog;
-    let ttl_ms = |list: &ToolList| match scope.mode {
-        // What is missing is looked for again after this time.
-        ToolMode::Static if list.is_partial() => millis(settings.negative),
-        ToolMode::Static => millis(settings.fresh),
-        ToolMode::Dynamic => 0,
+    let (worker, scope) = (&post.worker, &post.scope);
+    let list = if let Some(session) = session {
+        let list = ListTools { caller: post.caller.clone(), era: Era::Modern, scope: Some(scope.clone()) };
+        worker.shards.deliver(session, &post.caller, None, list).await?
+    } else {
+        worker.tools.list(stateless_view(post), Era::Modern).get().await?
     };
-    if let Some(session) = session {
-        let list = ListTools { caller, era: Era::Modern, scope: Some(scope.clone()) };
-        let list = shards.deliver(session, &post.caller, None, list).await?;
-        let ttl_ms = ttl_ms(&list);
-        return Ok((list, ttl_ms));
-    }
-    match scope.mode {
-        ToolMode::Static => {
-            let catalog = shards.catalog(&post.worker.local, &caller, &scope.apps).await?;
-            let list = catalog.list(Era::Modern);
-            let ttl_ms = ttl_ms(&list);
-            Ok((list, ttl_ms))
-        }
+    let catalog = &worker.settings.catalog;
+    let ttl_ms = match scope.mode {
+        // What a session enables next changes its list at once.
+        mode if mode.lists_enabled() && session.is_some() => 0,
+        // What is missing is looked for again after this time.
+        _ if list.is_partial() => millis(catalog.negative),
+        mode if mode.lists_catalog() => millis(catalog.fresh),
         // Without state nothing can be enabled, so this list never changes.
-        ToolMode::Dynamic => Ok((ToolList::of(enable_tools_definition()), LASTING_TTL_MS)),
-    }
+        _ => LASTING_TTL_MS,
+    };
+    Ok((list, ttl_ms))
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A call that nothing speaks against.
-enum ReadyCall {
-    /// Of `enable-tools`, in the session of its chat if it has one.
-    Enable { session: Option<SessionId>, arguments: Box<RawValue> },
-    /// Runs a tool of the user.
-    Run { tool: Arc<Tool>, arguments: Box<RawValue>, running: RunningCall },
+/// Returns the view of a request that names no chat.
+fn stateless_view(post: &Post) -> View {
+    View { caller: post.caller.clone(), scope: post.scope.clone(), enabled: Enabled::Stateless }
 }
 
-impl ReadyCall {
-    /// Finds the tool, and sees to it that the headers say what its arguments say.
-    async fn of(
-        post: &Post,
-        session: Option<SessionId>,
-        CallTool { name, arguments, .. }: CallTool,
-    ) -> Result<Self, Error> {
-        if post.scope.mode.enables_by(&name) {
-            return Ok(Self::Enable { session, arguments });
-        }
-        let (tool, running) = if let Some(session) = session {
-            let begin = BeginCall { caller: post.caller.clone(), scope: post.scope.clone(), name };
-            post.worker.shards.deliver(session, &post.caller, None, begin).await?
-        } else {
-            let running = post.caller.allowance().begin_call()?;
-            (find_tool(post, name).await?, running)
-        };
-        if !tool.headers().is_empty() {
-            let told = param_headers::pick(tool.headers(), &arguments);
-            let told = told.map_err(|error| Error::InvalidParams(error.to_string()))?;
-            let header = |name: &str| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>();
-            param_headers::check(tool.headers(), &told, header)?;
-        }
-        Ok(Self::Run { tool, arguments, running })
-    }
-
-    async fn run(self, post: &Post) -> Result<CallToolResult, Error> {
-        let (worker, caller, apps) = (&post.worker, &post.caller, &post.scope.apps);
-        if let Err(wait_s) = caller.allowance().call() {
-            return Ok(CallToolResult::too_many(wait_s));
-        }
-        match self {
-            Self::Enable { session: Some(session), arguments } => {
-                let enable = EnableTools { caller: caller.clone(), apps: apps.clone(), arguments };
-                worker.shards.deliver(session, caller, None, enable).await
-            }
-            Self::Enable { session: None, arguments } => {
-                let _running = caller.allowance().begin_call()?;
-                match enable::read_names(&arguments) {
-                    Ok(names) => Ok(enable::select(&worker.shards, &worker.local, caller, apps, names)
-                        .await?
-                        .result_with_definitions()),
-                    Err(result) => Ok(result),
-                }
-            }
-            Self::Run { tool, arguments, running } => {
-                let _running = running;
-                Ok(worker.shards.call(&worker.local.client, caller, &tool, arguments, Era::Modern).await)
-            }
-        }
-    }
+/// Prepares a call, in the session of its chat if it has one, and checks that the headers say what its arguments say.
+async fn prepare(post: &Post, session: Option<SessionId>, call: CallTool) -> Result<ReadyCall, Error> {
+    let origin = Origin { chat: post.chat.clone(), session, request: access_log::tag_of(&post.http) };
+    let mut ready = if let Some(session) = session {
+        let (caller, scope) = (post.caller.clone(), post.scope.clone());
+        post.worker.shards.deliver(session, &post.caller, None, BeginCall { caller, scope, origin, call }).await?
+    } else {
+        let limit = post.caller.allowance().calls_at_once();
+        post.worker.tools.prepare(stateless_view(post), limit, origin, call).get().await?
+    };
+    ready.check_headers(|name| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>())?;
+    Ok(ready)
 }
 
-/// Returns the tool of that name, for a request without a chat: in dynamic mode any that could be enabled.
-async fn find_tool(post: &Post, name: ToolName) -> Result<Arc<Tool>, Error> {
-    let (shards, caller, scope) = (&post.worker.shards, &post.caller, &post.scope);
-    let catalog = shards.catalog(&post.worker.local, caller, &scope.apps).await?;
-    if let Some(tool) = catalog.find(&name) {
-        return Ok(Arc::clone(tool));
+/// Runs a call here, in its own request. What it enables goes into the session of the chat; without one, into the result.
+async fn run(post: &Post, session: Option<SessionId>, call: ReadyCall) -> Result<CallToolResult, Error> {
+    match (post.worker.tools.run(call, Era::Modern).await?, session) {
+        (Outcome::Result(result), _) => Ok(result),
+        (Outcome::Enable(selection), None) => Ok(selection.result_with_definitions()),
+        (Outcome::Enable(selection), Some(session)) => {
+            let result = selection.result();
+            let enable = Enable { tools: selection.tools, over: None };
+            post.worker.shards.deliver(session, &post.caller, None, enable).await?;
+            Ok(result)
+        }
     }
-    if scope.mode == ToolMode::Static {
-        return Err(no_such_tool(&catalog, name, None));
-    }
-    let (apps, names) = (scope.apps.clone(), vec![name.clone()]);
-    let find = FindTools { caller: caller.clone(), apps, catalog: Arc::clone(&catalog), names };
-    let mut found = shards.find_tools(find).await?;
-    found.remove(&name).ok_or_else(|| no_such_tool(&catalog, name, None))
 }
 
 /// Opens the stream behind `subscriptions/listen`: that of the chat, or one that tells what concerns everybody.
@@ -259,7 +194,7 @@ async fn listen(post: &Post) -> Result<queue::Receiver<Event>, Error> {
     }
     let (user, scope) = (post.caller.user().clone(), post.scope.clone());
     let listen = Listen { user, token: post.caller.token().into(), scope };
-    worker.shards.listen(worker.local.number, listen).await
+    worker.shards.listen(worker.number, listen).await
 }
 
 /// Returns the messages of a subscription: what will be told, what is told, and the end where that is ours (MCP

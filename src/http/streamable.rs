@@ -5,8 +5,7 @@ use bytes::Bytes;
 use futures_util::{future::join_all, stream};
 
 use super::{
-    Worker,
-    access_log::{self, RequestTag},
+    Worker, access_log,
     headers::{self, Accepts},
     in_session::{InSession, note_of_missing, progress_token, require_batches},
     post::Post,
@@ -58,7 +57,7 @@ async fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession
         caller: post.caller.clone(),
         session: session.ok_or(Error::SessionIdMissing)?,
         chat: post.chat.clone(),
-        request: RequestTag::given(&post.http),
+        request: access_log::tag_of(&post.http),
     };
     named.up_to_date().await
 }
@@ -97,7 +96,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
         profile: Profile { revision: Some(revision), client: params.client_info.clone(), scope: post.scope },
         chat: post.chat,
     };
-    let session = post.worker.shards.open(post.worker.local.number, open).await?;
+    let session = post.worker.shards.open(post.worker.number, open).await?;
     access_log::note(&post.http, |line| line.session = Some(session));
     spans::note_session(&mut span, Some(session));
 

@@ -32,7 +32,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(
         Err(refused) => {
             // Guesses are those of tokens: an address has so many. Membrane itself gets in from anywhere.
             let address = address::of(http, worker.settings.server.proxies.get());
-            worker.shards.charge_guess(address)?;
+            worker.auth.charge_guess(address)?;
             return Err(refused);
         }
     };

@@ -8,7 +8,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, Respo
 use tokio::sync::oneshot;
 
 use super::{
-    Authenticate, Caller, Distrust, MembraneClient, Ping, Proof, Recognise, Report, Standing,
+    Authenticate, Caller, MembraneClient, Ping, Proof, Recognise, Report, RevokeToken, Standing,
     batching::Lookups,
     loading::{Loading, Watchers},
     model::Customer,
@@ -223,10 +223,10 @@ impl Handler<TokenChecked> for MembraneActor {
     }
 }
 
-impl Handler<Distrust> for MembraneActor {
+impl Handler<RevokeToken> for MembraneActor {
     type Result = ();
 
-    fn handle(&mut self, Distrust(token): Distrust, _: &mut Context<Self>) {
+    fn handle(&mut self, RevokeToken(token): RevokeToken, _: &mut Context<Self>) {
         self.trust.revoke(token);
     }
 }

@@ -160,17 +160,14 @@ impl Catalog {
         self.parts().map(|part| part.content()).eq(other.parts().map(|part| part.content()))
     }
 
-    /// Returns all tools for clients of an era.
-    #[must_use]
-    pub fn list(&self, era: Era) -> ToolList {
-        let mut list = ToolList::default();
+    /// Appends all tools to a list for clients of an era.
+    pub fn list_into(&self, list: &mut ToolList, era: Era) {
         if self.is_partial() {
             list.mark_partial();
         }
         for part in self.parts() {
             list.push(Piece::Listing(Arc::clone(part.listing(era))));
         }
-        list
     }
 }
 
@@ -195,10 +192,16 @@ mod tests {
         FailedApp { key: IntegrationKey::new(key), name: key.to_uppercase(), retry: Duration::from_secs(5) }
     }
 
+    fn list(catalog: &Catalog) -> ToolList {
+        let mut list = ToolList::default();
+        catalog.list_into(&mut list, Era::Legacy);
+        list
+    }
+
     #[test]
     fn a_name_tells_which_app_could_not_be_asked() {
         let catalog = Catalog::new(Vec::new(), None, vec![failed("acme"), failed("acme_crm"), failed("google-cal")]);
-        assert!(catalog.is_partial() && catalog.list(Era::Legacy).is_partial());
+        assert!(catalog.is_partial() && list(&catalog).is_partial());
         let app = |name: &str| catalog.failed_app_of(&ToolName::new(name)).map(|app| app.name.as_str());
         let cases = [
             ("acme_get", Some("ACME")),
@@ -223,7 +226,7 @@ mod tests {
         let catalog = catalog(&[("slack", &["b", "a"]), ("acme_crm", &["get", "put"]), ("acme", &["crm_get"])], None);
         assert_eq!(names(&catalog), ["acme_crm_get", "acme_crm_put", "slack_a", "slack_b"]);
         assert_eq!(catalog.find(&ToolName::new("acme_crm_get")).unwrap().integration().as_str(), "acme");
-        let json = plain(Answer::Tools(catalog.list(Era::Legacy)).into_pieces()).concat();
+        let json = plain(Answer::Tools(list(&catalog)).into_pieces()).concat();
         let list: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(list["tools"].as_array().unwrap().len(), 4);
     }

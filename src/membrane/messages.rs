@@ -100,7 +100,7 @@ pub struct Refresh(pub Arc<Changed>);
 /// The upstream refused a token: it must be asked again before the token counts.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct Distrust(pub Fingerprint);
+pub struct RevokeToken(pub Fingerprint);
 
 /// From the actor: a load has found other tools than the one before.
 #[derive(Debug, Clone, Message)]

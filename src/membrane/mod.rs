@@ -39,7 +39,7 @@ pub use client::MembraneClient;
 pub use error::MembraneError;
 pub use loading::Watchers;
 pub use messages::{
-    Authenticate, CatalogChanged, Distrust, FindTools, KnownCatalog, LoadCatalog, Ping, Proof, Recognise, Refresh,
+    Authenticate, CatalogChanged, FindTools, KnownCatalog, LoadCatalog, Ping, Proof, Recognise, Refresh, RevokeToken,
     Standing, TokenRefused,
 };
 pub use report::Report;

@@ -1,14 +1,7 @@
-//! Tools on the wire: definitions, call results, and the one tool that is ours, `enable-tools`
-//! (MCP 2025-11-25, server/tools).
+//! Tools on the wire: definitions and call results (MCP 2025-11-25, server/tools).
 
-use std::sync::LazyLock;
-
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-
-use super::json;
-use crate::ids::ToolName;
 
 /// Whether a session lists every tool or those it enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +14,6 @@ pub enum ToolMode {
 }
 
 impl ToolMode {
-    /// Returns whether a call of this name is one of `enable-tools`, which is there in dynamic mode alone.
-    #[must_use]
-    pub fn enables_by(self, name: &ToolName) -> bool {
-        self == Self::Dynamic && name.as_str() == ENABLE_TOOLS
-    }
-
     /// Reads the value of the query parameter `mode`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -146,49 +133,4 @@ impl CallToolResult {
         self.structured_content = Some(content);
         self
     }
-}
-
-/// The name of the tool that enables tools in dynamic mode.
-pub const ENABLE_TOOLS: &str = "enable-tools";
-
-/// Arguments of a call of `enable-tools`.
-#[derive(Debug, Deserialize)]
-pub struct EnableTools {
-    /// Names of tools. They replace the set enabled before.
-    pub tools: Vec<String>,
-}
-
-/// Returns the definition of `enable-tools`, as JSON.
-#[must_use]
-pub fn enable_tools_definition() -> Bytes {
-    static DEFINITION: LazyLock<Bytes> = LazyLock::new(|| {
-        let input_schema = serde_json::json!({
-            "type": "object",
-            "properties": {
-                "tools": {
-                    "type": "array",
-                    "items": {"type": "string"},
-                    "description": "Names of the tools to enable, such as gmail_send-email. They replace the tools enabled before; an empty list disables all."
-                }
-            },
-            "required": ["tools"],
-            "additionalProperties": false
-        });
-        let definition = Definition {
-            name: ENABLE_TOOLS,
-            title: "Enable Tools",
-            description: "Enable a list of tools for the session. The tools named here replace those enabled before.",
-            input_schema: &json::to_raw(&input_schema),
-            output_schema: None,
-            annotations: Some(Annotations {
-                read_only_hint: false,
-                destructive_hint: Some(false),
-                idempotent_hint: Some(true),
-                open_world_hint: false,
-            }),
-            icons: None,
-        };
-        json::to_string(&definition).into()
-    });
-    DEFINITION.clone()
 }

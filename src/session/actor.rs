@@ -2,45 +2,45 @@
 //!
 //! The mailbox never waits: whatever asks the upstream runs as a future of its own and brings its changes back as messages.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::Duration,
+};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
-use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::{
-    LocalShard, Shards,
     calls::{Calls, Ticket},
-    delivery::Reply,
-    enable,
     event_log::Limits,
     kept::Kept,
     messages::{
-        BeginCall, CallTool, Cancel, Describe, Enable, EnableTools, End, FindTool, Introduce, ListTools, MayPassivate,
-        Resolved, WindDown,
+        BeginCall, CallTool, Cancel, Describe, Enable, End, FindTool, Introduce, ListTools, MayPassivate, Resolved,
+        WindDown,
     },
-    profile::{Profile, Scope},
+    profile::Profile,
     streams::Streams,
-    toolbox::{self, Toolbox},
 };
 use crate::{
-    allowance::{CallLimit, RunningCall},
+    allowance::CallLimit,
     error::Error,
-    ids::ToolName,
-    membrane::{Apps, Caller, Catalog, FindTools, Report, Tool},
+    membrane::{Caller, Report, Tool},
     protocol::{
         answer::ToolList,
-        request,
         revision::{Era, Revision},
-        tools::{CallToolResult, ToolMode},
+        tools::CallToolResult,
     },
     store::News,
+    tools::{Enabled, EnabledTools, MaybeReady, Outcome, ReadyCall, Scope, ToolService, View},
 };
 
 /// Actor of one session. See the [module](self).
 pub struct SessionActor {
     pub(super) profile: Profile,
-    pub(super) toolbox: Toolbox,
+    pub(super) enabled: EnabledTools,
     calls: Calls,
     /// Counts calls of every era, also those that run in a request of their own.
     running: CallLimit,
@@ -55,8 +55,9 @@ pub struct SessionActor {
     pub(super) queue_bytes: usize,
     /// Where the session is kept; nowhere, if it lives only as long as its stream.
     pub(super) kept: Option<Kept>,
-    pub(super) shards: Shards,
-    local: Rc<LocalShard>,
+    tools: ToolService,
+    /// Set when the server stops.
+    pub(super) is_draining: Arc<AtomicBool>,
     has_crashed: Rc<Cell<bool>>,
 }
 
@@ -76,22 +77,20 @@ pub struct SessionLimits {
 #[rtype(result = "()")]
 struct CallFinished(Ticket);
 
-type Called = ResponseFuture<Result<CallToolResult, Error>>;
-
 impl SessionActor {
-    /// Returns a session on the thread of `local`.
+    /// Returns a session on the thread of the tool service.
     #[must_use]
     pub fn new(
         profile: Profile,
-        toolbox: Toolbox,
+        enabled: EnabledTools,
         kept: Option<Kept>,
-        shards: Shards,
-        local: Rc<LocalShard>,
+        tools: ToolService,
+        is_draining: Arc<AtomicBool>,
         limits: &SessionLimits,
     ) -> Self {
         Self {
             profile,
-            toolbox,
+            enabled,
             kept,
             running: CallLimit::new(limits.max_in_flight),
             owed: 0,
@@ -100,8 +99,8 @@ impl SessionActor {
             queue_bytes: limits.queue_bytes,
             calls: Calls::default(),
             streams: Streams::new(limits.log, limits.queue_bytes),
-            shards,
-            local,
+            tools,
+            is_draining,
             has_crashed: Rc::default(),
         }
     }
@@ -135,85 +134,39 @@ impl SessionActor {
         }
     }
 
-    fn enable_tools(&self, caller: Caller, apps: Apps, arguments: Box<RawValue>, ctx: &Context<Self>) -> Called {
-        let (shards, local, addr) = (self.shards.clone(), Rc::clone(&self.local), ctx.address());
-        Box::pin(async move {
-            let names = match enable::read_names(&arguments) {
-                Ok(names) => names,
-                Err(result) => return Ok(result),
-            };
-            let selection = enable::select(&shards, &local, &caller, &apps, names).await?;
-            let result = selection.result();
-            let enable = Enable { toolbox: selection.into_toolbox(), over: None };
-            addr.send(enable).await.map_err(|_gone| Error::SessionNotFound)??;
-            Ok(result)
-        })
-    }
-
-    fn run_tool(&self, caller: Caller, call: request::CallTool, addr: Addr<Self>) -> Called {
-        let (shards, local) = (self.shards.clone(), Rc::clone(&self.local));
-        let find = self.find_tool(&caller, &self.profile.scope, call.name, addr);
-        Box::pin(async move {
-            let tool = match find {
-                Reply::Now(found) => found?,
-                Reply::Later(find) => find.await?,
-            };
-            Ok(shards.call(&local.client, &caller, &tool, call.arguments, Era::Legacy).await)
-        })
-    }
-
-    /// Returns the enabled tools. Those that were enabled before the session was last revived are looked up again,
-    /// once.
-    fn toolbox(&self, caller: &Caller, apps: &Apps, addr: Addr<Self>) -> ResponseFuture<Result<Toolbox, Error>> {
-        let (mut toolbox, names) = (self.toolbox.clone(), self.toolbox.unresolved());
-        let (shards, local, caller, apps) = (self.shards.clone(), Rc::clone(&self.local), caller.clone(), apps.clone());
-        Box::pin(async move {
-            if !names.is_empty() {
-                let catalog = shards.catalog(&local, &caller, &apps).await?;
-                let found = shards.find_tools(FindTools { caller, apps, catalog, names }).await?;
-                toolbox.resolve(found.clone());
-                addr.do_send(Resolved(found));
-            }
-            Ok(toolbox)
-        })
-    }
-
-    /// Does something with the tools of a user and, in dynamic mode, with what is enabled: here and now where both are known.
-    fn with_tools<T: 'static>(
-        &self,
-        caller: &Caller,
-        scope: &Scope,
-        addr: Addr<Self>,
-        act: impl FnOnce(&Catalog, Option<&Toolbox>) -> Result<T, Error> + 'static,
-    ) -> Reply<Result<T, Error>> {
-        let toolbox = (scope.mode == ToolMode::Dynamic).then_some(&self.toolbox);
-        if toolbox.is_none_or(Toolbox::is_resolved)
-            && let Some(catalog) = self.local.catalog(caller, &scope.apps)
-        {
-            return Reply::Now(act(&catalog, toolbox));
+    /// Returns what a request sees. Tools that were enabled before the session was last revived are looked up again, once.
+    fn view(&self, caller: Caller, scope: Scope, addr: Addr<Self>) -> MaybeReady<Result<View, Error>> {
+        let mut enabled = self.enabled.clone();
+        let names = if scope.mode.lists_enabled() { enabled.unresolved() } else { Vec::new() };
+        if names.is_empty() {
+            return MaybeReady::Now(Ok(View { caller, scope, enabled: Enabled::InSession(enabled) }));
         }
-        let toolbox = toolbox.map(|_| self.toolbox(caller, &scope.apps, addr));
-        let (shards, local) = (self.shards.clone(), Rc::clone(&self.local));
-        let (caller, apps) = (caller.clone(), scope.apps.clone());
-        Reply::Later(Box::pin(async move {
-            let toolbox = match toolbox {
-                Some(toolbox) => Some(toolbox.await?),
-                None => None,
-            };
-            let catalog = shards.catalog(&local, &caller, &apps).await?;
-            act(&catalog, toolbox.as_ref())
+        let tools = self.tools.clone();
+        MaybeReady::Later(Box::pin(async move {
+            let found = tools.look_up(caller.clone(), scope.apps.clone(), names).await?;
+            enabled.resolve(found.clone());
+            addr.do_send(Resolved(found));
+            Ok(View { caller, scope, enabled: Enabled::InSession(enabled) })
         }))
     }
 
-    fn find_tool(
-        &self,
-        caller: &Caller,
-        scope: &Scope,
-        name: ToolName,
-        addr: Addr<Self>,
-    ) -> Reply<Result<Arc<Tool>, Error>> {
-        let apps = scope.apps.clone();
-        self.with_tools(caller, scope, addr, move |catalog, toolbox| toolbox::find(catalog, toolbox, name, &apps))
+    fn prepare(&self, begin: BeginCall, addr: Addr<Self>) -> MaybeReady<Result<ReadyCall, Error>> {
+        let BeginCall { caller, scope, origin, call } = begin;
+        let (tools, limit) = (self.tools.clone(), self.running.clone());
+        self.view(caller, scope, addr).and_then(move |view| tools.prepare(view, &limit, origin, call))
+    }
+}
+
+/// Runs a call in the session, and enables there what it asks for.
+async fn run(tools: ToolService, call: ReadyCall, session: Addr<SessionActor>) -> Result<CallToolResult, Error> {
+    match tools.run(call, Era::Legacy).await? {
+        Outcome::Result(result) => Ok(result),
+        Outcome::Enable(selection) => {
+            let result = selection.result();
+            let enable = Enable { tools: selection.tools, over: None };
+            session.send(enable).await.map_err(|_gone| Error::SessionNotFound)??;
+            Ok(result)
+        }
     }
 }
 
@@ -249,7 +202,7 @@ impl Handler<Introduce> for SessionActor {
         self.profile.revision = Some(revision);
         self.profile.client = client;
         let profile = self.profile.clone();
-        let saved = self.kept.as_ref().map(|kept| kept.save(&profile, self.toolbox.names(), None));
+        let saved = self.kept.as_ref().map(|kept| kept.save(&profile, self.enabled.names(), None));
         Box::pin(async {
             if let Some(saved) = saved {
                 // The version is found out with the next request.
@@ -261,81 +214,49 @@ impl Handler<Introduce> for SessionActor {
 }
 
 impl Handler<ListTools> for SessionActor {
-    type Result = Reply<Result<ToolList, Error>>;
+    type Result = MaybeReady<Result<ToolList, Error>>;
 
     fn handle(&mut self, ListTools { caller, era, scope }: ListTools, ctx: &mut Context<Self>) -> Self::Result {
         self.streams.settle();
-        let scope = scope.as_ref().unwrap_or(&self.profile.scope);
-        if scope.mode == ToolMode::Dynamic && self.toolbox.is_empty() {
-            // Nothing need be loaded for this.
-            return Reply::Now(Ok(self.toolbox.list(&Catalog::default(), &scope.apps, era)));
-        }
-        let apps = scope.apps.clone();
-        self.with_tools(&caller, scope, ctx.address(), move |catalog, toolbox| {
-            Ok(toolbox.map_or_else(|| catalog.list(era), |toolbox| toolbox.list(catalog, &apps, era)))
-        })
+        let (tools, scope) = (self.tools.clone(), scope.unwrap_or_else(|| self.profile.scope.clone()));
+        self.view(caller, scope, ctx.address()).and_then(move |view| tools.list(view, era))
     }
 }
 
 impl Handler<FindTool> for SessionActor {
-    type Result = Reply<Result<Arc<Tool>, Error>>;
+    type Result = MaybeReady<Result<Arc<Tool>, Error>>;
 
     fn handle(&mut self, FindTool { caller, scope, name }: FindTool, ctx: &mut Context<Self>) -> Self::Result {
-        self.find_tool(&caller, &scope, name, ctx.address())
+        let tools = self.tools.clone();
+        self.view(caller, scope, ctx.address()).and_then(move |view| tools.find(&view, name))
     }
 }
 
 impl Handler<BeginCall> for SessionActor {
-    type Result = Reply<Result<(Arc<Tool>, RunningCall), Error>>;
+    type Result = MaybeReady<Result<ReadyCall, Error>>;
 
-    fn handle(&mut self, BeginCall { caller, scope, name }: BeginCall, ctx: &mut Context<Self>) -> Self::Result {
-        let running = match self.running.begin() {
-            Ok(running) => running,
-            Err(error) => return Reply::Now(Err(error)),
-        };
-        match self.find_tool(&caller, &scope, name, ctx.address()) {
-            Reply::Now(found) => Reply::Now(found.map(|tool| (tool, running))),
-            Reply::Later(find) => Reply::Later(Box::pin(async move { Ok((find.await?, running)) })),
-        }
-    }
-}
-
-impl Handler<EnableTools> for SessionActor {
-    type Result = Called;
-
-    fn handle(&mut self, enable: EnableTools, ctx: &mut Context<Self>) -> Self::Result {
-        let running = self.running.begin();
-        let enabled = self.enable_tools(enable.caller, enable.apps, enable.arguments, ctx);
-        Box::pin(async move {
-            let _running = running?;
-            enabled.await
-        })
+    fn handle(&mut self, begin: BeginCall, ctx: &mut Context<Self>) -> Self::Result {
+        self.prepare(begin, ctx.address())
     }
 }
 
 impl Handler<CallTool> for SessionActor {
-    type Result = Called;
+    type Result = ResponseFuture<Result<CallToolResult, Error>>;
 
-    fn handle(&mut self, CallTool { caller, id, call }: CallTool, ctx: &mut Context<Self>) -> Self::Result {
-        let running = match self.running.begin() {
-            Ok(running) => running,
-            Err(error) => return Box::pin(async { Err(error) }),
-        };
+    fn handle(&mut self, CallTool { caller, id, origin, call }: CallTool, ctx: &mut Context<Self>) -> Self::Result {
+        let scope = self.profile.scope.clone();
+        let ready = self.prepare(BeginCall { caller, scope, origin, call }, ctx.address());
+        let (tools, addr) = (self.tools.clone(), ctx.address());
         let (ticket, stop) = self.calls.begin(id);
         // However the future ends, the call has.
         let finished = Report::new(ctx.address(), CallFinished(ticket));
-        let Scope { mode, apps } = self.profile.scope.clone();
-        let work = if mode.enables_by(&call.name) {
-            self.enable_tools(caller, apps, call.arguments, ctx)
-        } else {
-            self.run_tool(caller, call, ctx.address())
-        };
         Box::pin(async move {
-            let (_running, _finished) = (running, finished);
+            let _finished = finished;
+            let outcome = async move { run(tools, ready.get().await?, addr).await };
             tokio::select! {
                 biased;
                 error = stop.requested() => Err(error),
-                outcome = work => outcome,
+                outcome = outcome => outcome,
             }
         })
     }
@@ -383,7 +304,7 @@ impl Handler<MayPassivate> for SessionActor {
     type Result = MessageResult<MayPassivate>;
 
     fn handle(&mut self, _: MayPassivate, _: &mut Context<Self>) -> Self::Result {
-        let is_idle = self.running.is_idle() && self.owed == 0 && !self.streams.are_in_use();
+        let is_idle = self.running.is_idle() && self.calls.count() == 0 && self.owed == 0 && !self.streams.are_in_use();
         MessageResult(is_idle && self.kept.is_some())
     }
 }

@@ -7,7 +7,6 @@ use actix::{Context, Handler, MessageResult};
 use super::{
     SessionActor, SessionRegistry,
     messages::{Event, Listen, ToolsChanged},
-    profile::Scope,
     queue,
     streams::CHANGES,
     token_end::Shown,
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     ids::UserKey,
     membrane::{CatalogChanged, TokenRefused},
-    protocol::tools::ToolMode,
+    tools::Scope,
 };
 
 /// Clients without a session that want to be told of changes.
@@ -43,7 +42,7 @@ impl Listeners {
     fn tell(&mut self, changed: &CatalogChanged) {
         for Listener { user, scope, events, .. } in &self.0 {
             // Without a session nothing is enabled, so that in dynamic mode the list is always the same.
-            if scope.mode == ToolMode::Static && *user == changed.user && scope.apps == changed.apps {
+            if scope.mode.lists_catalog() && *user == changed.user && scope.apps == changed.apps {
                 // What is full tells of a change already.
                 let _ = events.offer(Event::ToolsChanged);
             }
@@ -72,7 +71,7 @@ impl Handler<CatalogChanged> for SessionRegistry {
     /// From the Membrane actor of the user's shard: sessions of theirs may be on any.
     fn handle(&mut self, changed: CatalogChanged, _: &mut Context<Self>) {
         let changed = Arc::new(changed);
-        for registry in self.shards.registries().flatten() {
+        for registry in self.shards.registries().started() {
             registry.do_send(ToolsChanged(Arc::clone(&changed)));
         }
     }
@@ -82,7 +81,7 @@ impl Handler<TokenRefused> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, TokenRefused(token): TokenRefused, _: &mut Context<Self>) {
-        self.shards.distrust(&token);
+        self.shards.revocations().revoke(&token);
     }
 }
 
@@ -103,10 +102,7 @@ impl Handler<ToolsChanged> for SessionActor {
     fn handle(&mut self, ToolsChanged(changed): ToolsChanged, _: &mut Context<Self>) {
         let Scope { mode, apps } = &self.profile.scope;
         let concerns_it = *apps == changed.apps
-            && match mode {
-                ToolMode::Static => true,
-                ToolMode::Dynamic => self.toolbox.lists_otherwise(&changed.before, &changed.now),
-            };
+            && (!mode.lists_enabled() || self.enabled.lists_otherwise(&changed.before, &changed.now));
         if concerns_it {
             self.streams.tell_change();
         }

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 
 use super::{
     SessionActor, SessionRegistry, Shards,
+    kept::Kept,
     messages::{Cancel, CatchUp, End, Estate, HasChanged, Hear, Inherit, LeaveChat, ListensElsewhere, Push},
     profile::Profile,
 };
@@ -15,7 +16,6 @@ use crate::{
     error::Error,
     ids::{SessionId, UserKey},
     membrane::webhook::Changed,
-    protocol::tools::ToolMode,
     store::{News, Peers, SessionRecord},
 };
 
@@ -30,8 +30,14 @@ struct Renew {
 impl SessionActor {
     /// Returns the other servers that may have this session in memory, and its id; nothing where there can be none.
     pub(super) fn shared(&self) -> Option<(Peers, SessionId)> {
+        let (peers, kept) = self.replicated()?;
+        Some((peers, kept.session))
+    }
+
+    /// Returns the other servers that may have this session in memory, and how it is kept; nothing where there can be none.
+    pub(super) fn replicated(&self) -> Option<(Peers, &Kept)> {
         let kept = self.kept.as_ref()?;
-        Some((kept.store.peers()?, kept.session))
+        Some((kept.store.peers()?, kept))
     }
 
     /// Returns whether something that has this version, and began at the version `base`, is to be taken on: later news
@@ -55,7 +61,7 @@ impl Handler<CatchUp> for SessionActor {
         };
         let (store, session, base) = (Arc::clone(&kept.store), kept.session, kept.version);
         // Nothing that others do changes what such a session lists.
-        let is_fixed = self.profile.scope.mode == ToolMode::Static;
+        let is_fixed = !self.profile.scope.mode.lists_enabled();
         let addr = ctx.address();
         Box::pin(async move {
             let record = match store.version(session).await {
@@ -81,7 +87,7 @@ impl Handler<Renew> for SessionActor {
     fn handle(&mut self, Renew { record, base }: Renew, _: &mut Context<Self>) {
         if self.takes(record.version, base) {
             self.profile = Profile::of(&record.state);
-            self.hold(self.toolbox.renewed(&record.state.tools));
+            self.hold(self.enabled.renewed(&record.state.tools));
         }
     }
 }
@@ -137,7 +143,7 @@ impl Handler<Hear> for SessionRegistry {
                             && !subscribers.is_empty()
                         {
                             // What is enabled was taken along where the chat was taken over.
-                            let inherit = Inherit(Estate { toolbox: None, subscribers });
+                            let inherit = Inherit(Estate { enabled: None, subscribers });
                             // A session that has ended meanwhile has nobody to tell of.
                             let _ = shards.deliver(to, owner, None, inherit).await;
                         }
@@ -190,19 +196,18 @@ impl Shards {
                 self.note_end();
                 *session
             }
-            News::Distrusted(token) => return self.distrust_here(*token),
+            News::Distrusted(token) => return self.revocations().revoke_here(*token),
             News::Connections { workspace, users } => {
                 let changed = Changed { workspace: workspace.clone(), users: users.clone() };
                 return self.refresh_here(changed).await;
             }
             News::Missed => {
-                let registries = self.registries().flatten();
                 // One that is gone has no sessions.
-                join_all(registries.map(|registry| registry.send(Hear(News::Missed)))).await;
+                join_all(self.registries().started().map(|registry| registry.send(Hear(News::Missed)))).await;
                 return;
             }
         };
-        if let Some(registry) = self.registries().nth(self.number(session.spread())).flatten() {
+        if let Ok(registry) = self.registry_of(session) {
             registry.do_send(Hear(news));
         }
     }

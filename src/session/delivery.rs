@@ -2,7 +2,7 @@
 //! place where the answer goes, so that nothing has to wait in between.
 
 use actix::{
-    Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
     dev::{MessageResponse, OneshotSender},
 };
 
@@ -93,26 +93,5 @@ where
             }
             answer.await.unwrap_or(Err(Error::SessionNotFound))
         }))
-    }
-}
-
-/// An answer that is there, or is on its way.
-pub enum Reply<T> {
-    /// Answer that is ready, so that nothing is spawned.
-    Now(T),
-    /// Answer that a future comes to.
-    Later(ResponseFuture<T>),
-}
-
-impl<A, M> MessageResponse<A, M> for Reply<M::Result>
-where
-    A: Actor,
-    M: Message,
-{
-    fn handle(self, ctx: &mut A::Context, reply: Option<OneshotSender<M::Result>>) {
-        match self {
-            Self::Now(answer) => MessageResponse::<A, M>::handle(MessageResult::<M>(answer), ctx, reply),
-            Self::Later(answer) => MessageResponse::<A, M>::handle(answer, ctx, reply),
-        }
     }
 }

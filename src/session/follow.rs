@@ -1,12 +1,17 @@
 //! Streams that another server began: what it logged of them, and what it goes on to log, for a client that has lost the
 //! connection to it.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::sleep;
 
 use super::{
-    Shards,
     event_log::{EventId, Logged},
     queue::{self, Room, Sender, Weigh},
     streams::ROOM,
@@ -18,7 +23,10 @@ use crate::{
         jsonrpc::{self, Body, Message},
         revision::Era,
     },
-    store::redis::{Cursor, Peers, SentEvent},
+    store::{
+        SessionStore,
+        redis::{Cursor, Peers, SentEvent},
+    },
 };
 
 /// How often the log is looked at.
@@ -33,7 +41,9 @@ const DEATHS: u32 = 3;
 /// Stream of a call that runs on another server.
 struct Followed {
     peers: Peers,
-    shards: Shards,
+    store: Arc<dyn SessionStore>,
+    /// Set when this server stops.
+    is_draining: Arc<AtomicBool>,
     session: SessionId,
     cursor: Cursor,
     /// The last event that was sent.
@@ -47,7 +57,8 @@ struct Followed {
 /// [`Error::EventUnknown`] where no such event was logged, or not what followed; [`Error::StoreUnavailable`].
 pub(super) async fn resume(
     peers: Peers,
-    shards: Shards,
+    store: Arc<dyn SessionStore>,
+    is_draining: Arc<AtomicBool>,
     session: SessionId,
     after: EventId,
     queue_bytes: usize,
@@ -70,7 +81,7 @@ pub(super) async fn resume(
         let _ = reader.offer(event);
     }
     if !is_over {
-        actix::spawn(Followed { peers, shards, session, cursor, last, reader }.follow());
+        actix::spawn(Followed { peers, store, is_draining, session, cursor, last, reader }.follow());
     }
     Ok(events)
 }
@@ -90,7 +101,7 @@ impl Followed {
     /// Sends what is logged until the stream ends, the reader goes, or this server stops.
     async fn follow(mut self) {
         let (mut looks, mut deaths) = (0, 0);
-        while !self.reader.is_gone() && !self.shards.is_draining() {
+        while !self.reader.is_gone() && !self.is_draining.load(Ordering::Relaxed) {
             sleep(EVERY).await;
             looks += 1;
             // Without the store there is nothing to be known.
@@ -104,7 +115,7 @@ impl Followed {
                 }
             }
             if looks % LOOKS == 0 {
-                match self.shards.store().version(self.session).await {
+                match self.store.version(self.session).await {
                     Ok(None) => return,
                     Ok(Some(_)) => {}
                     Err(_) => continue,

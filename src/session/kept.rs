@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use super::{Shards, profile::Profile, shards::hash};
+use super::{Shards, profile::Profile};
 use crate::{
     allowance::{Allowance, Permit, note_limited},
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::Caller,
     store::{EnabledTool, Entered, News, Opened, Peers, SessionRecord, SessionStore, StoreFuture, Trouble},
+    workers::hash,
 };
 
 /// Where and as what a session is kept.
@@ -95,7 +96,7 @@ impl Shards {
         new: Option<Profile>,
     ) -> Result<Option<SessionId>, Error> {
         let user = caller.user();
-        let id = self.draw_id(self.number(hash(user)));
+        let id = self.draw_id(self.registries().worker_of(hash(user)));
         let new = new.map(|profile| (id, profile.record(user.clone(), SystemTime::now(), Vec::new())));
         let Entered { session, ended } = self.store().enter_chat(user.clone(), chat, new).await?;
         self.end_here(user, ended).await;

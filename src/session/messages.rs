@@ -4,13 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use actix::Message;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::{
-    allowance::{Permit, RunningCall},
+    allowance::Permit,
     error::Error,
     ids::{ChatId, SessionId, ToolName, UserKey},
-    membrane::{Apps, Caller, CatalogChanged, Tool},
+    membrane::{Caller, CatalogChanged, Tool},
     protocol::{
         answer::ToolList,
         jsonrpc::RequestId,
@@ -21,12 +20,12 @@ use crate::{
     },
     session::{
         event_log::{EventId, Logged, StreamId},
-        profile::{Profile, Scope},
+        profile::Profile,
         queue::{self, Weigh},
         token_end::ShownToken,
-        toolbox::Toolbox,
     },
     store::News,
+    tools::{EnabledTools, Origin, ReadyCall, Scope},
 };
 
 /// To a registry: opens a session on its shard.
@@ -159,6 +158,8 @@ pub struct CallTool {
     pub caller: Caller,
     /// The request, by which it can be cancelled.
     pub id: RequestId,
+    /// HTTP request that brings the call, for the audit line.
+    pub origin: Origin,
     /// Tool to call, with its arguments.
     pub call: request::CallTool,
 }
@@ -175,28 +176,18 @@ pub struct FindTool {
     pub name: ToolName,
 }
 
-/// To a session: the same for a call that begins now, outside of the session. Gives what counts the call as running.
+/// To a session: prepares a call that will run outside of the session, in its own request.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<(Arc<Tool>, RunningCall), Error>")]
+#[rtype(result = "Result<ReadyCall, Error>")]
 pub struct BeginCall {
     /// User who calls, with today's token.
     pub caller: Caller,
     /// Tools that the request sees.
     pub scope: Scope,
-    /// Name of the tool, as the client wrote it.
-    pub name: ToolName,
-}
-
-/// To a session: enables tools, as `enable-tools` does.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<CallToolResult, Error>")]
-pub struct EnableTools {
-    /// User who calls, with today's token.
-    pub caller: Caller,
-    /// The apps that the request is confined to.
-    pub apps: Apps,
-    /// Arguments of the call, unread so far.
-    pub arguments: Box<RawValue>,
+    /// HTTP request that brings the call, for the audit line.
+    pub origin: Origin,
+    /// Tool to call, with its arguments.
+    pub call: request::CallTool,
 }
 
 /// To a session: the client no longer wants the answer to a request.
@@ -314,7 +305,7 @@ pub struct Inherit(pub Estate);
 #[derive(Debug)]
 pub struct Estate {
     /// Tools that are enabled; none from a session in static mode.
-    pub toolbox: Option<Toolbox>,
+    pub enabled: Option<EnabledTools>,
     /// Streams that want to be told of changes.
     pub subscribers: Vec<queue::Sender<Event>>,
 }
@@ -324,7 +315,7 @@ pub struct Estate {
 #[rtype(result = "Result<(), Error>")]
 pub struct Enable {
     /// Tools that are enabled from now on.
-    pub toolbox: Toolbox,
+    pub tools: EnabledTools,
     /// Version that the session must still have for anything to be done.
     pub over: Option<u64>,
 }

@@ -1,7 +1,6 @@
 //! Sessions and chats: the registry that knows them, and one actor for each.
 
 pub mod actor;
-pub mod admission;
 pub mod calls;
 pub mod changes;
 pub mod coherence;
@@ -10,19 +9,16 @@ pub mod enable;
 pub mod event_log;
 pub mod follow;
 pub mod kept;
-pub mod leases;
 pub mod messages;
 pub mod passivation;
 pub mod profile;
 pub mod pulse;
 pub mod queue;
-pub mod recognised;
 pub mod registry;
 pub mod shards;
 pub mod streaming;
 pub mod streams;
 pub mod token_end;
-pub mod toolbox;
 
 pub use actor::SessionActor;
 pub use registry::SessionRegistry;

@@ -57,7 +57,7 @@ impl SessionRegistry {
                 actix::spawn(async move { shards.end_kept(session, owner).await });
             }
         }
-        if self.local.number == 0 {
+        if self.worker == 0 {
             let shards = self.shards.clone();
             if self.store.peers().is_some() {
                 // What has expired there is not told of.
@@ -106,9 +106,8 @@ struct MadeRoom {
 impl Shards {
     /// Has idle sessions leave memory, of whatever shard.
     pub(super) async fn make_room(self) {
-        let registries = self.registries().flatten();
         // A shard that is gone has no sessions.
-        join_all(registries.map(|registry| registry.send(MakeRoom))).await;
+        join_all(self.registries().started().map(|registry| registry.send(MakeRoom))).await;
     }
 }
 

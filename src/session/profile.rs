@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use crate::{
     ids::UserKey,
     membrane::Apps,
-    protocol::{lifecycle::ClientInfo, revision::Revision, tools::ToolMode},
+    protocol::{lifecycle::ClientInfo, revision::Revision},
     store::{EnabledTool, SessionRecord, record::SessionState},
+    tools::Scope,
 };
 
 /// Settled facts of a session: its revision, client and scope.
@@ -44,13 +45,4 @@ impl Profile {
             scope: Scope { mode: state.mode, apps: Apps::of(state.apps.clone()) },
         }
     }
-}
-
-/// Which tools a request or session sees.
-#[derive(Debug, Clone)]
-pub struct Scope {
-    /// Whether tools must be enabled first.
-    pub mode: ToolMode,
-    /// The integrations it is confined to.
-    pub apps: Apps,
 }

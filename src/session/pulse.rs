@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{Context, Handler, Message};
+use actix::{Addr, Context, Handler, Message};
 use futures_util::future::{join, join_all};
 use metrics::{gauge, histogram};
 
-use super::{SessionRegistry, Shards, shards::Shard};
+use super::{SessionRegistry, Shards};
 use crate::{
-    membrane::Ping,
+    membrane::{MembraneActor, Ping},
     store::{StoreError, Trouble},
 };
 
@@ -54,7 +54,14 @@ pub enum Loss {
     Store,
 }
 
-impl Shard {
+/// The actors of one shard; none where it has not started.
+#[derive(Clone, Copy)]
+struct Shard<'a> {
+    registry: &'a Addr<SessionRegistry>,
+    membrane: &'a Addr<MembraneActor>,
+}
+
+impl Shard<'_> {
     /// Returns how many of its actors have ended.
     fn gone(&self) -> usize {
         let lives = [self.registry.connected(), self.membrane.connected()];
@@ -75,13 +82,19 @@ impl Shard {
 impl Shards {
     /// Asks every actor of every shard how it is, and gives it so long to answer. The metrics learn of it too.
     pub async fn feel_pulse(&self, patience: Duration) -> Pulse {
-        let beats = self.shards().map(|shard| async move { shard?.load(patience).await });
+        let shards = || {
+            self.registries()
+                .slots()
+                .zip(self.membranes().slots())
+                .map(|(registry, membrane)| Some(Shard { registry: registry?, membrane: membrane? }))
+        };
+        let beats = shards().map(|shard| async move { shard?.load(patience).await });
         let beats = join_all(beats).await;
         let loads = beats.iter().flatten();
         let pulse = Pulse {
             shards: beats.len(),
             silent: beats.len() - loads.clone().count(),
-            gone: self.shards().flatten().map(Shard::gone).sum(),
+            gone: shards().flatten().map(|shard| shard.gone()).sum(),
             kept: loads.clone().map(|load| load.kept).sum(),
         };
         gauge!("mcp_shards_silent").set(count(pulse.silent));

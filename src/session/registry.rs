@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use super::{
-    LocalShard, SessionActor, Shards,
+    SessionActor, Shards,
     actor::SessionLimits,
     changes::Listeners,
     event_log::Limits,
@@ -23,7 +23,6 @@ use super::{
     profile::Profile,
     pulse::Load,
     token_end::{Shown, ShownToken},
-    toolbox::Toolbox,
 };
 use crate::{
     allowance::Permit,
@@ -33,6 +32,7 @@ use crate::{
     membrane::Report,
     protocol::revision::Revision,
     store::{News, Opened, SessionRecord, SessionStore, StoreError},
+    tools::{EnabledTools, ToolService},
 };
 
 /// How often sessions that are idle or past their retention are looked for, at least.
@@ -53,7 +53,9 @@ pub struct SessionRegistry {
     /// The server stops: no stream may begin that would keep it from that.
     pub(super) is_draining: bool,
     pub(super) making_room: MakingRoom,
-    pub(super) local: Rc<LocalShard>,
+    /// Number of the worker, from 0.
+    pub(super) worker: usize,
+    tools: ToolService,
     pub(super) shards: Shards,
     pub(super) store: Arc<dyn SessionStore>,
 }
@@ -93,9 +95,9 @@ struct Loaded {
 }
 
 impl SessionRegistry {
-    /// Returns the registry of the shard `local`, which is this thread's.
+    /// Returns the registry of a worker, with the tool service of its thread.
     #[must_use]
-    pub fn new(local: Rc<LocalShard>, shards: Shards, settings: &Settings) -> Self {
+    pub fn new(worker: usize, tools: ToolService, shards: Shards, settings: &Settings) -> Self {
         let streams = &settings.streams;
         let log = Limits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting: streams.log };
         let limits = SessionLimits {
@@ -112,7 +114,8 @@ impl SessionRegistry {
             limits,
             is_draining: false,
             making_room: MakingRoom::default(),
-            local,
+            worker,
+            tools,
             store: shards.store(),
             shards,
         }
@@ -169,8 +172,8 @@ impl SessionRegistry {
         self.sessions.entry(id).insert_entry(entry).into_mut()
     }
 
-    fn session_actor(&self, profile: Profile, toolbox: Toolbox, kept: Option<Kept>) -> SessionActor {
-        SessionActor::new(profile, toolbox, kept, self.shards.clone(), Rc::clone(&self.local), &self.limits)
+    fn session_actor(&self, profile: Profile, enabled: EnabledTools, kept: Option<Kept>) -> SessionActor {
+        SessionActor::new(profile, enabled, kept, self.tools.clone(), self.shards.draining(), &self.limits)
     }
 
     fn revive(&mut self, id: SessionId, record: SessionRecord) -> Result<(), Error> {
@@ -190,7 +193,7 @@ impl SessionRegistry {
             home: state.home.clone(),
             version,
         };
-        let mut session = self.session_actor(Profile::of(&state), Toolbox::of(&state.tools), Some(kept));
+        let mut session = self.session_actor(Profile::of(&state), EnabledTools::of(&state.tools), Some(kept));
         session.streams.number_apart();
         session.streams.owe_change();
         self.start_session(id, owner, session, permit);
@@ -218,7 +221,7 @@ impl Handler<OpenSession> for SessionRegistry {
 
     fn handle(&mut self, open: OpenSession, ctx: &mut Context<Self>) -> Self::Result {
         let OpenSession { user, permit, profile, chat } = open;
-        let (id, opened) = (self.shards.draw_id(self.local.number), SystemTime::now());
+        let (id, opened) = (self.shards.draw_id(self.worker), SystemTime::now());
         let revision = profile.revision.map(Revision::as_str);
         let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
         log::info!(target: "session", session:% = id, user:%, revision, client; "session opened");
@@ -230,7 +233,7 @@ impl Handler<OpenSession> for SessionRegistry {
         let store = Arc::clone(&self.store);
         let kept = is_kept.then(|| Kept { store, session: id, owner: user.clone(), opened, home, version: 0 });
         let kept_since = kept.as_ref().map(|kept| kept.open(&profile, chat));
-        let mut session = self.session_actor(profile, Toolbox::default(), kept);
+        let mut session = self.session_actor(profile, EnabledTools::default(), kept);
         if peers.is_some() {
             session.streams.number_apart();
         }

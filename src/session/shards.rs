@@ -4,38 +4,29 @@
 //! So a client that stays on its connection never crosses threads; a request that arrives elsewhere pays one hop. What
 //! belongs to a user, such as catalogs, lives on the shard of the user's hash, so that there is one of it.
 
-mod authentication;
 mod sessions;
 
 use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     rc::Rc,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
-use actix::{Actor, Addr, Handler, MailboxError, Message, dev::ToEnvelope};
+use actix::Actor;
 use futures_util::future::join_all;
-use serde_json::value::RawValue;
 
-use super::{SessionRegistry, admission::Admission, leases::Leases, messages::Drain, recognised::Recognised};
+use super::{SessionRegistry, messages::Drain};
 use crate::{
     allowance::{Allowance, Allowances, Allowed},
+    auth::{Authenticator, Revocations, admission::Admission},
     config::Settings,
-    error::Error,
-    ids::{ToolName, UserKey},
-    membrane::{
-        Apps, Caller, Catalog, FindTools, KnownCatalog, LoadCatalog, MembraneActor, MembraneClient, MembraneError,
-        Refresh, Tool, Upstream, Watchers, call, webhook::Changed,
-    },
-    metrics::{Outcome, Run, count_lookup},
-    protocol::{revision::Era, tools::CallToolResult},
+    ids::UserKey,
+    membrane::{MembraneActor, MembraneClient, Refresh, Upstream, Watchers, webhook::Changed},
     store::{News, SessionStore},
-    token::{AccessToken, Claim},
+    tools::ToolService,
+    workers::PerWorker,
 };
 
 /// All shards of the process. Cheap to clone, and the same on every thread.
@@ -43,42 +34,27 @@ use crate::{
 pub struct Shards(Arc<Inner>);
 
 struct Inner {
-    shards: Vec<OnceLock<Shard>>,
+    registries: PerWorker<SessionRegistry>,
+    membranes: PerWorker<MembraneActor>,
     started: AtomicUsize,
     allowances: Allowances,
-    admission: Admission,
+    admission: Arc<Admission>,
+    revocations: Revocations,
     upstream: Arc<Upstream>,
     store: Arc<dyn SessionStore>,
     /// How many sessions have ended, so that others know when a chat may have lost its own.
     ended: AtomicU64,
-    /// How often the trust in a token has ended.
-    distrusted: AtomicU64,
-    is_draining: AtomicBool,
+    is_draining: Arc<AtomicBool>,
 }
 
-/// The shard of the thread one is on.
+/// Parts of the shard of the thread one is on.
 pub struct LocalShard {
     /// Number of the shard, from 0.
     pub number: usize,
-    /// Client of this thread, with its own connections.
-    pub client: Rc<MembraneClient>,
-    recognised: Recognised,
-    leases: Leases,
-}
-
-impl LocalShard {
-    /// Returns the tools of a caller, where the thread knows them and need not ask.
-    #[must_use]
-    pub fn catalog(&self, caller: &Caller, apps: &Apps) -> Option<Arc<Catalog>> {
-        let known = self.leases.catalog(caller, apps, Instant::now());
-        known.inspect(|_| count_lookup("fresh"))
-    }
-}
-
-/// Actors of one shard.
-pub(super) struct Shard {
-    pub(super) registry: Addr<SessionRegistry>,
-    pub(super) membrane: Addr<MembraneActor>,
+    /// Authentication, with the tokens that this thread knows.
+    pub auth: Authenticator,
+    /// Tools, with the catalogs that this thread knows.
+    pub tools: ToolService,
 }
 
 impl Shards {
@@ -92,68 +68,59 @@ impl Shards {
             sessions: settings.sessions.max_per_user.get(),
             all_sessions: settings.sessions.max.get(),
         });
-        let shards = (0..count).map(|_| OnceLock::new()).collect();
+        let membranes = PerWorker::new(count);
         Self(Arc::new(Inner {
-            shards,
+            registries: PerWorker::new(count),
             started: AtomicUsize::new(0),
             allowances,
-            admission: Admission::new(settings),
+            admission: Arc::new(Admission::new(settings)),
+            revocations: Revocations::new(membranes.clone(), count, Arc::clone(&store)),
+            membranes,
             upstream: Arc::new(upstream),
             store,
             ended: AtomicU64::new(0),
-            distrusted: AtomicU64::new(0),
-            is_draining: AtomicBool::new(false),
+            is_draining: Arc::default(),
         }))
     }
 
     /// Starts the next shard, on this thread.
     #[must_use]
-    pub fn start_here(&self, settings: &Settings) -> Rc<LocalShard> {
+    pub fn start_here(&self, settings: &Settings) -> LocalShard {
+        let Inner { registries, membranes, revocations, admission, allowances, upstream, .. } = &*self.0;
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
-        let client = Rc::new(MembraneClient::new(&settings.membrane, Arc::clone(&self.0.upstream)));
-        let (recognised, leases) = (Recognised::default(), Leases::default());
-        let local = Rc::new(LocalShard { number, client, recognised, leases });
-        let registry = SessionRegistry::new(Rc::clone(&local), self.clone(), settings).start();
+        let client = Rc::new(MembraneClient::new(&settings.membrane, Arc::clone(upstream)));
+        let tools =
+            ToolService::new(Rc::clone(&client), membranes.clone(), revocations.clone(), settings.log.arguments);
+        let registry = SessionRegistry::new(number, tools.clone(), self.clone(), settings).start();
+        revocations.tell(number, &registry);
         let watchers = Watchers { changes: registry.clone().recipient(), refusals: registry.clone().recipient() };
-        let membrane =
-            MembraneActor::new(Rc::clone(&local.client), self.0.allowances.clone(), watchers, settings).start();
-        if let Some(slot) = self.0.shards.get(number) {
-            // The number is this thread's alone, so the slot is empty.
-            let _ = slot.set(Shard { registry, membrane });
-        }
-        local
-    }
-
-    pub(super) fn number(&self, spread: u64) -> usize {
-        let count = self.0.shards.len().max(1) as u64;
-        // Less than the count, which is a usize.
-        usize::try_from(spread % count).unwrap_or(0)
-    }
-
-    fn shard(&self, number: usize) -> Result<&Shard, Error> {
-        let slot = self.0.shards.get(number);
-        // Workers start their shard before they accept a connection, so that only a worker that died leaves one missing.
-        slot.and_then(OnceLock::get).ok_or(Error::Internal)
-    }
-
-    /// Returns the shard of what belongs to a user.
-    fn of_user(&self, user: &UserKey) -> Result<&Shard, Error> {
-        self.shard(self.number(hash(user)))
-    }
-
-    /// Returns the shard that knows about a token: its user's, so that the proof can be the load of the catalog, or
-    /// that of the token's own hash while nobody knows whose it is.
-    fn of_token(&self, token: &AccessToken) -> Result<&Shard, Error> {
-        match token.claim() {
-            Claim::User { user, .. } => self.of_user(user),
-            Claim::Opaque | Claim::UserAlone { .. } => self.shard(self.number(hash(&token.fingerprint()))),
-        }
+        membranes.set(number, MembraneActor::new(client, allowances.clone(), watchers, settings).start());
+        registries.set(number, registry);
+        let auth = Authenticator::new(membranes.clone(), Arc::clone(admission), revocations.clone());
+        LocalShard { number, auth, tools }
     }
 
     /// Returns what all workers know of the upstream.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
         &self.0.upstream
+    }
+
+    pub(super) fn registries(&self) -> &PerWorker<SessionRegistry> {
+        &self.0.registries
+    }
+
+    pub(super) fn membranes(&self) -> &PerWorker<MembraneActor> {
+        &self.0.membranes
+    }
+
+    pub(super) fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+
+    /// Returns the flag that is set when the server stops.
+    pub(super) fn draining(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.is_draining)
     }
 
     /// Returns the limits of a user.
@@ -188,73 +155,8 @@ impl Shards {
     /// The same for this server alone.
     pub(super) async fn refresh_here(&self, changed: Changed) {
         let changed = Arc::new(changed);
-        let shards = self.0.shards.iter().filter_map(OnceLock::get);
         // A shard that is gone has nothing loaded.
-        join_all(shards.map(|shard| shard.membrane.send(Refresh(Arc::clone(&changed))))).await;
-    }
-
-    /// Returns the tools of a user, for a request on the thread of `local`.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`] where the upstream no longer accepts the token, [`Error::UpstreamUnavailable`] where it
-    /// can't be asked.
-    pub async fn catalog(&self, local: &LocalShard, caller: &Caller, apps: &Apps) -> Result<Arc<Catalog>, Error> {
-        if let Some(catalog) = local.catalog(caller, apps) {
-            return Ok(catalog);
-        }
-        let membrane = &self.of_user(caller.user())?.membrane;
-        let loaded = ask(membrane, LoadCatalog { caller: caller.clone(), apps: apps.clone() }).await?;
-        let loaded = self.heed(caller.token(), loaded)?;
-        local.leases.remember(caller, apps.clone(), &loaded, Instant::now());
-        Ok(Arc::clone(loaded.catalog()))
-    }
-
-    /// Returns the tools of a user as far as they are known, without loading them.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub async fn known_catalog(&self, caller: &Caller, apps: &Apps) -> Result<Option<Arc<Catalog>>, Error> {
-        let known = KnownCatalog { user: caller.user().clone(), apps: apps.clone() };
-        ask(&self.of_user(caller.user())?.membrane, known).await
-    }
-
-    /// Tools that are not in a user's catalog, by the names asked for.
-    ///
-    /// # Errors
-    /// As [`Shards::catalog`].
-    pub async fn find_tools(&self, find: FindTools) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
-        let token = find.caller.token().clone();
-        let membrane = &self.of_user(find.caller.user())?.membrane;
-        let found = ask(membrane, find).await?;
-        self.heed(&token, found)
-    }
-
-    /// Calls a tool through `client`, and ends the trust in the caller's token if the upstream refuses it.
-    pub async fn call(
-        &self,
-        client: &MembraneClient,
-        caller: &Caller,
-        tool: &Arc<Tool>,
-        arguments: Box<RawValue>,
-        era: Era,
-    ) -> CallToolResult {
-        let run = Run::begin(tool.integration().as_str());
-        let called = caller.trace().around(call::call(client, caller, tool, arguments, era)).await;
-        run.end(if called.result.is_error() { Outcome::Error } else { Outcome::Success });
-        if called.token_refused {
-            self.distrust(caller.token());
-        }
-        called.result
-    }
-
-    /// Ends the trust in a token that the upstream has refused.
-    fn heed<T>(&self, token: &AccessToken, outcome: Result<T, MembraneError>) -> Result<T, Error> {
-        outcome.map_err(|error| {
-            if error.is_unauthenticated() {
-                self.distrust(token);
-            }
-            error.into()
-        })
+        join_all(self.0.membranes.started().map(|membrane| membrane.send(Refresh(Arc::clone(&changed))))).await;
     }
 
     /// Returns whether the server is stopping.
@@ -263,43 +165,12 @@ impl Shards {
         self.0.is_draining.load(Ordering::Relaxed)
     }
 
-    /// Every shard; none for one that has not started.
-    pub(super) fn shards(&self) -> impl Iterator<Item = Option<&Shard>> {
-        self.0.shards.iter().map(OnceLock::get)
-    }
-
-    /// Returns the registry of every shard; none for one that has not started.
-    pub(super) fn registries(&self) -> impl Iterator<Item = Option<&Addr<SessionRegistry>>> {
-        self.shards().map(|slot| slot.map(|shard| &shard.registry))
-    }
-
     /// Ends the streams on which nothing is awaited, and waits until no session has anything in flight.
     pub async fn drain(&self) {
         self.0.is_draining.store(true, Ordering::Relaxed);
-        let shards = self.0.shards.iter().filter_map(OnceLock::get);
         // A shard that is gone has nothing in flight.
-        join_all(shards.map(|shard| shard.registry.send(Drain))).await;
+        join_all(self.0.registries.started().map(|registry| registry.send(Drain))).await;
     }
-}
-
-async fn ask<A, M>(actor: &Addr<A>, message: M) -> Result<M::Result, Error>
-where
-    A: Actor + Handler<M>,
-    A::Context: ToEnvelope<A, M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    actor.send(message).await.map_err(no_answer)
-}
-
-fn no_answer(gone: MailboxError) -> Error {
-    log::error!("an actor can't be asked: {gone}");
-    Error::Internal
-}
-
-/// Returns a hash that is the same for equal values on every thread.
-pub(super) fn hash<T: Hash>(value: &T) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::new().hash_one(value)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The streams of a session, as it opens and fills them.
 
+use std::sync::Arc;
+
 use actix::{ActorContext, AsyncContext, Context, Handler, ResponseFuture};
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -54,22 +56,24 @@ impl Handler<OpenStream> for SessionActor {
     type Result = ResponseFuture<Result<queue::Receiver<Logged>, Error>>;
 
     fn handle(&mut self, OpenStream { after }: OpenStream, _: &mut Context<Self>) -> Self::Result {
-        let events = match (after, self.shared()) {
-            (None, _) => Ok(self.open_own()),
-            (Some(after), None) => self.streams.resume(after),
-            (Some(after), Some((peers, session))) => match self.streams.resume(after) {
-                // The stream of notifications that another server had goes on with that of this one.
-                Err(_) if Streams::is_own(after.stream) => {
-                    self.streams.owe_change();
-                    Ok(self.open_own())
-                }
-                Err(_) => {
-                    let resumed = follow::resume(peers, self.shards.clone(), session, after, self.queue_bytes);
-                    return Box::pin(resumed);
-                }
-                Ok(events) => Ok(events),
-            },
-        };
+        let events =
+            match (after, self.replicated().map(|(peers, kept)| (peers, Arc::clone(&kept.store), kept.session))) {
+                (None, _) => Ok(self.open_own()),
+                (Some(after), None) => self.streams.resume(after),
+                (Some(after), Some((peers, store, session))) => match self.streams.resume(after) {
+                    // The stream of notifications that another server had goes on with that of this one.
+                    Err(_) if Streams::is_own(after.stream) => {
+                        self.streams.owe_change();
+                        Ok(self.open_own())
+                    }
+                    Err(_) => {
+                        let is_draining = Arc::clone(&self.is_draining);
+                        let resumed = follow::resume(peers, store, is_draining, session, after, self.queue_bytes);
+                        return Box::pin(resumed);
+                    }
+                    Ok(events) => Ok(events),
+                },
+            };
         self.wind_down();
         Box::pin(async { events })
     }

@@ -10,7 +10,7 @@ use actix::{AsyncContext, Context, Handler};
 use super::{SessionRegistry, messages::CloseStreams};
 use crate::{
     ids::UserKey,
-    membrane::{Caller, Distrust},
+    membrane::{Caller, RevokeToken},
     secret::Fingerprint,
     token::AccessToken,
 };
@@ -115,10 +115,10 @@ impl SessionRegistry {
     }
 }
 
-impl Handler<Distrust> for SessionRegistry {
+impl Handler<RevokeToken> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, Distrust(token): Distrust, _: &mut Context<Self>) {
+    fn handle(&mut self, RevokeToken(token): RevokeToken, _: &mut Context<Self>) {
         self.close_streams(|shown| shown.is_revoked(token), "its token was refused");
     }
 }

@@ -1,6 +1,6 @@
 //! What users and strangers leave for each other: turns at the upstream, room in memory, and budgets of guesses.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
 use crate::{
@@ -195,7 +195,11 @@ async fn a_user_whose_calls_take_their_time_leaves_others_a_connection() {
         .start();
     let (ann, bob) = (server.client("ann").open().await, server.client("bob").open().await);
     bob.tools().await;
-    let calls = join_all((0..10).map(|id| ann.post(sleep(json!(id), VERY_LONG_MS))));
+    // The call that will be cancelled has to be one that runs, so it comes before those that may have to wait.
+    let calls = join(ann.post(sleep(json!(0), VERY_LONG_MS)), async {
+        eventually("the first runs", async || server.stats().await["inFlight"] == 1).await;
+        join_all((1..10).map(|id| ann.post(sleep(json!(id), VERY_LONG_MS)))).await
+    });
     let others = async {
         eventually("some run", async || server.stats().await["inFlight"] == 2).await;
         assert_eq!(bob.output("sandbox-faults_echo", json!({"a": 1})).await, json!({"a": 1}));

@@ -9,7 +9,7 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 22] = [
+const LAYERS: [(&str, &[&str]); 25] = [
     ("secret", &[]),
     ("signing", &[]),
     ("metrics", &[]),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("token", &["ids", "secret"]),
     ("error", &["token", "ids", "secret"]),
     ("allowance", &["error", "ids"]),
+    ("workers", &["error"]),
     ("protocol", &["error", "token", "ids", "secret"]),
     ("config", &["secret"]),
     (
@@ -25,9 +26,29 @@ const LAYERS: [(&str, &[&str]); 22] = [
         &["allowance", "config", "protocol", "error", "token", "ids", "secret", "signing", "metrics", "trace"],
     ),
     ("store", &["config", "protocol", "error", "ids", "secret", "metrics"]),
+    ("auth", &["store", "membrane", "workers", "config", "error", "token", "ids", "secret", "trace"]),
+    (
+        "tools",
+        &[
+            "auth",
+            "store",
+            "membrane",
+            "workers",
+            "allowance",
+            "protocol",
+            "error",
+            "token",
+            "ids",
+            "secret",
+            "metrics",
+        ],
+    ),
     (
         "session",
         &[
+            "tools",
+            "auth",
+            "workers",
             "store",
             "membrane",
             "allowance",
@@ -45,6 +66,8 @@ const LAYERS: [(&str, &[&str]); 22] = [
         "http",
         &[
             "session",
+            "tools",
+            "auth",
             "membrane",
             "allowance",
             "config",

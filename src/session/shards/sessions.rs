@@ -2,7 +2,7 @@
 
 use actix::{Addr, Handler, Message, Recipient};
 
-use super::{Shards, ask};
+use super::Shards;
 use crate::{
     error::Error,
     ids::{ChatId, SessionId, UserKey},
@@ -12,19 +12,25 @@ use crate::{
         queue,
         token_end::By,
     },
+    workers::ask,
 };
 
 impl Shards {
     /// Draws a session id that belongs to a shard.
     pub(in crate::session) fn draw_id(&self, shard: usize) -> SessionId {
         // A worker that the HTTP server started in place of a dead one has a number beyond all shards.
-        let shard = shard % self.0.shards.len().max(1);
+        let shard = self.0.registries.worker_of(shard as u64);
         loop {
             let id = SessionId::draw();
-            if self.number(id.spread()) == shard {
+            if self.0.registries.worker_of(id.spread()) == shard {
                 return id;
             }
         }
+    }
+
+    /// Returns the registry of a session's shard.
+    pub(in crate::session) fn registry_of(&self, session: SessionId) -> Result<&Addr<SessionRegistry>, Error> {
+        self.0.registries.get(self.0.registries.worker_of(session.spread()))
     }
 
     /// Opens a session on shard number `shard`.
@@ -32,7 +38,7 @@ impl Shards {
     /// # Errors
     /// [`Error::Internal`].
     pub async fn open(&self, shard: usize, open: OpenSession) -> Result<SessionId, Error> {
-        ask(&self.shard(shard)?.registry, open).await?
+        ask(self.0.registries.get(shard)?, open).await?
     }
 
     /// Passes a message to a session, on behalf of whoever it belongs to.
@@ -53,7 +59,7 @@ impl Shards {
         SessionActor: Handler<M>,
         SessionRegistry: Handler<Deliver<M>>,
     {
-        let registry = &self.shard(self.number(session.spread()))?.registry;
+        let registry = self.registry_of(session)?;
         let By { user, token } = by.into();
         let asked = WhyUnanswered { session, user: user.clone() };
         match registry.send(Deliver { session, user, token, chat, message }).await {
@@ -71,9 +77,9 @@ impl Shards {
         SessionRegistry: Handler<Deliver<M>>,
     {
         // A shard that is gone has no sessions.
-        if let Ok(shard) = self.shard(self.number(session.spread())) {
+        if let Ok(registry) = self.registry_of(session) {
             let By { user, token } = by.into();
-            shard.registry.do_send(Deliver { session, user, token, chat: None, message });
+            registry.do_send(Deliver { session, user, token, chat: None, message });
         }
     }
 
@@ -82,7 +88,7 @@ impl Shards {
     /// # Errors
     /// [`Error::SessionNotFound`].
     pub async fn close(&self, session: SessionId, user: UserKey) -> Result<(), Error> {
-        let registry = &self.shard(self.number(session.spread()))?.registry;
+        let registry = self.registry_of(session)?;
         ask(registry, CloseSession { session, user }).await?
     }
 
@@ -91,7 +97,7 @@ impl Shards {
     /// # Errors
     /// [`Error::Internal`].
     pub async fn listen(&self, shard: usize, listen: Listen) -> Result<queue::Receiver<Event>, Error> {
-        ask(&self.shard(shard)?.registry, listen).await
+        ask(self.0.registries.get(shard)?, listen).await
     }
 
     /// Returns where to say that a session's stream has closed.
@@ -99,7 +105,7 @@ impl Shards {
     /// # Errors
     /// [`Error::Internal`].
     pub fn closer(&self, session: SessionId) -> Result<Recipient<CloseSession>, Error> {
-        Ok(self.shard(self.number(session.spread()))?.registry.clone().recipient())
+        Ok(self.registry_of(session)?.clone().recipient())
     }
 }
 

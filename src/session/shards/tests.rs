@@ -7,16 +7,18 @@ use actix::{Context, Handler, ResponseFuture};
 use super::*;
 use crate::{
     config::{Sources, load},
+    error::Error,
     ids::SessionId,
-    membrane::{Crash, CrashLater},
+    membrane::{Apps, Crash, CrashLater},
     protocol::{revision::Revision, tools::ToolMode},
     session::{
         SessionActor,
         messages::{Describe, OpenSession},
-        profile::{Profile, Scope},
+        profile::Profile,
         pulse::Loss,
     },
     store,
+    tools::Scope,
 };
 
 /// Time that is more than enough for an answer.
@@ -94,10 +96,9 @@ async fn an_actor_that_has_ended_is_noticed_and_given_up_at_the_second_beat() {
         let shards = shards();
         let pulse = shards.feel_pulse(BEAT).await;
         assert_eq!((pulse.gone, pulse.silent, shards.loss(pulse)), (0, 0, None));
-        let shard = shards.shard(0).unwrap();
         let crashed = match actor {
-            0 => shard.registry.send(Crash).await,
-            _ => shard.membrane.send(Crash).await,
+            0 => shards.registries().get(0).unwrap().send(Crash).await,
+            _ => shards.membranes().get(0).unwrap().send(Crash).await,
         };
         assert!(crashed.is_err(), "{actor}");
         let pulse = shards.feel_pulse(BEAT).await;

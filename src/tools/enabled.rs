@@ -3,17 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    error::Error,
     ids::ToolName,
     membrane::{Apps, Catalog, Tool},
-    protocol::{answer::ToolList, revision::Era, tools::enable_tools_definition},
+    protocol::revision::Era,
     store::EnabledTool,
 };
 
 /// Enabled tools. Those of the user's catalog are held by name, so that they are always the current ones; those that were
-/// looked up beyond it are held themselves.
+/// looked up beyond it are held themselves. Cheap to clone, as each request of the session takes a copy.
 #[derive(Debug, Clone, Default)]
-pub struct Toolbox(BTreeMap<ToolName, Held>);
+pub struct EnabledTools(Arc<BTreeMap<ToolName, Held>>);
 
 #[derive(Debug, Clone)]
 enum Held {
@@ -25,12 +24,12 @@ enum Held {
     Unresolved,
 }
 
-impl Toolbox {
+impl EnabledTools {
     /// Returns the tools that were enabled when a session was kept.
     #[must_use]
     pub fn of(tools: &[EnabledTool]) -> Self {
         let held = |tool: &EnabledTool| if tool.beyond { Held::Unresolved } else { Held::ByName };
-        Self(tools.iter().map(|tool| (tool.name.clone(), held(tool))).collect())
+        Self(Arc::new(tools.iter().map(|tool| (tool.name.clone(), held(tool))).collect()))
     }
 
     /// Returns the tools that are enabled now that another server has changed that. What was looked up here need not be
@@ -38,7 +37,7 @@ impl Toolbox {
     #[must_use]
     pub fn renewed(&self, tools: &[EnabledTool]) -> Self {
         let mut renewed = Self::of(tools);
-        for (name, held) in &mut renewed.0 {
+        for (name, held) in renewed.tools_mut() {
             if let (Held::Unresolved, Some(Held::Itself(tool))) = (&held, self.0.get(name)) {
                 *held = Held::Itself(Arc::clone(tool));
             }
@@ -58,12 +57,12 @@ impl Toolbox {
 
     /// Enables a tool of the catalog.
     pub fn add(&mut self, name: &ToolName) {
-        self.0.insert(name.clone(), Held::ByName);
+        self.tools_mut().insert(name.clone(), Held::ByName);
     }
 
     /// Enables a tool that is not in the catalog.
     pub fn add_beyond(&mut self, tool: Arc<Tool>) {
-        self.0.insert(tool.name().clone(), Held::Itself(tool));
+        self.tools_mut().insert(tool.name().clone(), Held::Itself(tool));
     }
 
     /// Returns whether no tool has to be looked up again.
@@ -82,14 +81,14 @@ impl Toolbox {
     /// Takes on tools that were looked up again; the others are still to be found.
     pub fn resolve(&mut self, found: BTreeMap<ToolName, Arc<Tool>>) {
         for (name, tool) in found {
-            self.0.entry(name).and_modify(|held| *held = Held::Itself(tool));
+            self.tools_mut().entry(name).and_modify(|held| *held = Held::Itself(tool));
         }
     }
 
     /// Without the tools that lie outside the given apps. Those of the catalog are confined by the catalog.
     #[must_use]
     pub fn within(mut self, apps: &Apps) -> Self {
-        self.0.retain(|_, held| match held {
+        self.tools_mut().retain(|_, held| match held {
             Held::Itself(tool) => apps.include(tool.integration()),
             Held::ByName | Held::Unresolved => true,
         });
@@ -136,52 +135,13 @@ impl Toolbox {
 
     /// Returns the enabled tools in the order of a catalog.
     #[must_use]
-    pub fn tools<'a>(&'a self, catalog: &'a Catalog, apps: &Apps) -> Vec<&'a Arc<Tool>> {
+    pub fn in_order<'a>(&'a self, catalog: &'a Catalog, apps: &Apps) -> Vec<&'a Arc<Tool>> {
         let mut tools: Vec<_> = self.0.keys().filter_map(|name| self.find(name, catalog, apps)).collect();
         tools.sort_by(|a, b| (a.integration(), a.action()).cmp(&(b.integration(), b.action())));
         tools
     }
 
-    /// `enable-tools`, and the enabled tools in the order of a catalog.
-    #[must_use]
-    pub fn list(&self, catalog: &Catalog, apps: &Apps, era: Era) -> ToolList {
-        let mut list = ToolList::of(enable_tools_definition());
-        for tool in self.tools(catalog, apps) {
-            list.push(tool.definition(era).clone());
-        }
-        list
-    }
-}
-
-/// Finds a tool in a catalog or, in dynamic mode, among those of it and beyond it that are enabled.
-///
-/// # Errors
-/// [`Error::ToolNotEnabled`], and those of [`no_such_tool`].
-pub fn find(catalog: &Catalog, enabled: Option<&Toolbox>, name: ToolName, apps: &Apps) -> Result<Arc<Tool>, Error> {
-    let known = catalog.find(&name);
-    let tool = match enabled {
-        None => known,
-        Some(toolbox) => toolbox.find(&name, catalog, apps),
-    };
-    match (tool, known) {
-        (Some(tool), _) => Ok(Arc::clone(tool)),
-        (None, Some(_)) => Err(Error::ToolNotEnabled(name)),
-        (None, None) => Err(no_such_tool(catalog, name, enabled)),
-    }
-}
-
-/// Why there is no such tool: it can't be known whether there is, it never was, or it was there, by the catalog or what is enabled, and is no more.
-#[must_use]
-pub fn no_such_tool(catalog: &Catalog, name: ToolName, enabled: Option<&Toolbox>) -> Error {
-    if let Some(app) = catalog.failed_app_of(&name) {
-        return Error::ToolUnavailable { name, app: app.name.clone(), when: app.when() };
-    }
-    match catalog.why_gone(&name) {
-        Some(gone) => Error::ToolGone { name, why: gone.to_string() },
-        None if enabled.is_some_and(|toolbox| toolbox.has_by_name(&name)) => {
-            let why = "its app was disconnected, or no longer has this action".to_owned();
-            Error::ToolGone { name, why }
-        }
-        None => Error::UnknownTool(name),
+    fn tools_mut(&mut self) -> &mut BTreeMap<ToolName, Held> {
+        Arc::make_mut(&mut self.0)
     }
 }

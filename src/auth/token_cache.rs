@@ -10,36 +10,36 @@ use crate::{membrane::Caller, secret::Fingerprint};
 const MAX_TOKENS: usize = 1024;
 
 /// Tokens that this worker was told are good. See the [module](self).
-pub struct Recognised(RefCell<LruCache<Fingerprint, Known>>);
+pub struct TokenCache(RefCell<LruCache<Fingerprint, Known>>);
 
 struct Known {
     caller: Caller,
-    /// How often the trust in some token had ended when this one's owner was asked about.
-    ended: u64,
+    /// Revocation counter from before the question; the entry is stale once the counter has moved.
+    revoked: u64,
 }
 
-impl Default for Recognised {
+impl Default for TokenCache {
     fn default() -> Self {
         Self(RefCell::new(LruCache::new(NonZeroUsize::new(MAX_TOKENS).unwrap_or(NonZeroUsize::MIN))))
     }
 }
 
-impl Recognised {
-    /// Returns the caller of a token that is remembered, as long as that still counts. `ended` is the number of times
-    /// that the trust in any token has ended by now; an entry from before the last time is stale.
-    pub(super) fn caller(&self, token: Fingerprint, ended: u64, now: Instant) -> Option<Caller> {
+impl TokenCache {
+    /// Returns the caller of a token that is remembered, as long as that still counts. `revoked` is the number of
+    /// revocations by now.
+    pub(super) fn caller(&self, token: Fingerprint, revoked: u64, now: Instant) -> Option<Caller> {
         let mut known = self.0.borrow_mut();
         let found = known.get(&token)?;
-        if found.ended == ended && found.caller.trusted_until() > now {
+        if found.revoked == revoked && found.caller.trusted_until() > now {
             return Some(found.caller.clone());
         }
         known.pop(&token);
         None
     }
 
-    /// Remembers who comes with a token. `ended` is from before the question.
-    pub(super) fn remember(&self, token: Fingerprint, caller: &Caller, ended: u64) {
-        self.0.borrow_mut().put(token, Known { caller: caller.clone(), ended });
+    /// Remembers the caller of a token. `revoked` is the number of revocations from before the question.
+    pub(super) fn remember(&self, token: Fingerprint, caller: &Caller, revoked: u64) {
+        self.0.borrow_mut().put(token, Known { caller: caller.clone(), revoked });
     }
 }
 
@@ -56,13 +56,13 @@ mod tests {
         let caller = ann("pat-x", now, Duration::from_secs(10));
         let print = caller.token().fingerprint();
 
-        let recognised = Recognised::default();
-        let is_known = |ended, after| recognised.caller(print, ended, now + Duration::from_secs(after)).is_some();
+        let cache = TokenCache::default();
+        let is_known = |ended, after| cache.caller(print, ended, now + Duration::from_secs(after)).is_some();
         assert!(!is_known(0, 0));
-        recognised.remember(print, &caller, 0);
+        cache.remember(print, &caller, 0);
         assert!(is_known(0, 9));
         assert!(!is_known(0, 10), "its time is over");
-        recognised.remember(print, &caller, 0);
+        cache.remember(print, &caller, 0);
         assert!(!is_known(1, 0), "some trust has ended");
         assert!(!is_known(0, 0), "and it is forgotten");
     }

@@ -6,26 +6,28 @@ use std::time::Instant;
 use log::kv::Value;
 use serde_json::value::RawValue;
 
-use super::access_log::RequestTag;
+use super::Outcome;
 use crate::{
-    config,
     error::Error,
-    ids::{ChatId, SessionId, ToolName, UserKey},
-    protocol::{request::CallTool, tools::CallToolResult},
+    ids::{ChatId, RequestTag, SessionId, ToolName, UserKey},
+    protocol::request::CallTool,
 };
 
-/// On whose behalf a tool is called.
+/// Request by which a tool is called.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
-    pub(super) user: UserKey,
-    pub(super) chat: Option<ChatId>,
-    pub(super) session: Option<SessionId>,
-    pub(super) request: RequestTag,
+pub struct Origin {
+    /// Chat that the request names.
+    pub chat: Option<ChatId>,
+    /// Session that the request is made in.
+    pub session: Option<SessionId>,
+    /// Id of the HTTP request, as it stands in the access log.
+    pub request: RequestTag,
 }
 
 /// A call of a tool. Dropped, it is over, and its line is written.
 #[derive(Debug)]
-pub(super) struct Audit {
+pub struct Audit {
+    user: UserKey,
     origin: Origin,
     tool: ToolName,
     arguments: Option<Box<RawValue>>,
@@ -37,11 +39,12 @@ pub(super) struct Audit {
 
 impl Audit {
     /// Begins the line of a call, which ends with its result.
-    pub(super) fn begin(origin: Origin, call: &CallTool, settings: &config::Log) -> Self {
+    pub(super) fn begin(origin: Origin, user: UserKey, call: &CallTool, holds_arguments: bool) -> Self {
         Self {
+            user,
             origin,
             tool: call.name.clone(),
-            arguments: settings.arguments.then(|| call.arguments.clone()),
+            arguments: holds_arguments.then(|| call.arguments.clone()),
             bytes_in: call.arguments.get().len(),
             bytes_out: 0,
             begun: Instant::now(),
@@ -50,19 +53,23 @@ impl Audit {
         }
     }
 
-    /// The call has come to this.
-    pub(super) fn end(mut self, result: &Result<CallToolResult, Error>) {
-        match result {
-            Ok(result) => {
+    /// Notes the outcome of the call.
+    pub(super) fn end(&mut self, outcome: &Result<Outcome, Error>) {
+        match outcome {
+            Ok(Outcome::Result(result)) => {
                 self.outcome = if result.is_error() { "error" } else { "success" };
                 self.bytes_out = result.bytes();
+            }
+            Ok(Outcome::Enable(selection)) => {
+                self.outcome = "success";
+                self.bytes_out = selection.result().bytes();
             }
             Err(error) => self.refuse(error),
         }
     }
 
-    /// There is nothing to be called, or not in this way.
-    pub(super) fn refuse(&mut self, error: &Error) {
+    /// Notes that there is nothing to be called, or not in this way.
+    pub fn refuse(&mut self, error: &Error) {
         if !matches!(error, Error::Cancelled) {
             self.outcome = "refused";
         }
@@ -71,10 +78,10 @@ impl Audit {
 
 impl Drop for Audit {
     fn drop(&mut self) {
-        let Origin { user, chat, session, request } = &self.origin;
+        let Origin { chat, session, request } = &self.origin;
         log::info!(
             target: "audit",
-            user:%,
+            user:% = self.user,
             chat = chat.as_ref().map(ChatId::as_str),
             session = session.as_ref().map(Value::from_display),
             request:%,

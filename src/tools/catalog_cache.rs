@@ -1,5 +1,5 @@
-//! Catalogs that a worker has lately been given and may give out itself, so that not every request has to ask the shard that
-//! has them.
+//! Catalogs that a worker has lately been given and may serve itself, so that not every request has to ask the worker that
+//! loads them.
 
 use std::{
     cell::RefCell,
@@ -15,27 +15,30 @@ use crate::{
     secret::Fingerprint,
 };
 
-/// Leases remembered; those not used for longest leave first, and are asked for again.
-const MAX_LEASES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
+/// Catalogs remembered; those not used for longest leave first, and are asked for again.
+const MAX_CATALOGS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
-/// See the [module](self). They are remembered by token and not by user, so that the shard that loads catalogs sees each new
-/// token, with which it may have to load in the background.
-pub struct Leases(RefCell<LruCache<(Fingerprint, Apps), Weak<Loaded>>>);
+/// Catalogs by token and apps. See the [module](self).
+///
+/// The key is the token and not the user, so that the worker that loads catalogs sees each new token, with which it may have to
+/// load in the background. The references are weak: the loader drops its own on replacement, invalidation and eviction, which
+/// ends what is remembered here at once, on every thread, without a message.
+pub struct CatalogCache(RefCell<LruCache<(Fingerprint, Apps), Weak<Loaded>>>);
 
-impl Default for Leases {
+impl Default for CatalogCache {
     fn default() -> Self {
-        Self(RefCell::new(LruCache::new(MAX_LEASES)))
+        Self(RefCell::new(LruCache::new(MAX_CATALOGS)))
     }
 }
 
-impl Leases {
-    /// Returns the tools of a caller, as long as they are fresh and where they were loaded has not let go of them.
+impl CatalogCache {
+    /// Returns the tools of a caller, as long as they are fresh and their loader still holds them.
     pub(super) fn catalog(&self, caller: &Caller, apps: &Apps, now: Instant) -> Option<Arc<Catalog>> {
-        let mut leases = self.0.borrow_mut();
+        let mut known = self.0.borrow_mut();
         let key = (caller.token().fingerprint(), apps.clone());
-        let loaded = leases.get(&key)?.upgrade().filter(|loaded| loaded.is_fresh(now));
+        let loaded = known.get(&key)?.upgrade().filter(|loaded| loaded.is_fresh(now));
         if loaded.is_none() {
-            leases.pop(&key);
+            known.pop(&key);
         }
         loaded.map(|loaded| Arc::clone(loaded.catalog()))
     }
@@ -63,16 +66,16 @@ mod tests {
         let until = now + Duration::from_secs(10);
         let loaded = Arc::new(Loaded::new(Arc::default(), now, until));
 
-        let leases = Leases::default();
-        let has = |caller, apps, at| leases.catalog(caller, apps, at).is_some();
-        leases.remember(&one, apps.clone(), &loaded, until);
+        let cache = CatalogCache::default();
+        let has = |caller, apps, at| cache.catalog(caller, apps, at).is_some();
+        cache.remember(&one, apps.clone(), &loaded, until);
         assert!(!has(&one, &apps, now), "it was not fresh any more");
-        leases.remember(&one, apps.clone(), &loaded, now);
+        cache.remember(&one, apps.clone(), &loaded, now);
         assert!(has(&one, &apps, now));
         assert!(!has(&one, &some, now), "other apps");
-        assert!(!has(&another, &apps, now), "the shard that loads has to see each token");
+        assert!(!has(&another, &apps, now), "the worker that loads has to see each token");
         assert!(!has(&one, &apps, until), "its time is over");
-        leases.remember(&one, apps.clone(), &loaded, now);
+        cache.remember(&one, apps.clone(), &loaded, now);
         drop(loaded);
         assert!(!has(&one, &apps, now), "it has been replaced");
     }

@@ -1,0 +1,63 @@
+//! A call of a tool, from the moment that it may be made to its result.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::{Builtin, audit::Audit, enable::Selection, view::View};
+use crate::{
+    allowance::RunningCall,
+    error::Error,
+    membrane::Tool,
+    protocol::{param_headers, tools::CallToolResult},
+};
+
+/// A call that nothing speaks against. It counts as running until it is dropped, and its audit line is written then.
+#[derive(Debug)]
+pub struct ReadyCall {
+    pub(super) what: What,
+    pub(super) arguments: Box<RawValue>,
+    pub(super) view: View,
+    pub(super) audit: Audit,
+    pub(super) _running: RunningCall,
+}
+
+/// Thing that a call runs.
+#[derive(Debug)]
+pub(super) enum What {
+    /// One of the server's own tools.
+    Builtin(Builtin),
+    /// The tool of an action.
+    Tool(Arc<Tool>),
+    /// Nothing: the user has made too many calls in the last second.
+    Nothing(CallToolResult),
+}
+
+/// Outcome of a call that was run.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Result for the client, a failure of the tool included.
+    Result(CallToolResult),
+    /// Tools to enable, where there is something to enable them in.
+    Enable(Selection),
+}
+
+impl ReadyCall {
+    /// Sees to it that `Mcp-Param-*` headers say what the arguments say. `header` gives the values of a header, as they came.
+    ///
+    /// # Errors
+    /// [`Error::HeaderMismatch`]; [`Error::InvalidParams`] for arguments that can't be read.
+    pub fn check_headers<'a, V>(&mut self, header: impl Fn(&str) -> V) -> Result<(), Error>
+    where
+        V: IntoIterator<Item = &'a [u8]>,
+    {
+        let What::Tool(tool) = &self.what else { return Ok(()) };
+        if tool.headers().is_empty() {
+            return Ok(());
+        }
+        let told = param_headers::pick(tool.headers(), &self.arguments)
+            .map_err(|error| Error::InvalidParams(error.to_string()))
+            .and_then(|told| param_headers::check(tool.headers(), &told, header));
+        told.inspect_err(|error| self.audit.refuse(error))
+    }
+}
