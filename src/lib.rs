@@ -71,6 +71,7 @@ pub mod membrane;
 pub mod metrics;
 pub mod protocol;
 pub mod sandbox;
+pub mod search;
 pub mod secret;
 pub mod server;
 pub mod session;

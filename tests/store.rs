@@ -4,9 +4,14 @@
 
 #[path = "store/bounds.rs"]
 mod bounds;
+#[path = "api/files.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod files;
 #[path = "api/redis.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod redis;
+#[path = "store/runs.rs"]
+mod runs;
 
 use std::{
     path::Path,
@@ -16,7 +21,11 @@ use std::{
 
 use integration_app_mcp_server::{
     ids::{ChatId, SessionId, ToolName, UserKey},
-    protocol::{jsonrpc::RequestId, revision::Revision, tools::ToolMode},
+    protocol::{
+        jsonrpc::RequestId,
+        revision::Revision,
+        tools::{ToolFilter, ToolMode},
+    },
     secret::Secret,
     store::{
         Bounds, EmbeddedStore, EnabledTool, Entered, News, Opened, Peers, RedisStore, SessionRecord, SessionStore,
@@ -75,6 +84,7 @@ fn record(owner: &UserKey, tools: &[&str]) -> SessionRecord {
         revision: Some(Revision::LATEST),
         client: None,
         mode: ToolMode::Dynamic,
+        filter: ToolFilter { reads_only: true, ..ToolFilter::default() },
         apps: None,
         tools: tools.collect(),
         home: None,
@@ -258,6 +268,7 @@ const TO_FIRST_FORMAT: &str = "
     DROP TABLE owners;
     DROP INDEX chats_by_age; ALTER TABLE chats DROP COLUMN bound;
     DROP INDEX sessions_by_owner; ALTER TABLE sessions DROP COLUMN version;
+    DROP TABLE runs;
     PRAGMA user_version = 1;
     COMMIT;
 ";
@@ -279,7 +290,7 @@ async fn a_file_of_an_older_server_is_brought_up_to_date() {
             break format;
         }
     };
-    assert_eq!(format, 3);
+    assert_eq!(format, 4);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

@@ -8,7 +8,7 @@ use super::{Worker, access_log, caller::authenticate, headers, query::Query, rep
 use crate::{
     error::Error,
     ids::{ChatId, RequestTag, SessionId},
-    membrane::{Apps, Caller, Proof},
+    membrane::{Caller, Proof},
     protocol::{
         answer::Answer,
         jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
@@ -21,7 +21,7 @@ use crate::{
         messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Record},
         profile::Profile,
     },
-    tools::Origin,
+    tools::{Instructions, Origin, Scope, instructions},
     trace::Span,
 };
 
@@ -178,16 +178,11 @@ impl InSession {
     }
 }
 
-/// Returns a note for a client that introduces itself, on apps whose tools could not be loaded. The load is not waited
-/// for: a client that is the first to ask learns it by a call.
-pub(super) async fn note_of_missing(worker: &Worker, caller: &Caller, apps: &Apps) -> Option<String> {
-    let catalog = worker.tools.known_catalog(caller, apps).await.ok()??;
-    let when = catalog.failed().first()?.when();
-    let names: Vec<_> = catalog.failed().iter().map(|app| app.name.as_str()).collect();
-    Some(format!(
-        "The tools of these apps can't be loaded right now: {}. List the tools again {when}.",
-        names.join(", ")
-    ))
+/// Returns what a model should know, by the tools as they are known. A load is not waited for: a client that is the first to
+/// ask learns the rest by a list or a call.
+pub(super) async fn instructions(worker: &Worker, caller: &Caller, scope: &Scope) -> Instructions {
+    let known = worker.tools.known_catalog(caller, scope).await.ok().flatten();
+    instructions::instructions(scope, known.as_deref())
 }
 
 /// Sees to it that a session may send batches.

@@ -1,11 +1,28 @@
-//! The query of `/mcp` and `/sse`: `token`, `mode`, `apps`.
+//! The query of `/mcp` and `/sse`: who asks, and which tools are seen in which way.
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use actix_web::HttpRequest;
 
-use crate::{error::Error, membrane::Apps, protocol::tools::ToolMode, tools::Scope};
+use crate::{
+    error::Error,
+    ids::ToolName,
+    membrane::Apps,
+    protocol::tools::{ToolFilter, ToolMode},
+    tools::Scope,
+};
 
 /// Parameters that a request may have. `sessionId` is that of HTTP+SSE, which the server itself writes into a URL.
-const KNOWN: [&str; 4] = ["token", "mode", "apps", "sessionId"];
+const KNOWN: [&str; 8] = ["token", "mode", "apps", "tools", "exclude", "access", "pin", "sessionId"];
+
+/// Names and patterns in one URL at most.
+const MAX_PATTERNS: usize = 256;
+
+/// Modes of tools, for an error.
+const MODES: &str = "static, dynamic, search and auto";
+
+/// Tools that are listed beside those of the search mode at most: each costs the client tokens in every request.
+const MAX_PINS: usize = 8;
 
 /// Longest name of an unknown parameter that an error repeats: a longer one may be a token without its name.
 const MAX_SHOWN: usize = 32;
@@ -41,7 +58,7 @@ impl Query {
         match self.values("mode").find(|mode| !mode.is_empty()) {
             None => Ok(ToolMode::Static),
             Some(text) => ToolMode::parse(text)
-                .ok_or_else(|| Error::BadRequest(format!("unknown mode {text:?}: the modes are static and dynamic"))),
+                .ok_or_else(|| Error::BadRequest(format!("unknown mode {text:?}: the modes are {MODES}"))),
         }
     }
 
@@ -65,10 +82,36 @@ impl Query {
     pub fn scope(&self, max_apps: usize) -> Result<Scope, Error> {
         if let Some((name, _)) = self.0.iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
             let name = if name.len() <= MAX_SHOWN { format!(" {name:?}") } else { String::new() };
-            let known = "the parameters are token, mode and apps";
+            let known = "the parameters are token, mode, apps, tools, exclude, access and pin";
             return Err(Error::BadRequest(format!("unknown query parameter{name}: {known}")));
         }
-        Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)? })
+        Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)?, filter: Arc::new(self.filter()?) })
+    }
+
+    /// Returns which tools of the apps may be seen, and which are pinned.
+    fn filter(&self) -> Result<ToolFilter, Error> {
+        let reads_only = match self.values("access").find(|access| !access.is_empty()) {
+            None | Some("any") => false,
+            Some("read") => true,
+            Some(other) => {
+                return Err(Error::BadRequest(format!("unknown access {other:?}: ?access= is read, or any")));
+            }
+        };
+        let (tools, exclude, pins) = (self.list("tools"), self.list("exclude"), self.list("pin"));
+        if tools.len() + exclude.len() > MAX_PATTERNS {
+            let what = format!("?tools= and ?exclude= name more than {MAX_PATTERNS} tools: use * for several");
+            return Err(Error::BadRequest(what));
+        }
+        if pins.len() > MAX_PINS {
+            return Err(Error::BadRequest(format!("?pin= names more than {MAX_PINS} tools")));
+        }
+        Ok(ToolFilter { tools, exclude, reads_only, pins: pins.iter().map(|name| ToolName::new(name)).collect() })
+    }
+
+    /// Returns the items of a parameter that lists names, each once, in order.
+    fn list(&self, name: &str) -> Vec<String> {
+        let items = self.values(name).flat_map(|value| value.split(',')).map(str::trim).filter(|item| !item.is_empty());
+        items.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
     }
 
     /// Returns the session, where the query names one.

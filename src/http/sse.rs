@@ -15,7 +15,7 @@ use super::{
     bodies::read_body,
     caller::authenticate,
     headers::{self, Accepts},
-    in_session::{InSession, note_of_missing, progress_token, require_batches, response_to},
+    in_session::{InSession, instructions, progress_token, require_batches, response_to},
     post::note_method,
     query::Query,
     reply,
@@ -196,6 +196,6 @@ async fn push(in_session: &InSession, message: Option<Vec<Bytes>>) {
 async fn introduce(in_session: &InSession, params: InitializeParams) -> Result<Answer, Error> {
     let revision = Revision::negotiate(&params.protocol_version);
     let profile = in_session.deliver(Introduce { revision, client: params.client_info }).await?;
-    let missing = note_of_missing(&in_session.worker, &in_session.caller, &profile.scope.apps).await;
-    Ok(Answer::Initialize(InitializeResult::new(revision, profile.scope.mode, missing.as_deref())))
+    let instructions = instructions(&in_session.worker, &in_session.caller, &profile.scope).await;
+    Ok(Answer::Initialize(InitializeResult::new(revision, instructions.text)))
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{
     access_log, headers,
+    in_session::instructions,
     post::Post,
     reply,
     respond::{Manner, respond},
@@ -87,7 +88,11 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
         }
         ModernRequest::Discover => {
             let manner = Manner::of(&post, Era::Modern, None);
-            let result = async move { Ok(modern::discover(post.scope.mode)) };
+            let result = async move {
+                let told = instructions(&post.worker, &post.caller, &post.scope).await;
+                let personal_ttl_ms = told.is_personal.then(|| millis(post.worker.settings.catalog.fresh));
+                Ok(modern::discover(&told.text, personal_ttl_ms))
+            };
             Ok(respond(message.id, result, manner).await?.into_response())
         }
     }
@@ -142,9 +147,9 @@ async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList
         mode if mode.lists_enabled() && session.is_some() => 0,
         // What is missing is looked for again after this time.
         _ if list.is_partial() => millis(catalog.negative),
-        mode if mode.lists_catalog() => millis(catalog.fresh),
         // Without state nothing can be enabled, so this list never changes.
-        _ => LASTING_TTL_MS,
+        mode if mode.lists_enabled() => LASTING_TTL_MS,
+        _ => millis(catalog.fresh),
     };
     Ok((list, ttl_ms))
 }

@@ -7,7 +7,7 @@ use futures_util::{future::join_all, stream};
 use super::{
     Worker, access_log,
     headers::{self, Accepts},
-    in_session::{InSession, note_of_missing, progress_token, require_batches},
+    in_session::{InSession, instructions, progress_token, require_batches},
     post::Post,
     reply,
     respond::{Manner, Response, respond},
@@ -28,6 +28,7 @@ use crate::{
         messages::{OpenSession, OpenStream},
         profile::Profile,
     },
+    tools::Instructions,
 };
 
 /// Answers a POST of the legacy era.
@@ -87,8 +88,7 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
 async fn open_session(post: Post, message: &Request, params: &InitializeParams) -> Result<HttpResponse, Error> {
     let mut span = spans::of_message(message, None);
     let revision = Revision::negotiate(&params.protocol_version);
-    let mode = post.scope.mode;
-    let missing = note_of_missing(&post.worker, &post.caller, &post.scope.apps).await;
+    let Instructions { text, .. } = instructions(&post.worker, &post.caller, &post.scope).await;
     let permit = post.worker.shards.session_permit(post.caller.allowance()).await?;
     let open = OpenSession {
         user: post.caller.user().clone(),
@@ -100,7 +100,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     access_log::note(&post.http, |line| line.session = Some(session));
     spans::note_session(&mut span, Some(session));
 
-    let answer = Answer::Initialize(InitializeResult::new(revision, mode, missing.as_deref()));
+    let answer = Answer::Initialize(InitializeResult::new(revision, text));
     let message = plain(jsonrpc::result_response(&message.id, answer.into_pieces()));
     let mut response = match post.accepts.json {
         true => reply::json(message),

@@ -2,23 +2,31 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
-use super::tool::{App, Tool};
+use super::{
+    searchable,
+    tool::{App, Tool},
+};
 use crate::{
     ids::{IntegrationKey, ToolName},
     protocol::{pieces::Listing, revision::Era},
+    search::AppIndex,
 };
 
 /// SHA-256 over an app's tools: equal content, equal hash.
 pub type Content = [u8; 32];
 
-/// About what a tool takes beside its texts: its entries in maps, its allocations.
-const BYTES_PER_TOOL: usize = 512;
+/// About what a tool takes beside its texts: its entries in maps, its allocations, and its part of the search index, which is
+/// counted before there is one, so that a search can't outgrow the bound.
+const BYTES_PER_TOOL: usize = 512 + INDEX_BYTES_PER_TOOL;
+
+/// Bytes of a search index for each tool, measured over 3,800 tools of 134 apps.
+const INDEX_BYTES_PER_TOOL: usize = 768;
 
 /// How many times smaller a listing is once more when it is compressed, at least.
 const COMPRESSION: usize = 4;
@@ -38,6 +46,10 @@ pub struct AppTools {
     modern_listing: Arc<Listing>,
     content: Content,
     bytes: usize,
+    /// Built by the first search, for all users who have these tools.
+    index: OnceLock<AppIndex>,
+    /// The tools that these are a part of, where some were left out for a URL.
+    whole: Option<Arc<Self>>,
 }
 
 impl AppTools {
@@ -101,6 +113,52 @@ impl AppTools {
             listing,
             modern_listing,
             content,
+            index: OnceLock::new(),
+            whole: None,
+        }
+    }
+
+    /// Returns the tools that a URL lets be seen; these themselves where that is all.
+    #[must_use]
+    pub fn only(self: &Arc<Self>, may_be_seen: impl Fn(&Tool) -> bool) -> Arc<Self> {
+        let seen: Vec<_> = self.tools.iter().filter(|tool| may_be_seen(tool)).cloned().collect();
+        if seen.len() == self.tools.len() {
+            return Arc::clone(self);
+        }
+        let mut content = Sha256::new_with_prefix(self.content);
+        for tool in &seen {
+            content.update(tool.name().as_str());
+            content.update([0]);
+        }
+        let listing = join(seen.iter().map(|tool| tool.definition(Era::Legacy)));
+        let (integration, name) = (self.integration.clone(), self.name.clone());
+        let part = Self::assemble(integration, name, seen, listing, content.finalize().into());
+        Arc::new(Self { whole: Some(Arc::clone(self)), ..part })
+    }
+
+    /// Returns the search index, which the first search builds. It holds all tools of the app, those that may not be seen as well.
+    #[must_use]
+    pub fn index(&self) -> &AppIndex {
+        match &self.whole {
+            Some(whole) => whole.index(),
+            None => self.index.get_or_init(|| {
+                searchable::index(self.integration.as_str(), &self.name, self.tools.iter().map(|tool| &**tool))
+            }),
+        }
+    }
+
+    /// Returns whether a search would have to build the index first.
+    #[must_use]
+    pub fn is_indexed(&self) -> bool {
+        self.whole.as_ref().map_or_else(|| self.index.get().is_some(), |whole| whole.is_indexed())
+    }
+
+    /// Returns the tool at a place of the index, unless it may not be seen.
+    #[must_use]
+    pub fn indexed(&self, place: usize) -> Option<&Arc<Tool>> {
+        match &self.whole {
+            None => self.tools.get(place),
+            Some(whole) => self.find(whole.tools.get(place)?.name()),
         }
     }
 
@@ -114,6 +172,12 @@ impl AppTools {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns whether the user's account has to be connected again.
+    #[must_use]
+    pub fn needs_reconnect(&self) -> bool {
+        self.tools.iter().any(|tool| tool.reconnect().is_some())
     }
 
     /// Returns the tools, in the order of their keys.

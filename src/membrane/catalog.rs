@@ -22,7 +22,21 @@ pub struct Catalog {
     gone: Vec<Arc<AppTools>>,
     /// Apps that could not be asked, whether or not earlier tools of theirs stand in.
     failed: Vec<FailedApp>,
+    /// Keys of all connected apps.
+    connected: Arc<[IntegrationKey]>,
+    /// Whether there are too many tools to list, by what was so before as well.
+    is_large: bool,
 }
+
+/// Number of tools and tokens of their definitions up to which a catalog is small. Listing few tools is cheaper than a search,
+/// which takes a turn of the model.
+const SMALL: (usize, usize) = (30, 10_000);
+
+/// The same for a catalog that was large before: a tool that comes and goes must not change the way of listing each time.
+const SMALL_AGAIN: (usize, usize) = (20, 6_000);
+
+/// Bytes of a definition for a token, about.
+const BYTES_PER_TOKEN: usize = 4;
 
 /// An app whose tools could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +83,8 @@ impl Catalog {
     #[must_use]
     pub fn new(mut parts: Vec<Part>, before: Option<&Self>, failed: Vec<FailedApp>) -> Self {
         parts.sort_by(|a, b| a.tools.integration().cmp(b.tools.integration()));
-        let mut catalog = Self { parts: Vec::new(), gone: Vec::new(), failed };
+        let connected = parts.iter().map(|part| part.tools.integration().clone()).collect();
+        let mut catalog = Self { parts: Vec::new(), gone: Vec::new(), failed, connected, is_large: false };
         for mut part in parts {
             // Two apps can have tools of one name: `a` with `b_c`, and `a_b` with `c`.
             let is_taken = |name: &ToolName| catalog.parts().any(|other| other.find(name).is_some());
@@ -86,7 +101,31 @@ impl Catalog {
                 catalog.gone.push(Arc::clone(old));
             }
         }
+        catalog.is_large = catalog.exceeds(before.is_some_and(|before| before.is_large));
         catalog
+    }
+
+    /// Returns the catalog of a URL that lets only some tools be seen.
+    #[must_use]
+    pub fn only(&self, may_be_seen: impl Fn(&Tool) -> bool) -> Self {
+        let part = |part: &Part| Part { tools: part.tools.only(&may_be_seen), since: part.since };
+        let parts = self.parts.iter().map(part).filter(|part| !part.tools.tools().is_empty());
+        let (gone, failed, connected) = (self.gone.clone(), self.failed.clone(), Arc::clone(&self.connected));
+        let seen = Self { parts: parts.collect(), gone, failed, connected, is_large: false };
+        Self { is_large: seen.exceeds(self.is_large), ..seen }
+    }
+
+    /// Returns whether there are too many tools to list each of them to a model.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.is_large
+    }
+
+    fn exceeds(&self, was_large: bool) -> bool {
+        let (max_tools, max_tokens) = if was_large { SMALL_AGAIN } else { SMALL };
+        let tools: usize = self.parts().map(|part| part.tools().len()).sum();
+        let bytes: usize = self.parts().map(|part| part.listing(Era::Legacy).json().len()).sum();
+        tools > max_tools || bytes / BYTES_PER_TOKEN > max_tokens
     }
 
     /// Finds a tool by its name, or by a spelling that mixes `_` and `-` where exactly one tool matches.
@@ -111,6 +150,11 @@ impl Catalog {
     /// Returns the tools of each app, in the order of keys.
     pub fn parts(&self) -> impl Iterator<Item = &Arc<AppTools>> {
         self.parts.iter().map(|part| &part.tools)
+    }
+
+    /// Returns the keys of all connected apps, those without a tool that may be seen included.
+    pub fn connected(&self) -> impl Iterator<Item = &IntegrationKey> {
+        self.connected.iter()
     }
 
     /// Everything that it keeps in memory.

@@ -23,6 +23,7 @@ pub mod pool;
 mod reading;
 mod report;
 mod retry;
+mod searchable;
 pub mod signature;
 pub mod tool;
 pub mod trust;

@@ -80,6 +80,12 @@ pub struct Action {
     /// JSON Schema of the action's output.
     #[serde(default)]
     pub output_schema: Option<Box<RawValue>>,
+    /// Configuration of the action, which differs by type.
+    #[serde(default)]
+    pub config: Option<Box<RawValue>>,
+    /// Marks that the owner of the workspace has set.
+    #[serde(default)]
+    pub meta: Option<Box<RawValue>>,
     /// App that the action belongs to.
     #[serde(default)]
     pub integration: Option<Integration>,

@@ -1,7 +1,7 @@
 //! An action as a tool.
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     check::Check,
@@ -16,6 +16,7 @@ use crate::{
         schema::{self, InputSchema},
         tools::{Annotations, Definition, Icon},
     },
+    search::Access,
 };
 
 /// Longest name of a tool, in characters (MCP 2025-11-25, server/tools § Tool Names).
@@ -34,6 +35,7 @@ pub struct Tool {
     modern: Option<Bytes>,
     input: Check,
     wrapped: bool,
+    access: Access,
     headers: Vec<ParamHeader>,
     output: Option<Check>,
     output_is_object: bool,
@@ -91,6 +93,7 @@ impl Tool {
             _ => title.clone(),
         };
         let input = InputSchema::of(action.input_schema.as_deref());
+        let access = access(action);
         let output = action.output_schema.as_deref().filter(|output| output.get().starts_with('{'));
         let output_is_object = output.is_some_and(schema::is_object_schema);
         let legacy = Definition {
@@ -100,7 +103,7 @@ impl Tool {
             input_schema: &input.published,
             // Clients of the legacy era refuse a whole list for one output schema that is of no object.
             output_schema: output.filter(|_| output_is_object),
-            annotations: action.r#type.as_deref().and_then(annotations),
+            annotations: Some(annotations(access, action.r#type.as_deref())),
             icons: app.logo.as_deref().map(|src| [Icon { src }]),
         };
         let definition = json::to_string(&legacy).into();
@@ -116,6 +119,7 @@ impl Tool {
             reconnect: app.disconnected.then(|| app.name.clone()),
             input: Check::new(input.checked),
             wrapped: input.wrapped,
+            access,
             headers: input.headers,
             output_is_object,
             output: output.map(|output| Check::new(output.to_owned())),
@@ -154,6 +158,12 @@ impl Tool {
     #[must_use]
     pub fn headers(&self) -> &[ParamHeader] {
         &self.headers
+    }
+
+    /// Returns whether the tool reads or writes.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// Returns the app's name, where the user's account has to be connected again.
@@ -223,26 +233,27 @@ fn name(integration: &IntegrationKey, action: &str) -> Option<ToolName> {
     Some(ToolName::new(&name))
 }
 
-/// Returns the effects that the type of an action tells of.
-fn annotations(r#type: &str) -> Option<Annotations> {
-    let write = |destructive, idempotent| Annotations {
-        read_only_hint: false,
+/// Classifies an action. Most types tell by themselves, so that configurations, which may be large, are seldom read.
+fn access(action: &Action) -> Access {
+    let value = |raw: &Option<Box<RawValue>>| raw.as_deref().and_then(|raw| json::read::<Value>(raw).ok());
+    let config = action.r#type.as_deref().filter(|kind| Access::is_told_by_request(kind)).and(value(&action.config));
+    Access::classify(action.r#type.as_deref(), config.as_ref(), value(&action.meta).as_ref())
+}
+
+/// Returns the effects of an action, as far as its type tells them. Where it does not, the worst is assumed (MCP 2025-11-25,
+/// schema `ToolAnnotations`).
+fn annotations(access: Access, r#type: Option<&str>) -> Annotations {
+    let (destructive, idempotent) = match r#type {
+        _ if access == Access::Read => (false, true),
+        Some("create-data-record") => (false, false),
+        Some("find-or-create-data-record") => (false, true),
+        Some("update-data-record" | "delete-data-record") => (true, true),
+        _ => (true, false),
+    };
+    Annotations {
+        read_only_hint: access == Access::Read,
         destructive_hint: Some(destructive),
         idempotent_hint: Some(idempotent),
         open_world_hint: true,
-    };
-    match r#type {
-        "list-data-records" | "find-data-record-by-id" | "match-data-record" | "search-data-record" => {
-            Some(Annotations {
-                read_only_hint: true,
-                destructive_hint: None,
-                idempotent_hint: None,
-                open_world_hint: true,
-            })
-        }
-        "create-data-record" => Some(write(false, false)),
-        "find-or-create-data-record" => Some(write(false, true)),
-        "update-data-record" | "delete-data-record" => Some(write(true, true)),
-        _ => None,
     }
 }

@@ -54,6 +54,12 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// Returns the pool for work that would keep a worker too long.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Returns an upstream of which nothing is known yet.
     ///
     /// # Errors

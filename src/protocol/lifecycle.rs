@@ -1,10 +1,8 @@
 //! `initialize` (MCP 2025-11-25, basic/lifecycle).
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{revision::Revision, tools::ToolMode};
+use super::revision::Revision;
 
 /// The parameters of `initialize` that matter here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -56,7 +54,7 @@ pub struct InitializeResult {
     protocol_version: &'static str,
     capabilities: Capabilities,
     server_info: ServerInfo,
-    instructions: Cow<'static, str>,
+    instructions: String,
 }
 
 /// Capabilities of the server: tools, and notifications of their change.
@@ -91,32 +89,11 @@ pub const SERVER_INFO: ServerInfo = ServerInfo {
     description: "The actions of a user's connected apps as tools",
 };
 
-/// Returns what a model should know before it uses the tools.
-#[must_use]
-pub fn instructions(mode: ToolMode) -> &'static str {
-    match mode {
-        ToolMode::Static => {
-            "Each tool is an action of one of the user's connected apps, and acts on the user's real account."
-        }
-        ToolMode::Dynamic => {
-            "Each tool is an action of one of the user's connected apps, and acts on the user's real account. Tools must be \
-             enabled before they are listed: call enable-tools with the names you need, such as gmail_send-email. Each call \
-             replaces the set enabled before."
-        }
-    }
-}
-
 impl InitializeResult {
-    /// Returns the answer to a client that will speak `revision`. A `note` is added to what a model should know.
+    /// Returns the answer to a client that will speak `revision`.
     #[must_use]
-    pub fn new(revision: Revision, mode: ToolMode, note: Option<&str>) -> Self {
-        let instructions = instructions(mode);
-        Self {
-            protocol_version: revision.as_str(),
-            capabilities: CAPABILITIES,
-            server_info: SERVER_INFO,
-            instructions: note.map_or(instructions.into(), |note| format!("{instructions} {note}").into()),
-        }
+    pub fn new(revision: Revision, instructions: String) -> Self {
+        Self { protocol_version: revision.as_str(), capabilities: CAPABILITIES, server_info: SERVER_INFO, instructions }
     }
 }
 

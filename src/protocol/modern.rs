@@ -14,11 +14,10 @@ use super::{
     answer::Answer,
     json,
     jsonrpc::{Request, RequestId},
-    lifecycle::{CAPABILITIES, SERVER_INFO, instructions},
+    lifecycle::{CAPABILITIES, SERVER_INFO},
     pieces::Piece,
     request::{CallTool, no_cursor, required},
     revision::{MODERN, Revision},
-    tools::ToolMode,
 };
 use crate::error::Error;
 
@@ -204,15 +203,16 @@ pub fn result(answer: Answer, ttl_ms: u64) -> Vec<Piece> {
     result
 }
 
-/// Returns the result of `server/discover`: the same for everybody.
+/// Returns the result of `server/discover`. Instructions about the user may be kept for `personal_ttl_ms`; without that, the
+/// result is the same for everybody.
 #[must_use]
-pub fn discover(mode: ToolMode) -> Vec<Piece> {
+pub fn discover(instructions: &str, personal_ttl_ms: Option<u64>) -> Vec<Piece> {
     let rest = json!({
         "supportedVersions": Revision::supported(),
         "capabilities": CAPABILITIES,
-        "instructions": instructions(mode),
-        "ttlMs": LASTING_TTL_MS,
-        "cacheScope": "public",
+        "instructions": instructions,
+        "ttlMs": personal_ttl_ms.unwrap_or(LASTING_TTL_MS),
+        "cacheScope": if personal_ttl_ms.is_some() { "private" } else { "public" },
     });
     vec![opening().into(), Bytes::from(json::to_string(&rest)).slice(1..).into()]
 }
@@ -304,7 +304,7 @@ mod tests {
             assert!(json["_meta"]["io.modelcontextprotocol/serverInfo"]["name"].is_string());
             assert_eq!(json["ttlMs"].is_u64(), json["tools"].is_array());
         }
-        let json: Value = serde_json::from_slice(&plain(discover(ToolMode::Static)).concat()).unwrap();
+        let json: Value = serde_json::from_slice(&plain(discover("use them", None)).concat()).unwrap();
         assert_eq!(json["supportedVersions"][0], MODERN);
     }
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Whether a session lists every tool or those it enabled.
+use crate::ids::ToolName;
+
+/// Way in which tools are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ToolMode {
@@ -11,6 +13,42 @@ pub enum ToolMode {
     Static,
     /// Lists `enable-tools`, and the tools that it has enabled.
     Dynamic,
+    /// Lists tools to search and run the others.
+    Search,
+    /// Lists every tool while there are few, else as [`Search`](Self::Search).
+    Auto,
+}
+
+/// Tools of a URL: which of the user's may be seen, and which of them are listed beside the tools of the search mode.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolFilter {
+    /// Patterns of names, of which a tool must match one; with none, any tool may be seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+    /// Patterns of names, of which a tool must match none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Whether only tools that read may be seen.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reads_only: bool,
+    /// Names of tools that are listed beside those of the search mode.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<ToolName>,
+}
+
+impl ToolFilter {
+    /// Returns whether any tool may be seen.
+    #[must_use]
+    pub fn permits_all(&self) -> bool {
+        self.tools.is_empty() && self.exclude.is_empty() && !self.reads_only
+    }
+
+    /// Returns whether nothing of it was set.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.permits_all() && self.pins.is_empty()
+    }
 }
 
 impl ToolMode {
@@ -20,6 +58,8 @@ impl ToolMode {
         match text {
             "static" => Some(Self::Static),
             "dynamic" => Some(Self::Dynamic),
+            "search" => Some(Self::Search),
+            "auto" => Some(Self::Auto),
             _ => None,
         }
     }

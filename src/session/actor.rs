@@ -11,6 +11,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::{
@@ -143,7 +144,7 @@ impl SessionActor {
         }
         let tools = self.tools.clone();
         MaybeReady::Later(Box::pin(async move {
-            let found = tools.look_up(caller.clone(), scope.apps.clone(), names).await?;
+            let found = tools.look_up(caller.clone(), &scope, names).await?;
             enabled.resolve(found.clone());
             addr.do_send(Resolved(found));
             Ok(View { caller, scope, enabled: Enabled::InSession(enabled) })
@@ -244,13 +245,16 @@ impl Handler<CallTool> for SessionActor {
     type Result = ResponseFuture<Result<CallToolResult, Error>>;
 
     fn handle(&mut self, CallTool { caller, id, origin, call }: CallTool, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some(outcome) = self.calls.repeated(&id, &call) {
+            return Box::pin(outcome);
+        }
         let scope = self.profile.scope.clone();
+        let (ticket, stop) = self.calls.begin(id, &call);
         let ready = self.prepare(BeginCall { caller, scope, origin, call }, ctx.address());
         let (tools, addr) = (self.tools.clone(), ctx.address());
-        let (ticket, stop) = self.calls.begin(id);
         // However the future ends, the call has.
         let finished = Report::new(ctx.address(), CallFinished(ticket));
-        Box::pin(async move {
+        let outcome = async move {
             let _finished = finished;
             let outcome = async move { run(tools, ready.get().await?, addr).await };
             tokio::select! {
@@ -258,7 +262,10 @@ impl Handler<CallTool> for SessionActor {
                 error = stop.requested() => Err(error),
                 outcome = outcome => outcome,
             }
-        })
+        };
+        let outcome = outcome.boxed_local().shared();
+        self.calls.share(ticket, &outcome);
+        Box::pin(outcome)
     }
 }
 

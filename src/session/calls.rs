@@ -1,15 +1,33 @@
-//! The calls that a session has in flight, and how they are cancelled.
+//! The calls that a session has in flight, how they are cancelled, and how a repeat finds the one that it repeats.
 
+use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use tokio::sync::oneshot;
 
-use crate::{error::Error, protocol::jsonrpc::RequestId};
+use crate::{
+    error::Error,
+    protocol::{jsonrpc::RequestId, request::CallTool, tools::CallToolResult},
+    workers::hash,
+};
 
-/// Calls in flight. Ids should be unique (MCP 2025-11-25, basic/index § Requests), but two calls under one id are both
-/// answered all the same.
-#[derive(Debug, Default)]
+/// Result of a call, on its way to all who wait for it.
+pub type Outcome = Shared<LocalBoxFuture<'static, Result<CallToolResult, Error>>>;
+
+/// Calls in flight. Ids should be unique (MCP 2025-11-25, basic/index § Requests), but two different calls under one id are both
+/// run and answered all the same.
+#[derive(Default)]
 pub struct Calls {
-    in_flight: Vec<(Ticket, RequestId, oneshot::Sender<Error>)>,
+    in_flight: Vec<InFlight>,
     next: Ticket,
+}
+
+struct InFlight {
+    ticket: Ticket,
+    id: RequestId,
+    /// Hash of name and arguments.
+    what: u64,
+    stop: oneshot::Sender<Error>,
+    /// Weak, so that the result is copied only where a repeat waits for it.
+    outcome: Option<WeakShared<LocalBoxFuture<'static, Result<CallToolResult, Error>>>>,
 }
 
 /// Number of a call within its session.
@@ -33,35 +51,57 @@ impl Calls {
         self.in_flight.len()
     }
 
+    /// Returns the outcome of the call that this one repeats: of the same id, tool and arguments. A client that lost a connection
+    /// sends its request again, and the action must not run twice for that.
+    #[must_use]
+    pub fn repeated(&self, id: &RequestId, call: &CallTool) -> Option<Outcome> {
+        let mut of_id = self.in_flight.iter().filter(|running| running.id == *id).peekable();
+        // Hashed only where there is such an id: arguments can be large.
+        of_id.peek()?;
+        let what = what(call);
+        of_id.find(|running| running.what == what)?.outcome.as_ref()?.upgrade()
+    }
+
     /// Notes a call that begins; returns how it is told to stop.
-    pub fn begin(&mut self, id: RequestId) -> (Ticket, Stop) {
+    pub fn begin(&mut self, id: RequestId, call: &CallTool) -> (Ticket, Stop) {
         let (stop, stopped) = oneshot::channel();
         self.next += 1;
-        self.in_flight.push((self.next, id, stop));
+        self.in_flight.push(InFlight { ticket: self.next, id, what: what(call), stop, outcome: None });
         (self.next, Stop(stopped))
+    }
+
+    /// Notes where the outcome of a call comes from, for its repeats.
+    pub fn share(&mut self, ticket: Ticket, outcome: &Outcome) {
+        if let Some(running) = self.in_flight.iter_mut().find(|running| running.ticket == ticket) {
+            running.outcome = outcome.downgrade();
+        }
     }
 
     /// Notes that a call has ended.
     pub fn finish(&mut self, ticket: Ticket) {
-        self.in_flight.retain(|(other, ..)| *other != ticket);
+        self.in_flight.retain(|running| running.ticket != ticket);
     }
 
     /// Stops all calls, because the session has crashed.
     pub fn fail(&mut self) {
-        for (.., stop) in self.in_flight.drain(..) {
+        for InFlight { stop, .. } in self.in_flight.drain(..) {
             let _ = stop.send(Error::Internal);
         }
     }
 
     /// Stops the calls under an id, and tells whether there was any.
     pub fn cancel(&mut self, id: &RequestId) -> bool {
-        let of_id = self.in_flight.extract_if(.., |(_, other, _)| other == id);
+        let of_id = self.in_flight.extract_if(.., |running| running.id == *id);
         let mut was_there = false;
-        for (.., stop) in of_id {
+        for InFlight { stop, .. } in of_id {
             // A call that ended by itself needs no word.
             let _ = stop.send(Error::Cancelled);
             was_there = true;
         }
         was_there
     }
+}
+
+fn what(call: &CallTool) -> u64 {
+    hash(&(&call.name, call.arguments.get()))
 }

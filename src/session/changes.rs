@@ -41,8 +41,10 @@ impl Listeners {
 
     fn tell(&mut self, changed: &CatalogChanged) {
         for Listener { user, scope, events, .. } in &self.0 {
-            // Without a session nothing is enabled, so that in dynamic mode the list is always the same.
-            if scope.mode.lists_catalog() && *user == changed.user && scope.apps == changed.apps {
+            if *user == changed.user
+                && scope.apps == changed.apps
+                && scope.lists_otherwise(&changed.before, &changed.now, None)
+            {
                 // What is full tells of a change already.
                 let _ = events.offer(Event::ToolsChanged);
             }
@@ -100,10 +102,8 @@ impl Handler<ToolsChanged> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, ToolsChanged(changed): ToolsChanged, _: &mut Context<Self>) {
-        let Scope { mode, apps } = &self.profile.scope;
-        let concerns_it = *apps == changed.apps
-            && (!mode.lists_enabled() || self.enabled.lists_otherwise(&changed.before, &changed.now));
-        if concerns_it {
+        let scope = &self.profile.scope;
+        if scope.apps == changed.apps && scope.lists_otherwise(&changed.before, &changed.now, Some(&self.enabled)) {
             self.streams.tell_change();
         }
     }

@@ -30,6 +30,7 @@ impl Profile {
             client: self.client.clone(),
             mode: self.scope.mode,
             apps: self.scope.apps.keys().cloned(),
+            filter: (*self.scope.filter).clone(),
             tools,
             home: None,
         };
@@ -42,7 +43,7 @@ impl Profile {
         Self {
             revision: state.revision,
             client: state.client.clone(),
-            scope: Scope { mode: state.mode, apps: Apps::of(state.apps.clone()) },
+            scope: Scope { mode: state.mode, apps: Apps::of(state.apps.clone()), filter: state.filter.clone().into() },
         }
     }
 }

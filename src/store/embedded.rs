@@ -26,7 +26,10 @@ use self::{
     health::{Ending, Health},
     statements::{give_chat, insert, page_of_chats, record, serving, version},
 };
-use super::{Bounds, Entered, Opened, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble, millis};
+use super::{
+    Bounds, Entered, KeptRun, Opened, RunState, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble, millis,
+    runs::Digest,
+};
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     metrics::count_store,
@@ -268,9 +271,18 @@ impl SessionStore for EmbeddedStore {
         })
     }
 
+    fn claim_run(&self, owner: UserKey, key: Digest, digest: Digest) -> StoreFuture<Option<KeptRun>> {
+        self.ask("claim_run", move |connection| statements::claim_run(connection, &owner, key, digest))
+    }
+
+    fn settle_run(&self, owner: UserKey, key: Digest, digest: Digest, state: Option<RunState>) -> StoreFuture<()> {
+        self.ask("settle_run", move |connection| statements::settle_run(connection, &owner, key, digest, state))
+    }
+
     fn expire(&self) -> StoreFuture<usize> {
         let horizon = self.horizon();
         self.ask("expire", move |connection| {
+            statements::forget_runs(connection)?;
             let of_past = "DELETE FROM chats WHERE session IN (SELECT id FROM sessions WHERE used <= ?)";
             connection.prepare_cached(of_past)?.execute([horizon])?;
             connection.prepare_cached("DELETE FROM sessions WHERE used <= ?")?.execute([horizon])
@@ -311,7 +323,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{ids::SessionId, protocol::tools::ToolMode, store::record::SessionState};
+    use crate::{
+        ids::SessionId,
+        protocol::tools::{ToolFilter, ToolMode},
+        store::record::SessionState,
+    };
 
     const BOUNDS: Bounds =
         Bounds { retention: Duration::from_secs(60), sessions_per_user: 10_000, chats_per_user: 10_000 };
@@ -321,6 +337,7 @@ mod tests {
             revision: None,
             client: None,
             mode: ToolMode::Static,
+            filter: ToolFilter::default(),
             apps: None,
             tools: vec![],
             home: None,

@@ -7,6 +7,7 @@ pub mod embedded;
 pub mod news;
 pub mod record;
 pub mod redis;
+pub mod runs;
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +20,7 @@ pub use embedded::EmbeddedStore;
 pub use news::News;
 pub use record::{EnabledTool, SessionRecord};
 pub use redis::{Peers, RedisStore};
+pub use runs::{KeptRun, RunState};
 
 use crate::{
     config::Settings,
@@ -111,6 +113,18 @@ pub trait SessionStore: Send + Sync {
 
     /// Ends a session of `owner`, and frees its chats; tells whether there was one.
     fn close(&self, session: SessionId, owner: UserKey) -> StoreFuture<bool>;
+
+    /// Claims a call of `owner` under a key. Gives nothing where it is the caller's to run from now on, else what is kept of it.
+    fn claim_run(&self, owner: UserKey, key: runs::Digest, digest: runs::Digest) -> StoreFuture<Option<KeptRun>>;
+
+    /// Notes what became of a call that was claimed and still runs. Without a state it is forgotten, as one that was not run.
+    fn settle_run(
+        &self,
+        owner: UserKey,
+        key: runs::Digest,
+        digest: runs::Digest,
+        state: Option<RunState>,
+    ) -> StoreFuture<()>;
 
     /// Ends the sessions whose retention is over, and tells how many there were.
     fn expire(&self) -> StoreFuture<usize>;

@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{IntegrationKey, ToolName, UserKey},
-    protocol::{lifecycle::ClientInfo, revision::Revision, tools::ToolMode},
+    protocol::{
+        lifecycle::ClientInfo,
+        revision::Revision,
+        tools::{ToolFilter, ToolMode},
+    },
 };
 
 /// Session as the store keeps it: its owner, how it was opened, and what it has enabled. Never a token.
@@ -36,6 +40,9 @@ pub struct SessionState {
     /// The integrations that it is confined to, or all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apps: Option<BTreeSet<IntegrationKey>>,
+    /// Tools that its URL lets it see.
+    #[serde(default, skip_serializing_if = "ToolFilter::is_default")]
+    pub filter: ToolFilter,
     /// Tools that the session has enabled, in dynamic mode.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<EnabledTool>,

@@ -53,6 +53,12 @@ impl Audit {
         }
     }
 
+    /// Notes that the call is one of another tool, which a runner was asked to run.
+    pub(super) fn becomes(&mut self, tool: &ToolName, arguments: &RawValue) {
+        self.tool = tool.clone();
+        self.arguments = self.arguments.is_some().then(|| arguments.to_owned());
+    }
+
     /// Notes the outcome of the call.
     pub(super) fn end(&mut self, outcome: &Result<Outcome, Error>) {
         match outcome {

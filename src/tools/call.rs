@@ -17,6 +17,8 @@ use crate::{
 pub struct ReadyCall {
     pub(super) what: What,
     pub(super) arguments: Box<RawValue>,
+    /// Whether a runner was asked to run the tool, whose headers the client then can't know.
+    pub(super) is_by_runner: bool,
     pub(super) view: View,
     pub(super) audit: Audit,
     pub(super) _running: RunningCall,
@@ -29,7 +31,7 @@ pub(super) enum What {
     Builtin(Builtin),
     /// The tool of an action.
     Tool(Arc<Tool>),
-    /// Nothing: the user has made too many calls in the last second.
+    /// Nothing, for a reason that the model can read.
     Nothing(CallToolResult),
 }
 
@@ -52,7 +54,7 @@ impl ReadyCall {
         V: IntoIterator<Item = &'a [u8]>,
     {
         let What::Tool(tool) = &self.what else { return Ok(()) };
-        if tool.headers().is_empty() {
+        if tool.headers().is_empty() || self.is_by_runner {
             return Ok(());
         }
         let told = param_headers::pick(tool.headers(), &self.arguments)

@@ -10,31 +10,41 @@ use std::{
 
 use lru::LruCache;
 
+use super::{filter::Permits, view::Scope};
 use crate::{
+    ids::UserKey,
     membrane::{Apps, Caller, Catalog, Loaded},
+    protocol::tools::ToolFilter,
     secret::Fingerprint,
 };
 
 /// Catalogs remembered; those not used for longest leave first, and are asked for again.
 const MAX_CATALOGS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
+/// Filtered catalogs remembered. Each may hold a listing of its own, so they are few; making one takes milliseconds.
+const MAX_FILTERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
 /// Catalogs by token and apps. See the [module](self).
 ///
 /// The key is the token and not the user, so that the worker that loads catalogs sees each new token, with which it may have to
 /// load in the background. The references are weak: the loader drops its own on replacement, invalidation and eviction, which
 /// ends what is remembered here at once, on every thread, without a message.
-pub struct CatalogCache(RefCell<LruCache<(Fingerprint, Apps), Weak<Loaded>>>);
+pub struct CatalogCache {
+    whole: RefCell<LruCache<(Fingerprint, Apps), Weak<Loaded>>>,
+    /// Catalogs as filters let them be seen, with those that they were made of.
+    filtered: RefCell<LruCache<(UserKey, Apps, Arc<ToolFilter>), (Weak<Catalog>, Arc<Catalog>)>>,
+}
 
 impl Default for CatalogCache {
     fn default() -> Self {
-        Self(RefCell::new(LruCache::new(MAX_CATALOGS)))
+        Self { whole: RefCell::new(LruCache::new(MAX_CATALOGS)), filtered: RefCell::new(LruCache::new(MAX_FILTERED)) }
     }
 }
 
 impl CatalogCache {
     /// Returns the tools of a caller, as long as they are fresh and their loader still holds them.
     pub(super) fn catalog(&self, caller: &Caller, apps: &Apps, now: Instant) -> Option<Arc<Catalog>> {
-        let mut known = self.0.borrow_mut();
+        let mut known = self.whole.borrow_mut();
         let key = (caller.token().fingerprint(), apps.clone());
         let loaded = known.get(&key)?.upgrade().filter(|loaded| loaded.is_fresh(now));
         if loaded.is_none() {
@@ -46,8 +56,26 @@ impl CatalogCache {
     /// Remembers what was given to a caller.
     pub(super) fn remember(&self, caller: &Caller, apps: Apps, loaded: &Arc<Loaded>, now: Instant) {
         if loaded.is_fresh(now) {
-            self.0.borrow_mut().put((caller.token().fingerprint(), apps), Arc::downgrade(loaded));
+            self.whole.borrow_mut().put((caller.token().fingerprint(), apps), Arc::downgrade(loaded));
         }
+    }
+
+    /// Returns the part of a catalog that a filter lets a user see.
+    pub(super) fn filtered(&self, user: &UserKey, scope: &Scope, whole: Arc<Catalog>) -> Arc<Catalog> {
+        if scope.filter.permits_all() {
+            return whole;
+        }
+        let key = (user.clone(), scope.apps.clone(), Arc::clone(&scope.filter));
+        let mut known = self.filtered.borrow_mut();
+        if let Some((of, filtered)) = known.get(&key)
+            && of.as_ptr() == Arc::as_ptr(&whole)
+        {
+            return Arc::clone(filtered);
+        }
+        let permits = Permits::new(&scope.filter);
+        let filtered = Arc::new(whole.only(|tool| permits.permit(tool)));
+        known.put(key, (Arc::downgrade(&whole), Arc::clone(&filtered)));
+        filtered
     }
 }
 

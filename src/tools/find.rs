@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::EnabledTools;
+use super::{EnabledTools, similar::similar_names};
 use crate::{
     error::Error,
     ids::ToolName,
     membrane::{Apps, Catalog, Tool},
+    protocol::tools::CallToolResult,
 };
+
+/// Names that are suggested for one that no tool has.
+const SUGGESTIONS: usize = 3;
 
 /// Finds a tool in a catalog or, given what is enabled, among the enabled tools of it and beyond it.
 ///
@@ -31,6 +35,20 @@ pub(super) fn find(
     }
 }
 
+/// Finds a tool by a name that a model wrote: in another case, with `-`, `_` and `.` mixed, or behind a client's own prefix
+/// `mcp__server__`, where exactly one tool is meant.
+pub(super) fn find_forgiving<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Arc<Tool>> {
+    let bare = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__")).map_or(name, |(_, bare)| bare);
+    let exact = [name, bare].into_iter().find_map(|name| catalog.find(&ToolName::new(name.trim())));
+    if exact.is_some() {
+        return exact;
+    }
+    let letter = |c: char| if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() };
+    let is_meant = |tool: &&'a Arc<Tool>| tool.name().as_str().chars().map(letter).eq(bare.trim().chars().map(letter));
+    let mut meant = catalog.parts().flat_map(|part| part.tools()).filter(is_meant);
+    meant.next().filter(|_| meant.next().is_none())
+}
+
 /// Returns why there is no such tool: it can't be known whether there is, it never was, or it was there, by the catalog or
 /// what is enabled, and is no more.
 pub(super) fn no_such_tool(catalog: &Catalog, name: ToolName, enabled: Option<&EnabledTools>) -> Error {
@@ -45,4 +63,15 @@ pub(super) fn no_such_tool(catalog: &Catalog, name: ToolName, enabled: Option<&E
         }
         None => Error::UnknownTool(name),
     }
+}
+
+/// Returns the result for a name that no tool has, in a catalog whose index is built.
+pub(super) fn unknown_tool(catalog: &Catalog, name: &str) -> CallToolResult {
+    let why = no_such_tool(catalog, ToolName::new(name), None);
+    let similar = similar_names(catalog, name, SUGGESTIONS);
+    let hint = match similar.is_empty() {
+        true => "search-tools finds tools by what they do.".to_owned(),
+        false => format!("Similar: {}.", similar.join(", ")),
+    };
+    CallToolResult::failure(format!("{why}. {hint}"))
 }

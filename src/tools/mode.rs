@@ -1,15 +1,16 @@
 //! What each mode of tools means.
 
 use super::Builtin;
-use crate::{ids::ToolName, protocol::tools::ToolMode};
+use crate::{ids::ToolName, membrane::Catalog, protocol::tools::ToolMode};
 
 impl ToolMode {
-    /// Returns the server's own tools that the mode lists, in their order.
+    /// Returns the server's own tools that can be called, in the order in which they are listed.
     #[must_use]
     pub fn builtins(self) -> &'static [Builtin] {
         match self {
             Self::Static => &[],
             Self::Dynamic => &[Builtin::EnableTools],
+            Self::Search | Self::Auto => &Builtin::SEARCH,
         }
     }
 
@@ -27,9 +28,13 @@ impl ToolMode {
         self == Self::Dynamic
     }
 
-    /// Returns whether the list has all tools of the catalog.
+    /// Returns how a catalog is listed: `auto` becomes one of the others.
     #[must_use]
-    pub fn lists_catalog(self) -> bool {
-        self == Self::Static
+    pub fn of_catalog(self, catalog: &Catalog) -> Self {
+        match self {
+            Self::Auto if catalog.is_large() => Self::Search,
+            Self::Auto => Self::Static,
+            other => other,
+        }
     }
 }

@@ -2,15 +2,22 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Instant};
 
+use serde_json::value::RawValue;
+
 use super::{
     EnabledTools, MaybeReady,
     audit::{Audit, Origin},
-    builtin::Builtin,
+    builtin::{Builtin, read_arguments},
     call::{Outcome, ReadyCall, What},
     catalog_cache::CatalogCache,
+    connect_app, describe_tools,
     enable::{self, Selection},
-    find::{find, no_such_tool},
-    view::{Enabled, View},
+    find::{find, find_forgiving, no_such_tool, unknown_tool},
+    listing::{listed, may_be_seen},
+    run_tools,
+    search_tools::{self, Searched},
+    searches::Searches,
+    view::{Enabled, Scope, View},
 };
 use crate::{
     allowance::CallLimit,
@@ -18,11 +25,11 @@ use crate::{
     error::Error,
     ids::ToolName,
     membrane::{
-        Apps, Caller, Catalog, FindTools, KnownCatalog, LoadCatalog, MembraneActor, MembraneClient, MembraneError,
-        Tool, call,
+        Caller, Catalog, FindTools, KnownCatalog, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Tool, call,
     },
     metrics::{self, Run, count_lookup},
     protocol::{answer::ToolList, request::CallTool, revision::Era, tools::CallToolResult},
+    search::Access,
     token::AccessToken,
     workers::{PerWorker, ask},
 };
@@ -36,6 +43,7 @@ struct Inner {
     membranes: PerWorker<MembraneActor>,
     revocations: Revocations,
     cache: CatalogCache,
+    searches: Searches,
     /// Whether audit lines hold the arguments of calls.
     audits_arguments: bool,
 }
@@ -49,53 +57,54 @@ impl ToolService {
         revocations: Revocations,
         audits_arguments: bool,
     ) -> Self {
-        Self(Rc::new(Inner { client, membranes, revocations, cache: CatalogCache::default(), audits_arguments }))
+        Self(Rc::new(Inner {
+            client,
+            membranes,
+            revocations,
+            cache: CatalogCache::default(),
+            searches: Searches::default(),
+            audits_arguments,
+        }))
     }
 
     /// Lists the tools that a view has.
     pub fn list(&self, view: View, era: Era) -> MaybeReady<Result<ToolList, Error>> {
-        let mode = view.scope.mode;
-        let mut list = ToolList::default();
-        for builtin in mode.builtins() {
-            list.push(builtin.definition());
-        }
-        let enabled = match view.enabled {
-            _ if mode.lists_catalog() => None,
-            Enabled::InSession(enabled) if !enabled.is_empty() => Some(enabled),
-            // Nothing need be loaded for this.
-            Enabled::InSession(_) | Enabled::Stateless => return MaybeReady::Now(Ok(list)),
+        let View { caller, scope, enabled } = view;
+        let is_fixed = match &enabled {
+            _ if !scope.mode.lists_enabled() => false,
+            Enabled::InSession(enabled) => enabled.is_empty(),
+            Enabled::Stateless => true,
         };
-        let apps = view.scope.apps.clone();
-        self.catalog(&view.caller, &view.scope.apps).map_ok(move |catalog| {
-            match enabled {
-                None => catalog.list_into(&mut list, era),
-                Some(enabled) => {
-                    for tool in enabled.in_order(&catalog, &apps) {
-                        list.push(tool.definition(era).clone());
-                    }
-                }
-            }
-            list
-        })
+        if is_fixed {
+            // Nothing need be loaded for this.
+            return MaybeReady::Now(Ok(listed(&Catalog::default(), &scope, &enabled, era)));
+        }
+        self.catalog(&caller, &scope).map_ok(move |catalog| listed(&catalog, &scope, &enabled, era))
     }
 
     /// Finds the tool of an action by its name.
     pub fn find(&self, view: &View, name: ToolName) -> MaybeReady<Result<Arc<Tool>, Error>> {
-        let apps = view.scope.apps.clone();
-        let catalog = self.catalog(&view.caller, &apps);
+        let scope = view.scope.clone();
+        let catalog = self.catalog(&view.caller, &scope);
         match &view.enabled {
-            _ if !view.scope.mode.lists_enabled() => {
-                catalog.and_then(move |catalog| MaybeReady::Now(find(&catalog, None, name, &apps)))
+            _ if !scope.mode.lists_enabled() => {
+                catalog.and_then(move |catalog| MaybeReady::Now(find(&catalog, None, name, &scope.apps)))
             }
             Enabled::InSession(enabled) => {
                 let enabled = enabled.clone();
-                catalog.and_then(move |catalog| MaybeReady::Now(find(&catalog, Some(&enabled), name, &apps)))
+                catalog.and_then(move |catalog| {
+                    let found = find(&catalog, Some(&enabled), name.clone(), &scope.apps);
+                    MaybeReady::Now(match found {
+                        Ok(tool) if !may_be_seen(&scope, &tool) => Err(no_such_tool(&catalog, name, None)),
+                        found => found,
+                    })
+                })
             }
             Enabled::Stateless => {
                 let (this, caller) = (self.clone(), view.caller.clone());
                 catalog.and_then(move |catalog| match catalog.find(&name) {
                     Some(tool) => MaybeReady::Now(Ok(Arc::clone(tool))),
-                    None => MaybeReady::Later(Box::pin(this.find_beyond(caller, apps, catalog, name))),
+                    None => MaybeReady::Later(Box::pin(this.find_beyond(caller, scope, catalog, name))),
                 })
             }
         }
@@ -121,25 +130,68 @@ impl ToolService {
                 return MaybeReady::Now(Err(error));
             }
         };
-        let what = if let Err(wait_s) = view.caller.allowance().call() {
-            Some(What::Nothing(CallToolResult::too_many(wait_s)))
-        } else {
-            view.scope.mode.builtin(&name).map(What::Builtin)
+        let ready = |what, arguments, view, audit| ReadyCall {
+            what,
+            arguments,
+            is_by_runner: false,
+            view,
+            audit,
+            _running: running,
         };
-        let ready = |what, view, audit| ReadyCall { what, arguments, view, audit, _running: running };
-        match what {
-            Some(what) => MaybeReady::Now(Ok(ready(what, view, audit))),
+        if let Err(wait_s) = view.caller.allowance().call() {
+            let what = What::Nothing(CallToolResult::too_many(wait_s));
+            return MaybeReady::Now(Ok(ready(what, arguments, view, audit)));
+        }
+        match view.scope.mode.builtin(&name) {
+            Some(runner @ (Builtin::RunReadTool | Builtin::RunWriteTool)) => {
+                let (this, mut call) = (self.clone(), ready(What::Builtin(runner), arguments, view, audit));
+                MaybeReady::Later(Box::pin(async move {
+                    let found = this.find_for_runner(runner, &call).await;
+                    match found.inspect_err(|error| call.audit.refuse(error))? {
+                        Ok((tool, arguments)) => {
+                            call.audit.becomes(tool.name(), &arguments);
+                            Ok(ReadyCall { what: What::Tool(tool), arguments, is_by_runner: true, ..call })
+                        }
+                        Err(refused) => Ok(ReadyCall { what: What::Nothing(refused), ..call }),
+                    }
+                }))
+            }
+            Some(builtin) => MaybeReady::Now(Ok(ready(What::Builtin(builtin), arguments, view, audit))),
             None => match self.find(&view, name) {
                 MaybeReady::Now(found) => {
                     let found = found.inspect_err(|error| audit.refuse(error));
-                    MaybeReady::Now(found.map(|tool| ready(What::Tool(tool), view, audit)))
+                    MaybeReady::Now(found.map(|tool| ready(What::Tool(tool), arguments, view, audit)))
                 }
                 MaybeReady::Later(found) => MaybeReady::Later(Box::pin(async move {
                     let tool = found.await.inspect_err(|error| audit.refuse(error))?;
-                    Ok(ready(What::Tool(tool), view, audit))
+                    Ok(ready(What::Tool(tool), arguments, view, audit))
                 })),
             },
         }
+    }
+
+    /// Finds the tool that a runner is asked to run, with the arguments for it; or tells the model why there is none.
+    async fn find_for_runner(
+        &self,
+        runner: Builtin,
+        call: &ReadyCall,
+    ) -> Result<Result<(Arc<Tool>, Box<RawValue>), CallToolResult>, Error> {
+        let asked: run_tools::Arguments = match read_arguments(runner, &call.arguments) {
+            Ok(asked) => asked,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let catalog = self.catalog(&call.view.caller, &call.view.scope).get().await?;
+        let Some(tool) = find_forgiving(&catalog, &asked.name) else {
+            self.index(&catalog).await;
+            return Ok(Err(unknown_tool(&catalog, &asked.name)));
+        };
+        if runner == Builtin::RunReadTool && tool.access() == Access::Write {
+            let text = format!("{} writes, so run-read-tool does not run it. run-write-tool does.", tool.name());
+            return Ok(Err(CallToolResult::failure(text)));
+        }
+        let arguments = asked.of_tool().map(|arguments| (Arc::clone(tool), arguments));
+        Ok(arguments
+            .map_err(|fault| CallToolResult::failure(format!("Invalid arguments for {}: {fault}", runner.name()))))
     }
 
     /// Runs a call.
@@ -147,17 +199,71 @@ impl ToolService {
     /// # Errors
     /// Where the user's catalog is needed and can't be had.
     pub async fn run(&self, call: ReadyCall, era: Era) -> Result<Outcome, Error> {
-        let ReadyCall { what, arguments, view, mut audit, _running } = call;
+        let ReadyCall { what, arguments, view, mut audit, _running, .. } = call;
         let outcome = match what {
             What::Nothing(result) => Ok(Outcome::Result(result)),
-            What::Builtin(Builtin::EnableTools) => match enable::read_names(&arguments) {
-                Ok(names) => self.select(&view.caller, &view.scope.apps, names).await.map(Outcome::Enable),
-                Err(result) => Ok(Outcome::Result(result)),
-            },
-            What::Tool(tool) => Ok(Outcome::Result(self.call(&view.caller, &tool, arguments, era).await)),
+            What::Builtin(builtin) => self.run_builtin(builtin, &arguments, &view).await,
+            What::Tool(tool) => {
+                self.0.searches.note_run(view.caller.user(), tool.name());
+                Ok(Outcome::Result(self.call(&view.caller, &tool, arguments, era).await))
+            }
         };
         audit.end(&outcome);
         outcome
+    }
+
+    async fn run_builtin(&self, builtin: Builtin, arguments: &RawValue, view: &View) -> Result<Outcome, Error> {
+        let View { caller, scope, .. } = view;
+        let result = match builtin {
+            Builtin::EnableTools => match enable::read_names(arguments) {
+                Ok(names) => return self.select(caller, scope, names).await.map(Outcome::Enable),
+                Err(refused) => refused,
+            },
+            Builtin::SearchTools => match read_arguments::<search_tools::Arguments>(builtin, arguments) {
+                Ok(asked) => {
+                    let catalog = self.indexed(caller, scope).await?;
+                    let Searched { result, found } = search_tools::search(&catalog, &asked);
+                    self.0.searches.note(caller.user(), found, &result);
+                    result
+                }
+                Err(refused) => refused,
+            },
+            Builtin::DescribeTools => match read_arguments(builtin, arguments) {
+                Ok(asked) => describe_tools::describe(&*self.indexed(caller, scope).await?, &asked),
+                Err(refused) => refused,
+            },
+            Builtin::ConnectApp => match read_arguments::<connect_app::Arguments>(builtin, arguments) {
+                Ok(asked) => connect_app::connect(&*self.catalog(caller, scope).get().await?, &asked),
+                Err(refused) => refused,
+            },
+            // Prepared as calls of the tools that they run.
+            Builtin::RunReadTool | Builtin::RunWriteTool => return Err(Error::Internal),
+        };
+        Ok(Outcome::Result(result))
+    }
+
+    /// Returns a catalog that can be searched.
+    async fn indexed(&self, caller: &Caller, scope: &Scope) -> Result<Arc<Catalog>, Error> {
+        let catalog = self.catalog(caller, scope).get().await?;
+        self.index(&catalog).await;
+        Ok(catalog)
+    }
+
+    /// Builds the search indexes of a catalog that are not there yet, beside the workers: for thousands of tools it takes
+    /// longer than a worker may be kept.
+    async fn index(&self, catalog: &Arc<Catalog>) {
+        let missing: Vec<_> = catalog.parts().filter(|part| !part.is_indexed()).cloned().collect();
+        if missing.is_empty() {
+            return;
+        }
+        let bytes = missing.iter().map(|part| part.bytes()).sum();
+        let build = move || {
+            for part in &missing {
+                let _built = part.index();
+            }
+        };
+        // Given up, the indexes are built where they are used.
+        let _ = self.0.client.upstream().pool().run(bytes, build).await;
     }
 
     /// Begins the audit line of a call that may be refused before anything is prepared.
@@ -173,11 +279,11 @@ impl ToolService {
     pub async fn look_up(
         &self,
         caller: Caller,
-        apps: Apps,
+        scope: &Scope,
         names: Vec<ToolName>,
     ) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
-        let catalog = self.catalog(&caller, &apps).get().await?;
-        self.find_all(FindTools { caller, apps, catalog, names }).await
+        let catalog = self.catalog(&caller, scope).get().await?;
+        self.find_all(scope, FindTools { caller, apps: scope.apps.clone(), catalog, names }).await
     }
 
     /// Returns the tools of a user.
@@ -185,18 +291,18 @@ impl ToolService {
     /// # Errors
     /// [`Error::Unauthenticated`] where the upstream no longer accepts the token, [`Error::UpstreamUnavailable`] where it
     /// can't be asked.
-    pub fn catalog(&self, caller: &Caller, apps: &Apps) -> MaybeReady<Result<Arc<Catalog>, Error>> {
-        if let Some(known) = self.0.cache.catalog(caller, apps, Instant::now()) {
+    pub fn catalog(&self, caller: &Caller, scope: &Scope) -> MaybeReady<Result<Arc<Catalog>, Error>> {
+        if let Some(known) = self.0.cache.catalog(caller, &scope.apps, Instant::now()) {
             count_lookup("fresh");
-            return MaybeReady::Now(Ok(known));
+            return MaybeReady::Now(Ok(self.0.cache.filtered(caller.user(), scope, known)));
         }
-        let (this, caller, apps) = (self.clone(), caller.clone(), apps.clone());
+        let (this, caller, scope) = (self.clone(), caller.clone(), scope.clone());
         MaybeReady::Later(Box::pin(async move {
             let membrane = this.0.membranes.owner_of(caller.user())?;
-            let loaded = ask(membrane, LoadCatalog { caller: caller.clone(), apps: apps.clone() }).await?;
+            let loaded = ask(membrane, LoadCatalog { caller: caller.clone(), apps: scope.apps.clone() }).await?;
             let loaded = this.heed(caller.token(), loaded)?;
-            this.0.cache.remember(&caller, apps, &loaded, Instant::now());
-            Ok(Arc::clone(loaded.catalog()))
+            this.0.cache.remember(&caller, scope.apps.clone(), &loaded, Instant::now());
+            Ok(this.0.cache.filtered(caller.user(), &scope, Arc::clone(loaded.catalog())))
         }))
     }
 
@@ -204,38 +310,42 @@ impl ToolService {
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub async fn known_catalog(&self, caller: &Caller, apps: &Apps) -> Result<Option<Arc<Catalog>>, Error> {
-        let known = KnownCatalog { user: caller.user().clone(), apps: apps.clone() };
-        ask(self.0.membranes.owner_of(caller.user())?, known).await
+    pub async fn known_catalog(&self, caller: &Caller, scope: &Scope) -> Result<Option<Arc<Catalog>>, Error> {
+        let known = KnownCatalog { user: caller.user().clone(), apps: scope.apps.clone() };
+        let known = ask(self.0.membranes.owner_of(caller.user())?, known).await?;
+        Ok(known.map(|known| self.0.cache.filtered(caller.user(), scope, known)))
     }
 
     async fn find_beyond(
         self,
         caller: Caller,
-        apps: Apps,
+        scope: Scope,
         catalog: Arc<Catalog>,
         name: ToolName,
     ) -> Result<Arc<Tool>, Error> {
+        let apps = scope.apps.clone();
         let find = FindTools { caller, apps, catalog: Arc::clone(&catalog), names: vec![name.clone()] };
-        let mut found = self.find_all(find).await?;
+        let mut found = self.find_all(&scope, find).await?;
         found.remove(&name).ok_or_else(|| no_such_tool(&catalog, name, None))
     }
 
-    /// Looks up tools that are not in a user's catalog, by the names asked for.
-    async fn find_all(&self, find: FindTools) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
+    /// Looks up tools that are not in a user's catalog, by the names asked for. Tools that may not be seen are not found.
+    async fn find_all(&self, scope: &Scope, find: FindTools) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
         let token = find.caller.token().clone();
         let found = ask(self.0.membranes.owner_of(find.caller.user())?, find).await?;
-        self.heed(&token, found)
+        let mut found = self.heed(&token, found)?;
+        found.retain(|_, tool| may_be_seen(scope, tool));
+        Ok(found)
     }
 
     /// Finds the tools of the given names: in the catalog, and beyond it in one batch.
     async fn select(
         &self,
         caller: &Caller,
-        apps: &Apps,
+        scope: &Scope,
         names: impl IntoIterator<Item = ToolName>,
     ) -> Result<Selection, Error> {
-        let catalog = self.catalog(caller, apps).get().await?;
+        let (catalog, apps) = (self.catalog(caller, scope).get().await?, &scope.apps);
         let mut tools = EnabledTools::default();
         let mut missing = Vec::new();
         for name in names {
@@ -247,7 +357,7 @@ impl ToolService {
         let mut unknown = Vec::new();
         if !missing.is_empty() {
             let (caller, apps, names) = (caller.clone(), apps.clone(), missing.clone());
-            let found = self.find_all(FindTools { caller, apps, catalog: Arc::clone(&catalog), names }).await?;
+            let found = self.find_all(scope, FindTools { caller, apps, catalog: Arc::clone(&catalog), names }).await?;
             for name in missing {
                 match found.get(&name) {
                     Some(tool) => tools.add_beyond(Arc::clone(tool)),
@@ -259,13 +369,7 @@ impl ToolService {
     }
 
     /// Calls the tool of an action, and ends the trust in the caller's token if the upstream refuses it.
-    async fn call(
-        &self,
-        caller: &Caller,
-        tool: &Arc<Tool>,
-        arguments: Box<serde_json::value::RawValue>,
-        era: Era,
-    ) -> CallToolResult {
+    async fn call(&self, caller: &Caller, tool: &Arc<Tool>, arguments: Box<RawValue>, era: Era) -> CallToolResult {
         let run = Run::begin(tool.integration().as_str());
         let called = caller.trace().around(call::call(&self.0.client, caller, tool, arguments, era)).await;
         run.end(if called.result.is_error() { metrics::Outcome::Error } else { metrics::Outcome::Success });

@@ -1,9 +1,15 @@
 //! The tools that a request sees, and on whose behalf it looks.
 
+use std::sync::Arc;
+
 use super::EnabledTools;
 use crate::{
-    membrane::{Apps, Caller},
-    protocol::tools::ToolMode,
+    ids::ToolName,
+    membrane::{Apps, Caller, Catalog},
+    protocol::{
+        revision::Era,
+        tools::{ToolFilter, ToolMode},
+    },
 };
 
 /// Which tools a request or session sees, as its URL says.
@@ -13,6 +19,28 @@ pub struct Scope {
     pub mode: ToolMode,
     /// The integrations it is confined to.
     pub apps: Apps,
+    /// Tools of those that may be seen.
+    pub filter: Arc<ToolFilter>,
+}
+
+impl Scope {
+    /// Returns whether the list is another one by a catalog than by the one before; a session tells what it has enabled. A change
+    /// of tools that a filter hides counts as well: to look would take as long as a load.
+    #[must_use]
+    pub fn lists_otherwise(&self, before: &Catalog, now: &Catalog, enabled: Option<&EnabledTools>) -> bool {
+        match (self.mode.of_catalog(before), self.mode.of_catalog(now)) {
+            (ToolMode::Dynamic, _) => enabled.is_some_and(|enabled| enabled.lists_otherwise(before, now)),
+            (ToolMode::Search, ToolMode::Search) => {
+                let definition = |catalog: &Catalog, name: &ToolName| {
+                    catalog.find(name).map(|tool| tool.definition(Era::Modern).clone())
+                };
+                let is_changed = |name: &ToolName| definition(before, name) != definition(now, name);
+                // The description of search-tools names the apps.
+                !before.connected().eq(now.connected()) || self.filter.pins.iter().any(is_changed)
+            }
+            _ => true,
+        }
+    }
 }
 
 /// Everything that decides which tools a request sees.

@@ -56,6 +56,7 @@ mod replicas;
 mod requirements;
 mod resumption;
 mod schemas;
+mod search;
 mod sessions;
 mod shares;
 mod shutdown;

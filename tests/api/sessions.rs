@@ -201,6 +201,22 @@ async fn two_calls_with_one_id_are_both_answered() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_sent_again_while_it_runs_is_the_same_call() {
+    let server = Server::start();
+    let client = server.client("ann").open().await;
+    let ask = || sleep(&client, json!(1), 500);
+    let replies = futures_util::future::join_all((0..5).map(|_| ask())).await;
+    for reply in &replies {
+        assert_eq!(reply.json(), replies[0].json());
+    }
+    assert_eq!(server.requests("POST /action-instance/run").await, 1);
+    ask().await.result();
+    assert_eq!(server.requests("POST /action-instance/run").await, 2, "after its end it is a new call");
+    tokio::join!(sleep(&client, json!(2), 300), sleep(&client, json!("2"), 300));
+    assert_eq!(server.requests("POST /action-instance/run").await, 4, "other ids are other calls");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_does_not_cancel() {
     let server = Server::start();
     for (begun, accept) in [(1, "application/json, text/event-stream"), (2, "text/event-stream")] {

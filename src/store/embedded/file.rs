@@ -15,10 +15,10 @@ use crate::store::StoreError;
 const FILE: &str = "sessions.db";
 
 /// The newest format of the file, to which the last of [`MIGRATIONS`] leads.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 /// From each format to the next. A file of format n has seen the first n.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY,
@@ -70,6 +70,20 @@ const MIGRATIONS: [&str; 3] = [
         UPDATE owners SET chats = chats - 1 WHERE workspace = old.workspace AND user = old.user;
         DELETE FROM owners WHERE workspace = old.workspace AND user = old.user AND sessions <= 0 AND chats <= 0;
     END;
+    ",
+    "
+    CREATE TABLE runs (
+        workspace TEXT NOT NULL,
+        user TEXT NOT NULL,
+        key TEXT NOT NULL,
+        begun INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        state TEXT NOT NULL,
+        rest TEXT NOT NULL,
+        PRIMARY KEY (workspace, user, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX runs_by_age ON runs (workspace, user, begun);
+    CREATE INDEX runs_by_begin ON runs (begun);
     ",
 ];
 
@@ -151,6 +165,8 @@ fn prepare(connection: &mut Connection, path: &Path) -> rusqlite::Result<Result<
     for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         migration.execute_batch(step)?;
     }
+    // The server that ran these has ended before it could note what became of them.
+    migration.execute("UPDATE runs SET state = 'unknown', rest = '' WHERE state = 'running'", [])?;
     migration.pragma_update(None, "application_id", APPLICATION_ID)?;
     migration.pragma_update(None, "user_version", FORMAT)?;
     migration.commit()?;

@@ -7,7 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
-    store::{SessionRecord, from_millis, millis, record::SessionState},
+    store::{
+        KeptRun, RunState, SessionRecord, from_millis, millis,
+        record::SessionState,
+        runs::{Digest, KEPT_FOR, MAX_RUNS},
+    },
 };
 
 /// Chats in a page of those of a user.
@@ -121,4 +125,68 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Option<SessionRecord>> {
 /// Returns a version, which `SQLite` keeps as a signed number.
 pub(super) fn version(number: i64) -> u64 {
     number.try_into().unwrap_or(0)
+}
+
+/// Claims a call that runs once; gives what is kept of it where it was claimed before.
+pub(super) fn claim_run(
+    connection: &Connection,
+    owner: &UserKey,
+    key: Digest,
+    digest: Digest,
+) -> rusqlite::Result<Option<KeptRun>> {
+    let (workspace, user, key) = (owner.workspace(), owner.user(), key.to_hex());
+    let mut known = connection.prepare_cached(
+        "SELECT digest, state, rest FROM runs WHERE workspace = ? AND user = ? AND key = ? AND begun > ?",
+    )?;
+    let kept = known.query_row(params![workspace, user, key, horizon_of_runs()], |row| {
+        let (state, rest): (String, String) = (row.get(1)?, row.get(2)?);
+        Ok(KeptRun { digest: row.get(0)?, state: RunState::from_parts(&state, rest) })
+    });
+    if let Some(kept) = kept.optional()? {
+        return Ok(Some(kept));
+    }
+    let (state, rest) = RunState::Running { replica: String::new() }.to_parts();
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO runs (workspace, user, key, begun, digest, state, rest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![workspace, user, key, millis(SystemTime::now()), digest.to_hex(), state, rest])?;
+    // One that runs stays: forgotten, a repeat would run it again.
+    let mut forget = connection.prepare_cached(
+        "DELETE FROM runs WHERE workspace = ?1 AND user = ?2 AND state <> 'running' AND key IN
+         (SELECT key FROM runs WHERE workspace = ?1 AND user = ?2 ORDER BY begun DESC LIMIT -1 OFFSET ?3)",
+    )?;
+    forget.execute(params![workspace, user, i64::try_from(MAX_RUNS).unwrap_or(i64::MAX)])?;
+    Ok(None)
+}
+
+/// Notes what became of a call that was claimed and still runs; without a state it is forgotten.
+pub(super) fn settle_run(
+    connection: &Connection,
+    owner: &UserKey,
+    key: Digest,
+    digest: Digest,
+    state: Option<RunState>,
+) -> rusqlite::Result<()> {
+    let (workspace, user, key, digest) = (owner.workspace(), owner.user(), key.to_hex(), digest.to_hex());
+    let is_it = "workspace = ? AND user = ? AND key = ? AND digest = ? AND state = 'running'";
+    if let Some(state) = state {
+        let (state, rest) = state.to_parts();
+        let mut settle = connection.prepare_cached(&format!("UPDATE runs SET state = ?, rest = ? WHERE {is_it}"))?;
+        settle.execute(params![state, rest, workspace, user, key, digest])?;
+    } else {
+        let mut forget = connection.prepare_cached(&format!("DELETE FROM runs WHERE {is_it}"))?;
+        forget.execute(params![workspace, user, key, digest])?;
+    }
+    Ok(())
+}
+
+/// Forgets calls that were kept for their time.
+pub(super) fn forget_runs(connection: &Connection) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM runs WHERE begun <= ?")?.execute([horizon_of_runs()]).map(|_| ())
+}
+
+/// Calls that began before this are no longer kept.
+fn horizon_of_runs() -> i64 {
+    millis(SystemTime::now()) - i64::try_from(KEPT_FOR.as_millis()).unwrap_or(i64::MAX)
 }

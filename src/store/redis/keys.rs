@@ -1,6 +1,9 @@
 //! The names of what lies in Redis. `docs/scaling.md` tells operators what each holds.
 
-use crate::ids::{SessionId, UserKey};
+use crate::{
+    ids::{SessionId, UserKey},
+    store::runs::Digest,
+};
 
 /// The format of all the others.
 pub(super) const FORMAT: &str = "mcp:format";
@@ -20,6 +23,13 @@ pub(super) fn events(session: SessionId) -> String {
 /// `mcp:chat-ages:…`, the chats of a user by the time they were bound. Both are sorted sets.
 pub(super) fn chats(owner: &UserKey) -> String {
     format!("mcp:chats:{}:{}:{}", owner.workspace().len(), owner.workspace(), owner.user())
+}
+
+/// Returns the key of a call that runs once, a hash, and that of all such calls of its user, a sorted set by their begin.
+pub(super) fn run(owner: &UserKey, key: Digest) -> [String; 2] {
+    let (workspace, user) = (owner.workspace(), owner.user());
+    let of_user = format!("{}:{workspace}:{user}", workspace.len());
+    [format!("mcp:run:{of_user}:{}", key.to_hex()), format!("mcp:runs:{of_user}")]
 }
 
 /// There as long as a server lives.

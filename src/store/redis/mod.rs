@@ -23,8 +23,9 @@ use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
     store::{
-        Bounds, Entered, News, Opened, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble, from_millis,
-        millis,
+        Bounds, Entered, KeptRun, News, Opened, RunState, SessionRecord, SessionStore, StoreError, StoreFuture,
+        Trouble, from_millis, millis,
+        runs::{self, Digest},
     },
 };
 
@@ -42,7 +43,9 @@ scripts!(
     CHATS = "scripts/chats.lua",
     SAVE = "scripts/save.lua",
     TOUCH = "scripts/touch.lua",
-    CLOSE = "scripts/close.lua"
+    CLOSE = "scripts/close.lua",
+    CLAIM_RUN = "scripts/claim_run.lua",
+    SETTLE_RUN = "scripts/settle_run.lua"
 );
 
 /// The cursor of a hash's first page, which Redis gives again after the last (HSCAN).
@@ -196,6 +199,24 @@ impl SessionStore for RedisStore {
         let (channel, news) = self.peers.letter(&News::Closed(session));
         let arguments = [owner.workspace().to_owned(), owner.user().to_owned(), channel, news];
         self.link.run("close", &CLOSE, &[keys::session(session), keys::events(session)], bytes(arguments))
+    }
+
+    fn claim_run(&self, owner: UserKey, key: Digest, digest: Digest) -> StoreFuture<Option<KeptRun>> {
+        let (state, replica) = RunState::Running { replica: self.peers.replica().to_owned() }.to_parts();
+        let (kept_for, most) = (runs::KEPT_FOR.as_millis().to_string(), runs::MAX_RUNS.to_string());
+        let arguments = [digest.to_hex(), state.to_owned(), replica, kept_for, most];
+        let kept = self.link.run::<Vec<String>>("claim_run", &CLAIM_RUN, &keys::run(&owner, key), bytes(arguments));
+        Box::pin(async {
+            let kept = <[String; 3]>::try_from(kept.await?).ok();
+            Ok(kept.map(|[digest, state, rest]| KeptRun { digest, state: RunState::from_parts(&state, rest) }))
+        })
+    }
+
+    fn settle_run(&self, owner: UserKey, key: Digest, digest: Digest, state: Option<RunState>) -> StoreFuture<()> {
+        let parts = state.map(|state| state.to_parts());
+        let parts = parts.into_iter().flat_map(|(state, rest)| [state.to_owned(), rest]);
+        let arguments = [digest.to_hex()].into_iter().chain(parts);
+        self.link.run("settle_run", &SETTLE_RUN, &keys::run(&owner, key), bytes(arguments))
     }
 
     fn expire(&self) -> StoreFuture<usize> {

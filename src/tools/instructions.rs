@@ -1,0 +1,86 @@
+//! What a model should know before it uses the tools: the `instructions` of the server.
+
+use super::{text::cut, view::Scope};
+use crate::{membrane::Catalog, protocol::tools::ToolMode};
+
+/// Bytes of the instructions at most: they are part of every prompt.
+const MAX_BYTES: usize = 500;
+
+/// The server's instructions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instructions {
+    /// Text for the model, of 500 bytes at most.
+    pub text: String,
+    /// Whether the text is about the user, so that nobody else may be given it.
+    pub is_personal: bool,
+}
+
+/// Returns the instructions for a URL, with what is known of the user's tools.
+#[must_use]
+pub fn instructions(scope: &Scope, catalog: Option<&Catalog>) -> Instructions {
+    let mut text =
+        "Each tool is an action of one of the user's connected apps, and acts on the user's real account.".to_owned();
+    let mode = catalog.map_or(scope.mode, |catalog| scope.mode.of_catalog(catalog));
+    match mode {
+        ToolMode::Static => {}
+        ToolMode::Dynamic => text.push_str(
+            " Tools must be enabled before they are listed: call enable-tools with the names you need, such as \
+             gmail_send-email. Each call replaces the set enabled before.",
+        ),
+        ToolMode::Search | ToolMode::Auto => text.push_str(
+            " search-tools finds tools by what they do; run-read-tool and run-write-tool run them; connect-app connects \
+             more apps.",
+        ),
+    }
+    let mut notes = Vec::new();
+    if let Some(catalog) = catalog {
+        notes.extend(failed(catalog));
+        notes.extend(unknown(scope, catalog));
+        if mode == ToolMode::Search {
+            let apps: Vec<_> = catalog.parts().map(|part| part.name()).collect();
+            notes.push(format!("Connected: {}.", if apps.is_empty() { "no app".to_owned() } else { apps.join(", ") }));
+        }
+    }
+    let is_personal = !notes.is_empty();
+    for note in notes {
+        text.push(' ');
+        text.push_str(&note);
+    }
+    Instructions { text: cut(&text, MAX_BYTES).into_owned(), is_personal }
+}
+
+/// Returns a note on apps whose tools could not be loaded.
+fn failed(catalog: &Catalog) -> Option<String> {
+    let when = catalog.failed().first()?.when();
+    let names: Vec<_> = catalog.failed().iter().map(|app| app.name.as_str()).collect();
+    Some(format!(
+        "The tools of these apps can't be loaded right now: {}. List the tools again {when}.",
+        names.join(", ")
+    ))
+}
+
+/// Returns a note on apps and tools that the URL names and that there are not. Without it, a mistake in the URL would look
+/// like an app without tools.
+fn unknown(scope: &Scope, catalog: &Catalog) -> Option<String> {
+    let has_app = |key: &str| {
+        let is_failed = catalog.failed().iter().any(|app| app.key.as_str() == key);
+        is_failed || catalog.connected().any(|app| app.as_str() == key)
+    };
+    let apps = scope
+        .apps
+        .keys()
+        .into_iter()
+        .flatten()
+        .map(super::super::ids::IntegrationKey::as_str)
+        .filter(|key| !has_app(key));
+    let named = scope.filter.tools.iter().filter(|pattern| !pattern.contains('*')).map(String::as_str);
+    let pins = scope.filter.pins.iter().map(super::super::ids::ToolName::as_str);
+    let tools = named.chain(pins).filter(|name| catalog.find(&crate::ids::ToolName::new(name)).is_none());
+    let unknown: Vec<_> = apps.chain(tools).collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    let unknown = unknown.join(", ");
+    log::info!(unknown:%; "a URL names apps or tools that its user does not have");
+    Some(format!("The URL of this server names what the user does not have: {unknown}."))
+}

@@ -1,0 +1,256 @@
+//! `search-tools`: finds the tools of a user by what they do.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, value::RawValue};
+
+use super::{signature::signature, text::cut};
+use crate::{
+    membrane::{Catalog, Tool, app_tools::AppTools},
+    protocol::{json, revision::Era, tools::CallToolResult},
+    search::{self, Access, Options},
+};
+
+/// Longest query that is read, in characters.
+const MAX_QUERY_CHARS: usize = 300;
+
+/// Steps of one goal at most.
+const MAX_QUERIES: usize = 5;
+
+const DEFAULT_LIMIT: usize = 6;
+
+const MAX_LIMIT: usize = 20;
+
+/// Hits of one app, unless it was asked for: an app with many tools alike would leave no place for others.
+const MAX_PER_APP: usize = 3;
+
+/// Bytes of the input schemas that an answer holds. A model can mostly call the best hit without another question.
+const MAX_SCHEMA_BYTES: usize = 6_000;
+
+/// Bytes of a description in an answer.
+const MAX_DESCRIPTION: usize = 300;
+
+/// Apps that an answer without a hit names.
+const MAX_APPS: usize = 50;
+
+/// Arguments of `search-tools`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Arguments {
+    query: Option<String>,
+    queries: Option<Vec<String>>,
+    app: Option<String>,
+    access: Option<Kind>,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Any,
+    Read,
+    Write,
+}
+
+/// Result of a search: what the client gets, and the names that were found, the best first.
+#[derive(Debug)]
+pub(super) struct Searched {
+    pub(super) result: CallToolResult,
+    pub(super) found: Vec<crate::ids::ToolName>,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<&'a str>,
+    tools: Vec<Hit<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    more: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Hit<'a> {
+    name: &'a str,
+    access: &'static str,
+    description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_schema: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<String>,
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    #[serde(flatten)]
+    found: Found<'a>,
+    apps: Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Several<'a> {
+    steps: Vec<Found<'a>>,
+    apps: Map<String, serde_json::Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Members of a tool's definition that answers are made of.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Definition<'a> {
+    #[serde(borrow)]
+    description: Cow<'a, str>,
+    #[serde(borrow)]
+    input_schema: &'a RawValue,
+}
+
+/// Searches a catalog whose index is built.
+pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
+    let parts: Vec<_> = catalog.parts().collect();
+    let app = match arguments.app.as_deref().filter(|app| !app.trim().is_empty()) {
+        None => None,
+        Some(wanted) => match find_app(&parts, wanted) {
+            Some(app) => Some(app),
+            None => return no_such_app(catalog, wanted),
+        },
+    };
+    let mut found = Vec::new();
+    let mut seen = Vec::new();
+    let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let mut schema_bytes = MAX_SCHEMA_BYTES;
+    let mut apps: Vec<&AppTools> = Vec::new();
+    let mut step = |query: &'_ str| {
+        let visible = |app: usize, tool: usize| parts.get(app).is_some_and(|part| part.indexed(tool).is_some());
+        let options = Options {
+            app: app.map(|app: &AppTools| app.integration().as_str()),
+            access: match arguments.access {
+                Some(Kind::Read) => Some(Access::Read),
+                Some(Kind::Write) => Some(Access::Write),
+                Some(Kind::Any) | None => None,
+            },
+            limit,
+            max_per_app: MAX_PER_APP,
+            others: None,
+            visible: Some(&visible),
+        };
+        let indexes: Vec<_> = parts.iter().map(|part| part.index()).collect();
+        let answer = search::search(&indexes, query, &options);
+        let whole = if answer.close { 2 } else { 1 };
+        let mut hits = Vec::new();
+        for (place, hit) in answer.hits.iter().enumerate() {
+            let Some(part) = parts.get(hit.app) else { continue };
+            let Some(tool) = part.indexed(hit.tool) else { continue };
+            if !apps.iter().any(|app| app.integration() == part.integration()) {
+                apps.push(part);
+            }
+            seen.push(tool.name().clone());
+            hits.push(described(tool, place < whole, &mut schema_bytes));
+        }
+        let note = note(&answer, hits.is_empty());
+        (hits, answer.more, note)
+    };
+    let queries: Vec<&str> = match &arguments.queries {
+        Some(queries) if !queries.is_empty() => queries.iter().map(String::as_str).take(MAX_QUERIES).collect(),
+        _ => vec![arguments.query.as_deref().unwrap_or_default()],
+    };
+    let is_one = queries.len() == 1;
+    for query in queries {
+        let query = query.trim();
+        let query =
+            query.char_indices().nth(MAX_QUERY_CHARS).map_or(query, |(end, _)| query.get(..end).unwrap_or(query));
+        let (tools, more, note) = if query.is_empty() { (Vec::new(), 0, None) } else { step(query) };
+        found.push(Found { query: (!is_one).then_some(query), tools, more, note });
+    }
+    if apps.is_empty() {
+        // Nothing was asked for, or nothing fits: the model chooses among all apps.
+        apps.extend(parts.iter().take(MAX_APPS).map(|part| &***part));
+    }
+    let apps = statuses(catalog, &apps);
+    let text = match found.pop() {
+        Some(found) if is_one => json::to_string(&One { found, apps }),
+        last => {
+            found.extend(last);
+            json::to_string(&Several { steps: found, apps })
+        }
+    };
+    Searched { result: CallToolResult::text(text), found: seen }
+}
+
+/// Returns a tool as a hit: with its whole input schema where that is wanted and fits, else with a line on its parameters.
+fn described<'a>(tool: &'a Tool, is_whole: bool, schema_bytes: &mut usize) -> Hit<'a> {
+    let definition = serde_json::from_slice::<Definition<'a>>(tool.definition(Era::Legacy)).ok();
+    let schema = definition.as_ref().map(|definition| definition.input_schema);
+    let shown = schema.filter(|schema| is_whole && schema.get().len() <= *schema_bytes);
+    if let Some(schema) = shown {
+        *schema_bytes -= schema.get().len();
+    }
+    Hit {
+        name: tool.name().as_str(),
+        access: access(tool),
+        description: definition
+            .map_or_else(String::new, |definition| cut(&definition.description, MAX_DESCRIPTION).into_owned()),
+        input_schema: shown,
+        params: if shown.is_none() { schema.map(signature) } else { None },
+    }
+}
+
+/// Returns whether a tool reads or writes, as answers say it.
+pub(super) fn access(tool: &Tool) -> &'static str {
+    match tool.access() {
+        Access::Read => "read",
+        Access::Write => "write",
+    }
+}
+
+/// Finds an app by its key or name, however that is written.
+fn find_app<'a>(parts: &[&'a std::sync::Arc<AppTools>], wanted: &str) -> Option<&'a AppTools> {
+    let letters =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let wanted = letters(wanted);
+    let is_it = |part: &&&'a std::sync::Arc<AppTools>| {
+        letters(part.integration().as_str()) == wanted || letters(part.name()) == wanted
+    };
+    parts.iter().find(is_it).map(|part| &***part)
+}
+
+fn no_such_app(catalog: &Catalog, wanted: &str) -> Searched {
+    let parts: Vec<_> = catalog.parts().map(|part| &**part).collect();
+    let apps = statuses(catalog, parts.get(..MAX_APPS).unwrap_or(&parts));
+    let note = Some(format!("There is no app {wanted:?} among the user's. These are there."));
+    let found = Found { query: None, tools: Vec::new(), more: 0, note };
+    Searched { result: CallToolResult::text(json::to_string(&One { found, apps })), found: Vec::new() }
+}
+
+/// Returns the state of apps, those that could not be asked included.
+fn statuses(catalog: &Catalog, apps: &[&AppTools]) -> Map<String, serde_json::Value> {
+    let status = |app: &&AppTools| {
+        let status = if app.needs_reconnect() { "reconnect" } else { "connected" };
+        (app.integration().as_str().to_owned(), serde_json::json!({"status": status, "name": app.name()}))
+    };
+    let mut statuses: Map<_, _> = apps.iter().map(status).collect();
+    for failed in catalog.failed() {
+        let retry = format!("its tools can't be loaded right now: try again {}", failed.when());
+        let entry = serde_json::json!({"status": "failed", "name": failed.name, "reason": retry});
+        statuses.insert(failed.key.as_str().to_owned(), entry);
+    }
+    statuses
+}
+
+/// Returns what a model should know of an answer beside its hits.
+fn note(answer: &search::Answer, is_empty: bool) -> Option<String> {
+    let mut notes = Vec::new();
+    if let [first, ..] = answer.unknown[..] {
+        notes.push(format!("{first} is not among the user's apps."));
+    }
+    if is_empty {
+        notes.push("No tool matches. These are the user's apps.".to_owned());
+    }
+    (!notes.is_empty()).then(|| notes.join(" "))
+}

@@ -1,0 +1,25 @@
+//! Texts that must not be longer than their place.
+
+use std::borrow::Cow;
+
+/// Returns a text of at most so many bytes; one that was cut ends in `…`.
+pub(super) fn cut(text: &str, max_bytes: usize) -> Cow<'_, str> {
+    if text.len() <= max_bytes {
+        return text.into();
+    }
+    let room = max_bytes.saturating_sub('…'.len_utf8());
+    let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", text.get(..end).unwrap_or_default()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("ééééé", 8), "éé…");
+        assert_eq!(cut("abc", 0), "…");
+    }
+}
