@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     rc::Weak,
     task::{Context, Poll, ready},
@@ -85,8 +86,9 @@ impl GuardedStream {
                 // No request is on it, so that there is nothing to read.
                 Next::Nothing | Next::Broken => return Poll::Ready(Ok(())),
                 Next::Head => {
-                    let mut bytes = [0; HEAD_READ_BYTES];
-                    let mut head = ReadBuf::new(&mut bytes);
+                    // Mostly nothing has come yet when this is first asked, so that filling it with zeros would cost the most.
+                    let mut bytes = [MaybeUninit::uninit(); HEAD_READ_BYTES];
+                    let mut head = ReadBuf::uninit(&mut bytes);
                     ready!(Pin::new(stream).poll_read(cx, &mut head))?;
                     if head.filled().is_empty() {
                         return Poll::Ready(Ok(()));

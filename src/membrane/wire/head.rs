@@ -1,6 +1,8 @@
 //! Head of a response: whether it is final, and how its body ends (RFC 9112 §§ 4 and 6).
 
-use httparse::{EMPTY_HEADER, ParserConfig, Response, Status};
+use std::mem::MaybeUninit;
+
+use httparse::{ParserConfig, Response, Status};
 
 use super::{chunks::Chunks, violation::Violation};
 
@@ -41,9 +43,9 @@ pub(super) enum Parsed {
 /// # Errors
 /// [`Violation`].
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Violation> {
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let mut response = Response::new(&mut headers);
-    let parsed = ParserConfig::default().parse_response(&mut response, bytes);
+    let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
+    let mut response = Response::new(&mut []);
+    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
     let Status::Complete(length) = parsed.map_err(|_unreadable| Violation::Head)? else { return Ok(Parsed::Partial) };
     match response.code.unwrap_or_default() {
         // Nothing is asked to be switched (RFC 9110 § 15.2.2).
@@ -67,27 +69,30 @@ fn closes(headers: &[httparse::Header<'_>]) -> bool {
 /// Returns how the body of a final response ends (RFC 9112 § 6.3). Stricter than that where readers are known to differ: a
 /// response that gives two answers is refused.
 fn body(code: u16, version: Option<u8>, headers: &[httparse::Header<'_>]) -> Result<Body, Violation> {
-    let values = |name: &str| -> Result<Option<String>, Violation> {
+    let values = |name: &str| -> Result<Option<&[u8]>, Violation> {
         let mut found = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
         let Some(header) = found.next() else { return Ok(None) };
         if found.next().is_some() {
             return Err(Violation::Ambiguous);
         }
-        Ok(Some(String::from_utf8_lossy(header.value).trim().to_ascii_lowercase()))
+        Ok(Some(header.value.trim_ascii()))
     };
     let (length, coding) = (values("content-length")?, values("transfer-encoding")?);
     let length = match length {
-        Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(digits.parse().map_err(|_too_large| Violation::Ambiguous)?)
+        Some(digits) if digits.iter().all(u8::is_ascii_digit) => {
+            let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+            // Without a digit, or with too many.
+            Some(number.ok_or(Violation::Ambiguous)?)
         }
         Some(_) => return Err(Violation::Ambiguous),
         None => None,
     };
+    let is_chunked = coding.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
     let has_none = matches!(code, 204 | 304);
-    match (coding.as_deref(), length) {
+    match (coding, length) {
         (None, None | Some(0)) if has_none => Ok(Body::Sized(0)),
         _ if has_none => Err(Violation::Ambiguous),
-        (Some("chunked"), None) if version == Some(1) => Ok(Body::Chunked(Chunks::new())),
+        (Some(_), None) if is_chunked && version == Some(1) => Ok(Body::Chunked(Chunks::new())),
         (Some(_), _) => Err(Violation::Ambiguous),
         (None, Some(length)) => Ok(Body::Sized(length)),
         (None, None) => Ok(Body::ToTheEnd),

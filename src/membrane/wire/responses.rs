@@ -124,8 +124,7 @@ impl Responses {
                 end_with_connection(&mut response);
             }
             self.state = State::Body(body);
-            let rest = response.get(length..).unwrap_or_default().to_vec();
-            let taken = self.read_body(&rest)?;
+            let taken = self.read_body(response.get(length..).unwrap_or_default())?;
             response.truncate(length + taken);
             return Ok(Some(response));
         }
