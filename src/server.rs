@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::{
     config::{Settings, unsupported_proxy},
     http::{
-        self, Admin, PendingBodies, Worker,
+        self, Admin, KnownHost, PendingBodies, Worker,
         connections::{self, Limits, Traffic},
     },
     membrane::{Upstream, UpstreamError},
@@ -240,6 +240,7 @@ fn serve_clients(
             auth,
             tools,
             bodies: bodies.clone(),
+            known_host: KnownHost::default(),
             settings: Arc::clone(&settings),
         });
         connections::serve(app, limits, traffic.clone())

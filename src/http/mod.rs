@@ -45,6 +45,7 @@ use crate::{
 pub use access_log::log_requests;
 pub use admin::{Admin, admin_app};
 pub use bodies::PendingBodies;
+pub use origin::KnownHost;
 
 /// Doubled slash, of which paths are freed.
 const DOUBLED: &str = "//";
@@ -61,6 +62,8 @@ pub struct Worker {
     pub tools: ToolService,
     /// Budget of the bodies that are arriving, for all workers.
     pub bodies: PendingBodies,
+    /// Name under which clients ask for this server.
+    pub known_host: KnownHost,
     /// Settings of the server, as they were at the start.
     pub settings: Arc<Settings>,
 }

@@ -1,7 +1,7 @@
 //! Which web pages may ask, and under which names this server is asked: protection against DNS rebinding, and CORS
 //! (MCP 2025-11-25, basic/transports § Security Warning).
 
-use std::{net::IpAddr, sync::Arc};
+use std::{cell::RefCell, net::IpAddr, sync::Arc};
 
 use actix_cors::Cors;
 use actix_web::{
@@ -10,7 +10,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method,
-        header::{HOST, HeaderMap, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     web::Data,
@@ -32,13 +32,31 @@ pub async fn refuse_foreign<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, ActixError> {
     let worker = request.app_data::<Data<Worker>>();
-    let names = worker.map(|worker| Names::for_clients(&worker.settings.server));
+    let names = worker.map(|worker| {
+        let known_host = Some(&worker.known_host);
+        Names { known_host, ..Names::for_clients(&worker.settings.server) }
+    });
     match names.and_then(|names| names.refusal(request.path(), request.headers())) {
         None => next.call(request).await.map(ServiceResponse::map_into_left_body),
         Some(error) => {
             let response = reply::error(None, &error, headers::era(request.request()));
             Ok(request.into_response(response).map_into_right_body())
         }
+    }
+}
+
+/// Last name under which a request was let in. Most come under the same one, which is compared sooner than read.
+#[derive(Debug, Default)]
+pub struct KnownHost(RefCell<Option<Box<[u8]>>>);
+
+impl KnownHost {
+    fn is(&self, host: &HeaderValue) -> bool {
+        self.0.borrow().as_deref() == Some(host.as_bytes())
+    }
+
+    fn note(&self, host: &HeaderValue) {
+        // Copied, for the header would keep what was read with it.
+        self.0.replace(Some(host.as_bytes().into()));
     }
 }
 
@@ -52,24 +70,32 @@ pub(super) struct Names<'a> {
     pub origins: &'a [String],
     /// Whether any IP address will do as a name. DNS rebinding needs a name, so no foreign page gets in by that.
     pub takes_addresses: bool,
+    /// Name that need not be read again.
+    known_host: Option<&'a KnownHost>,
 }
 
 impl<'a> Names<'a> {
     /// Names of the listener for clients.
     fn for_clients(settings: &'a config::Server) -> Self {
         let (hosts, origins) = (&settings.allowed_hosts, &settings.allowed_origins);
-        Self { bound_to: &settings.host, hosts, origins, takes_addresses: false }
+        Self { bound_to: &settings.host, hosts, origins, takes_addresses: false, known_host: None }
     }
 
     /// Names of the listener for operators, which no page has any business with.
     pub(super) fn for_operators(settings: &'a config::Admin) -> Self {
-        Self { bound_to: &settings.host, hosts: &settings.allowed_hosts, origins: &[], takes_addresses: true }
+        Self {
+            bound_to: &settings.host,
+            hosts: &settings.allowed_hosts,
+            origins: &[],
+            takes_addresses: true,
+            known_host: None,
+        }
     }
 
     /// Returns why a request is refused, if it is.
     pub(super) fn refusal(&self, path: &str, headers: &HeaderMap) -> Option<Error> {
-        let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        if let Some(origin) = text(ORIGIN)
+        let origin = headers.get(ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        if let Some(origin) = origin
             && !self.allow_origin(&origin)
         {
             return Some(Error::OriginRefused(format!("the origin {origin:?}")));
@@ -78,10 +104,16 @@ impl<'a> Names<'a> {
         if matches!(path, "/healthz" | "/readyz") {
             return None;
         }
-        if let Some(host) = text(HOST)
-            && !self.allow_host(&host)
-        {
-            return Some(Error::OriginRefused(format!("the host {host:?}")));
+        let host = headers.get(HOST)?;
+        if self.known_host.is_some_and(|known| known.is(host)) {
+            return None;
+        }
+        let name = String::from_utf8_lossy(host.as_bytes());
+        if !self.allow_host(&name) {
+            return Some(Error::OriginRefused(format!("the host {name:?}")));
+        }
+        if let Some(known) = self.known_host {
+            known.note(host);
         }
         None
     }
@@ -221,6 +253,24 @@ mod tests {
                 assert!(names.refusal("/healthz", &headers).is_none(), "{host}");
             }
             assert_eq!(names.refusal("/mcp", &headers).is_none(), allowed, "{host} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_known_name_lets_no_other_in() {
+        let (settings, known) = (load(&Sources::default()).unwrap().server, KnownHost::default());
+        let names = Names { known_host: Some(&known), ..Names::for_clients(&settings) };
+        let asked = |host: &str, path: &str| {
+            let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+            names.refusal(path, &headers).is_none()
+        };
+        assert!(asked("evil.example.com", "/healthz"));
+        let cases =
+            [("", false), ("localhost:3000", true), ("evil.example.com", false), ("localhost", true), ("local", false)];
+        for (host, allowed) in cases {
+            for _ in 0..2 {
+                assert_eq!(asked(host, "/mcp"), allowed, "{host}");
+            }
         }
     }
 
