@@ -4,7 +4,7 @@
 //! queue of users: of those who wait, each gets one turn before any of them gets another.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -116,10 +116,12 @@ impl Turns {
     fn give_back(self: &Arc<Self>, party: &Party) {
         let mut books = self.books();
         books.free += 1;
-        if let Some(account) = books.parties.get_mut(party) {
-            account.held = account.held.saturating_sub(1);
-            if account.is_closed() {
-                books.parties.remove(party);
+        // A clone costs less than a second search.
+        if let Entry::Occupied(mut account) = books.parties.entry(party.clone()) {
+            let held = &mut account.get_mut().held;
+            *held = held.saturating_sub(1);
+            if account.get().is_closed() {
+                account.remove();
             }
         }
         self.give_out(&mut books);

@@ -89,6 +89,10 @@ const BYTES_PER_MEMBER: usize = 200;
 /// Returns whether JSON takes more than `max` bytes as a [`serde_json::Value`], about. Ends where that is clear.
 #[must_use]
 pub fn is_tree_larger_than(json: &[u8], max: usize) -> bool {
+    // No byte stands for more than a member does.
+    if json.len() <= max / BYTES_PER_MEMBER {
+        return false;
+    }
     let (mut bytes, mut rest) = (0_usize, json);
     while let Some((byte, after)) = rest.split_first() {
         if bytes > max {

@@ -6,7 +6,7 @@
 
 mod read;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -46,7 +46,8 @@ struct Node {
     in_place: Vec<Id>,
     /// Times that they are visited.
     repeats: u32,
-    properties: HashMap<String, Id>,
+    /// Ordered, for few names are found sooner than they are hashed.
+    properties: BTreeMap<String, Id>,
     /// Schemas for every member.
     members: Vec<Id>,
     /// Schemas for every member's name.
