@@ -10,6 +10,7 @@ use awc::http::Method;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use url::form_urlencoded;
 
 use super::{
     Caller,
@@ -204,7 +205,10 @@ fn busy(patience: Duration) -> MembraneError {
 }
 
 fn with_query(path: &str, query: &Query<'_>) -> String {
-    // Pairs of texts always encode.
-    let query = serde_urlencoded::to_string(query).unwrap_or_default();
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+    if query.is_empty() {
+        return path.to_owned();
+    }
+    let url = [path, "?"].concat();
+    let start = url.len();
+    form_urlencoded::Serializer::for_suffix(url, start).extend_pairs(query).finish()
 }

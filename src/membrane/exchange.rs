@@ -11,7 +11,7 @@ use awc::{
     error::{ConnectError, PayloadError, SendRequestError},
     http::{
         Method, StatusCode,
-        header::{self, HeaderValue},
+        header::{self, HeaderName, HeaderValue},
     },
 };
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use super::{
     MembraneClient,
     error::{MembraneError, Refusal},
     retry::read_retry_after,
-    wire,
+    wire::{self, Protocol},
 };
 use crate::{
     config::{ApiVersion, Membrane as Settings},
@@ -29,7 +29,10 @@ use crate::{
 };
 
 /// Header by which requests are named, as many servers and proxies repeat it.
-const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Type of what is sent and taken.
+const JSON: &str = "application/json";
 
 /// Request that is to be sent to the upstream.
 pub(super) struct Request<'a> {
@@ -71,13 +74,13 @@ impl MembraneClient {
         let (http, body) = self.prepare(request, token, &tag).await?;
         let http = span.context().headers().fold(http, ClientRequest::insert_header);
         let mut response = http.send_body(body).await.map_err(|error| not_sent(&error))?;
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
         if header(REQUEST_ID).is_some_and(|id| self.upstream.tags.is_of_another(id, &tag)) {
             // Dropped before its body is read, its connection is closed.
             return Err(MembraneError::Broken("it answers another request".to_owned()));
         }
         let status = response.status();
-        let retry_after = header(header::RETRY_AFTER.as_str());
+        let retry_after = header(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| read_retry_after(value, SystemTime::now()));
         let limit = self.settings.max_response_bytes.get();
         let bytes = response.body().limit(limit).await.map_err(|error| match error {
@@ -98,6 +101,13 @@ impl MembraneClient {
         }
     }
 
+    /// Finds out which HTTP the upstream speaks, in the time that connecting may take.
+    async fn learn_protocol(&self) -> Result<Protocol, MembraneError> {
+        let learnt = tokio::time::timeout(self.settings.connect_timeout, self.connector.protocol(&self.upstream.url));
+        let learnt = learnt.await.unwrap_or(Err(ConnectFailure::Io(io::ErrorKind::TimedOut.into())));
+        learnt.map_err(|error| not_connected(&error.into()))
+    }
+
     /// Writes the head of a request in the version of HTTP that the upstream speaks. `tag` names the request, for an upstream
     /// that repeats it.
     async fn prepare(
@@ -106,23 +116,28 @@ impl MembraneClient {
         token: &AccessToken,
         tag: &str,
     ) -> Result<(ClientRequest, Bytes), MembraneError> {
-        let learnt = tokio::time::timeout(self.settings.connect_timeout, self.connector.protocol(&self.upstream.url));
-        let learnt = learnt.await.unwrap_or(Err(ConnectFailure::Io(io::ErrorKind::TimedOut.into())));
-        let protocol = learnt.map_err(|error| not_connected(&error.into()))?;
-        let Request { http, method, path, body } = request;
-        let http = http.request(method, self.upstream.address(protocol, path));
-        let http = match body.is_empty() {
-            true => http,
-            false => http.content_type("application/json"),
+        let protocol = match self.connector.known_protocol() {
+            Some(protocol) => protocol,
+            None => self.learn_protocol().await?,
         };
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret().reveal()))
-            // A token has no characters that a header can't have.
-            .unwrap_or(HeaderValue::from_static(""));
+        let Request { http, method, path, body } = request;
+        let mut http = http.request(method, self.upstream.address(protocol, path));
+        let bearer = Bytes::from(["Bearer ", token.secret().reveal()].concat());
+        // A token has no characters that a header can't have.
+        let mut bearer = HeaderValue::from_maybe_shared(bearer).unwrap_or(HeaderValue::from_static(""));
         // HTTP libraries log the heads that they send.
         bearer.set_sensitive(true);
-        let http =
-            http.insert_header((header::AUTHORIZATION, bearer)).insert_header((header::ACCEPT, "application/json"));
-        Ok((http.insert_header((REQUEST_ID, tag)), body))
+        // A tag is digits and letters.
+        let tag = HeaderValue::from_str(tag).unwrap_or(HeaderValue::from_static(""));
+        // Written one by one: each step of the builder would move the request, which is large.
+        let headers = http.headers_mut();
+        if !body.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+        }
+        headers.insert(header::ACCEPT, HeaderValue::from_static(JSON));
+        headers.insert(header::AUTHORIZATION, bearer);
+        headers.insert(REQUEST_ID, tag);
+        Ok((http, body))
     }
 }
 

@@ -37,6 +37,8 @@ pub enum UpstreamError {
 pub struct Upstream {
     /// URL of the API, without a trailing path.
     pub(super) url: Uri,
+    /// The same, as addresses of requests begin.
+    bases: Bases,
     /// How TLS is spoken with it, where it is.
     pub(super) tls: Option<UpstreamTls>,
     /// Source of the names of requests.
@@ -51,6 +53,23 @@ pub struct Upstream {
     pub(super) tools: Interner,
     /// Threads for work on large messages.
     pub(super) pool: Pool,
+}
+
+/// URL of the API for requests over HTTP/1.1, and over HTTP/2.
+#[derive(Debug)]
+struct Bases {
+    http_1: String,
+    http_2: String,
+}
+
+impl Bases {
+    /// Writes the URLs of an API that is asked with TLS or without: `awc` takes `http` for HTTP/1.1 and `https` for HTTP/2.
+    fn of(url: &Uri, has_tls: bool) -> Self {
+        let authority = url.authority().map_or("", |authority| authority.as_str());
+        let path = url.path().trim_end_matches('/');
+        let port = if has_tls && url.port().is_none() { ":443" } else { "" };
+        Self { http_1: format!("http://{authority}{port}{path}"), http_2: format!("https://{authority}{path}") }
+    }
 }
 
 impl Upstream {
@@ -75,6 +94,7 @@ impl Upstream {
             _ => None,
         };
         Ok(Self {
+            bases: Bases::of(&url, tls.is_some()),
             url,
             tls,
             tags: RequestTags::new(),
@@ -86,15 +106,13 @@ impl Upstream {
         })
     }
 
-    /// Returns the address of a path as `awc` wants it, which takes `http` for HTTP/1.1 and `https` for HTTP/2.
+    /// Returns the address of a path as `awc` wants it.
     pub(super) fn address(&self, protocol: Protocol, path: &str) -> String {
-        let authority = self.url.authority().map_or("", |authority| authority.as_str());
-        let base = self.url.path().trim_end_matches('/');
-        match (protocol, &self.tls, self.url.port()) {
-            (Protocol::Http2, ..) => format!("https://{authority}{base}{path}"),
-            (Protocol::Http1, Some(_), None) => format!("http://{authority}:443{base}{path}"),
-            (Protocol::Http1, ..) => format!("http://{authority}{base}{path}"),
-        }
+        let base = match protocol {
+            Protocol::Http1 => &self.bases.http_1,
+            Protocol::Http2 => &self.bases.http_2,
+        };
+        [base.as_str(), path].concat()
     }
 
     /// Returns whether it has failed so often that it is left alone.
@@ -119,7 +137,7 @@ impl RequestTags {
 
     /// Returns a name that no request has had.
     pub(super) fn next(&self) -> String {
-        format!("{}{}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+        [self.process.as_str(), &self.next.fetch_add(1, Ordering::Relaxed).to_string()].concat()
     }
 
     /// Returns whether `id` names a request of this process other than that of `tag`. An upstream may well give ids of its own.

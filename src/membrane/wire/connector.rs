@@ -89,14 +89,22 @@ impl Connector {
         TOKEN.scope(token, exchange).await
     }
 
-    /// Returns the version of HTTP to speak with the upstream at `url`. The first caller connects to find out, and leaves the
+    /// Returns the version of HTTP to speak with the upstream, where that need not be found out.
+    pub fn known_protocol(&self) -> Option<Protocol> {
+        match self.0.tls {
+            None => Some(Protocol::Http1),
+            Some(_) => self.0.protocol.get().map(Cell::get),
+        }
+    }
+
+    /// Finds out which version of HTTP to speak with the upstream at `url`. The first caller connects to find out, and leaves the
     /// connection for the next request; others wait for it.
     ///
     /// # Errors
     /// Those of connecting.
     pub async fn protocol(&self, url: &Uri) -> Result<Protocol, ConnectError> {
-        if self.0.tls.is_none() {
-            return Ok(Protocol::Http1);
+        if let Some(known) = self.known_protocol() {
+            return Ok(known);
         }
         let learn = async || {
             let info = ConnectInfo::new(url.clone());
