@@ -115,14 +115,14 @@ impl UserKey {
 /// `/` is the user.
 impl fmt::Display for UserKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.workspace.chars() {
-            match c {
-                '%' => f.write_str("%25")?,
-                '/' => f.write_str("%2F")?,
-                c => f.write_char(c)?,
-            }
+        let must_be_escaped = |byte| matches!(byte, b'%' | b'/');
+        if self.workspace.bytes().any(must_be_escaped) {
+            f.write_str(&self.workspace.replace('%', "%25").replace('/', "%2F"))?;
+        } else {
+            f.write_str(&self.workspace)?;
         }
-        write!(f, "/{}", self.user)
+        f.write_char('/')?;
+        f.write_str(&self.user)
     }
 }
 

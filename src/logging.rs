@@ -140,7 +140,7 @@ fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     // Writing to a String can't fail.
     let _ = write!(line, "{} {:<5} {}: ", out.timestamp_millis(), record.level(), record.target());
     // What clients send can stand in a message: it must not look like lines or colours of our own.
-    push(&mut line, record.args(), |_| false);
+    push(&mut line, record.args(), Part::Message);
     let _ = record.key_values().visit(&mut TextFields(&mut line));
     line.push('\n');
     out.write_all(line.as_bytes())
@@ -154,23 +154,46 @@ impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
             self.0.push(' ');
             self.0.push_str(key.as_str());
             self.0.push('=');
-            // Else a value could go on as further fields.
-            push(self.0, &value, |text| text.is_empty() || text.contains([' ', '"', '=']));
+            push(self.0, &value, Part::Value);
         }
         Ok(())
     }
 }
 
+/// Part of a line that is not our own text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Message,
+    Value,
+}
+
+impl Part {
+    /// Returns whether a byte can stand in the part as it is.
+    fn takes(self, byte: u8) -> bool {
+        match byte {
+            // A value with these could go on as further fields.
+            b' ' | b'"' | b'=' => self == Self::Message,
+            byte => byte.is_ascii_graphic(),
+        }
+    }
+
+    /// Returns whether a text is put in quotes.
+    fn is_quoted(self, text: &str) -> bool {
+        self == Self::Value && (text.is_empty() || text.contains([' ', '"', '=']))
+    }
+}
+
 /// Appends a message or a value, cut where it is so long that it would only fill the log, with all that could be taken for
 /// something else escaped, and in quotes where it has to be.
-fn push(line: &mut String, shown: &dyn Display, must_be_quoted: impl Fn(&str) -> bool) {
+fn push(line: &mut String, shown: &dyn Display, part: Part) {
     let start = line.len();
     let _ = write!(line, "{shown}");
     let text = line.get(start..).unwrap_or_default();
-    let quoted = must_be_quoted(text);
-    if !quoted && text.len() <= MAX_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    // One pass over a text tells that it can stand as it is, as most can.
+    if (1..=MAX_CHARS).contains(&text.len()) && text.bytes().all(|byte| part.takes(byte)) {
         return;
     }
+    let quoted = part.is_quoted(text);
     let text = cut(line.split_off(start));
     if quoted {
         line.push('"');
@@ -272,7 +295,7 @@ mod tests {
         let told = "del\u{7f} csi\u{9b}31m nel\u{85} rlo\u{202e} rlm\u{200f} separator\u{2028} caf\u{e9} \u{1f600}";
         let json = escape(&json!({"message": told}).to_string());
         let mut text = String::new();
-        push(&mut text, &told, |_| false);
+        push(&mut text, &told, Part::Message);
         for line in [&json, &text] {
             assert!(!line.chars().any(is_control), "{line:?}");
             assert!(line.contains("caf\u{e9} \u{1f600}"), "what can be shown is: {line:?}");

@@ -36,10 +36,12 @@ fn tag(request: &ServiceRequest) -> RequestTag {
 
 /// Returns a new id: a number drawn once for each thread, and how many came before on it.
 fn draw() -> String {
-    thread_local! { static NEXT: Cell<(u64, u64)> = Cell::new((Uuid::new_v4().as_u64_pair().0, 0)); }
-    let (thread, number) = NEXT.get();
-    NEXT.set((thread, number + 1));
-    format!("{thread:016x}-{number}")
+    thread_local! {
+        static THREAD: String = format!("{:016x}-", Uuid::new_v4().as_u64_pair().0);
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    let number = NEXT.replace(NEXT.get() + 1).to_string();
+    THREAD.with(|thread| [thread.as_str(), &number].concat())
 }
 
 /// Returns the id that a request was given.
