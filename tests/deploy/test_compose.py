@@ -8,32 +8,22 @@ import http.client
 import json
 import os
 import re
-import socket
-import subprocess
-import tempfile
 import time
 import tomllib
 import unittest
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
 import image
+from processes import PATIENCE, Processes, eventually, free_port
 
 COMPOSE = yaml.safe_load((image.ROOT / "deploy/compose.yaml").read_text())
 NGINX = (image.ROOT / "deploy/nginx.conf").read_text()
 SERVERS = sorted(name for name in COMPOSE["services"] if name.startswith("server-"))
-BINARY = os.environ["COMPOSED_BINARY"]
+BINARY = os.environ["SERVER_UNDER_TEST"]
 SECRET = "the key of the tests' sandbox"
-PATIENCE = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def token() -> str:
@@ -45,25 +35,12 @@ def token() -> str:
     return f"{content}.{encode(hmac.digest(SECRET.encode(), content.encode(), hashlib.sha256))}"
 
 
-def eventually(what: str, is_so) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if is_so():
-                return
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: it never came to that")
-        time.sleep(0.02)
-
-
-class Composition:
+class Composition(Processes):
     """The processes of the file, on this machine: the same commands and settings, with other addresses."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
-        self.stack = stack
-        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        super().__init__(stack)
         self.ports = {name: free_port() for name in COMPOSE["services"]}
-        self.processes: dict[str, subprocess.Popen] = {}
         sandbox = free_port()
         own = {"MCP__SANDBOX__SECRET": SECRET, "MCP__SANDBOX__PORT": str(sandbox), "MCP__STORE__PATH": ""}
         self.run("sandbox", [BINARY, "--sandbox"], PORT="0", MCP__ADMIN__PORT="0", **own)
@@ -85,19 +62,6 @@ class Composition:
         for name in SERVERS:
             eventually(f"{name} is ready", lambda: self.get(name, "/readyz") == 200)
         eventually("the balancer leads there", lambda: self.get("balancer", "/readyz") == 200)
-
-    def run(self, name: str, command: list, **settings: str) -> None:
-        path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-        with (self.folder / f"{name}.log").open("w") as log:
-            process = subprocess.Popen(
-                command, env={"PATH": path, **settings}, stdout=log, stderr=log, cwd=image.ROOT, stdin=subprocess.DEVNULL
-            )
-        self.processes[name] = process
-        self.stack.callback(process.wait)
-        self.stack.callback(process.kill if name != "balancer" else process.terminate)
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
 
     def get(self, name: str, path: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=PATIENCE)
@@ -181,8 +145,7 @@ class TestCompose(unittest.TestCase):
                 # It comes at once, not when the balancer has enough of it.
                 while b"list_changed" not in (line := stream.readline()):
                     self.assertTrue(line, "the stream has ended")
-            composed.processes["server-1"].kill()
-            composed.processes["server-1"].wait()
+            composed.kill("server-1")
             for _ in range(4):
                 self.assertEqual(composed.listed(session), ["enable-tools"])
             with composed.ask("DELETE", session) as answer:
