@@ -19,11 +19,13 @@ import yaml
 import image
 from processes import PATIENCE, Processes, eventually, free_port
 
-COMPOSE = yaml.safe_load((image.ROOT / "deploy/compose.yaml").read_text())
-NGINX = (image.ROOT / "deploy/nginx.conf").read_text()
+DEPLOY = image.ROOT / "deploy"
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SANDBOX = yaml.safe_load((DEPLOY / "compose.sandbox.yaml").read_text())
+NGINX = (DEPLOY / "nginx.conf").read_text()
 SERVERS = sorted(name for name in COMPOSE["services"] if name.startswith("server-"))
 BINARY = os.environ["SERVER_UNDER_TEST"]
-SECRET = "the key of the tests' sandbox"
+SECRET = SANDBOX["services"]["sandbox"]["environment"]["MCP__SANDBOX__SECRET"]
 
 
 def token() -> str:
@@ -36,32 +38,45 @@ def token() -> str:
 
 
 class Composition(Processes):
-    """The processes of the file, on this machine: the same commands and settings, with other addresses."""
+    """The processes of both files, on this machine: the same commands and settings, with other addresses."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         super().__init__(stack)
-        self.ports = {name: free_port() for name in COMPOSE["services"]}
-        sandbox = free_port()
-        own = {"MCP__SANDBOX__SECRET": SECRET, "MCP__SANDBOX__PORT": str(sandbox), "MCP__STORE__PATH": ""}
-        self.run("sandbox", [BINARY, "--sandbox"], PORT="0", MCP__ADMIN__PORT="0", **own)
-        redis = self.ports["redis"]
+        self.ports = {name: free_port() for name in [*COMPOSE["services"], *SANDBOX["services"]]}
+        settings = SANDBOX["services"]["sandbox"]["environment"]
+        own = {"PORT": "0", "MCP__ADMIN__PORT": "0", "MCP__SANDBOX__PORT": str(self.ports["sandbox"])}
+        self.run("sandbox", [BINARY, *SANDBOX["services"]["sandbox"]["command"]], **{**settings, **own})
+        self.proxy("upstream", {"8081": "upstream", f"127.0.0.1:{settings['MCP__SANDBOX__PORT']}": "sandbox"})
         command = COMPOSE["services"]["redis"]["command"]
-        self.run("redis", [*command, "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(self.folder)])
+        self.run("redis", [*command, "--port", str(self.ports["redis"]), "--bind", "127.0.0.1", "--dir", str(self.folder)])
         for name in SERVERS:
-            settings = COMPOSE["services"][name]["environment"]
-            url = settings["MCP__STORE__URL"].replace("redis:6379", f"127.0.0.1:{redis}")
-            here = {"HOST": "127.0.0.1", "PORT": str(self.ports[name]), "MCP__ADMIN__PORT": "0"}
-            upstream = {"MCP__MEMBRANE__BASE_URL": f"http://127.0.0.1:{sandbox}"}
-            self.run(name, [BINARY], **{**settings, "MCP__STORE__URL": url, "APP_ENV": "production", **here, **upstream})
-        conf = NGINX.replace("listen 80;", f"listen 127.0.0.1:{self.ports['balancer']};")
-        for name in SERVERS:
-            conf = conf.replace(f"{name}:3000", f"127.0.0.1:{self.ports[name]}")
-        (self.folder / "nginx.conf").write_text(conf)
-        quiet = f"daemon off; pid {self.folder}/nginx.pid; error_log stderr;"
-        self.run("balancer", ["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-g", quiet])
+            settings = COMPOSE["services"][name]["environment"] | SANDBOX["services"][name]["environment"]
+            for key, address, service in [
+                ("MCP__STORE__URL", "redis:6379", "redis"),
+                ("MCP__MEMBRANE__BASE_URL", "sandbox:8081", "upstream"),
+            ]:
+                assert address in settings[key], settings
+                settings[key] = settings[key].replace(address, f"127.0.0.1:{self.ports[service]}")
+            here = {"HOST": "127.0.0.1", "PORT": str(self.ports[name]), "MCP__ADMIN__PORT": "0", "APP_ENV": "production"}
+            self.run(name, [BINARY], **{**settings, **here})
+        self.proxy("balancer", {"80": "balancer", **{f"{name}:3000": name for name in SERVERS}})
         for name in SERVERS:
             eventually(f"{name} is ready", lambda: self.get(name, "/readyz") == 200)
         eventually("the balancer leads there", lambda: self.get("balancer", "/readyz") == 200)
+
+    def proxy(self, service: str, addresses: dict[str, str]) -> None:
+        """Runs nginx as a service of the files, with the ports of this machine for the addresses in its own file."""
+        (mount,) = (COMPOSE["services"] | SANDBOX["services"])[service]["volumes"]
+        conf = (DEPLOY / mount.split(":")[0]).read_text()
+        for address, name in addresses.items():
+            here = f"127.0.0.1:{self.ports[name]}"
+            assert address in conf, address
+            conf = conf.replace(address, here) if ":" in address else conf.replace(f"listen {address};", f"listen {here};")
+        folder = self.folder / service
+        folder.mkdir()
+        (folder / "nginx.conf").write_text(conf)
+        quiet = f"daemon off; pid {folder}/nginx.pid; error_log stderr;"
+        self.run(service, ["nginx", "-p", folder, "-c", folder / "nginx.conf", "-g", quiet])
 
     def get(self, name: str, path: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=PATIENCE)
@@ -101,6 +116,8 @@ class TestCompose(unittest.TestCase):
     def test_it_needs_nothing_secret_and_every_variable_is_a_setting(self) -> None:
         defaults = tomllib.loads((image.ROOT / "config/default.toml").read_text())
         known = {f"MCP__{section}__{key}".upper() for section, keys in defaults.items() for key in keys}
+        for service in SANDBOX["services"].values():
+            self.assertEqual(set(service.get("environment", [])) - known, set())
         for name in SERVERS:
             settings = COMPOSE["services"][name]["environment"]
             self.assertEqual(set(settings) - known, set())
@@ -125,8 +142,26 @@ class TestCompose(unittest.TestCase):
         self.assertTrue((image.ROOT / "deploy" / mount.split(":")[0]).is_file())
         (volume,) = services["redis"]["volumes"]
         self.assertIn(volume.split(":")[0], COMPOSE["volumes"])
+        for name in SERVERS:
+            behind_a_proxy = services[name]["environment"]["MCP__SERVER__PROXIES"]
+            self.assertEqual(behind_a_proxy, "1", "or all clients share the address of the balancer, and its bad tokens")
         grace = int(services["server-1"]["stop_grace_period"].removesuffix("s"))
         self.assertGreater(grace, defaults["server"]["shutdown_s"])
+
+    def test_redis_refuses_before_it_is_killed(self) -> None:
+        redis = COMPOSE["services"]["redis"]
+        options = dict(zip(redis["command"][1::2], redis["command"][2::2], strict=True))
+        self.assertEqual(options["--maxmemory-policy"], "noeviction")
+        megabytes = int(options["--maxmemory"].removesuffix("mb"))
+        # While it rewrites its file it may need each page twice.
+        self.assertLessEqual(2 * megabytes, 1024 * int(redis["mem_limit"].removesuffix("g")))
+
+    def test_the_sandbox_is_reached_by_the_servers_alone(self) -> None:
+        services = SANDBOX["services"]
+        self.assertEqual(services["upstream"]["network_mode"], "service:sandbox")
+        for service in services.values():
+            self.assertNotIn("ports", service)
+        self.assertEqual(services["sandbox"]["image"], COMPOSE["services"]["server-1"]["image"])
 
     def test_its_processes_work_together(self) -> None:
         with contextlib.ExitStack() as stack:
