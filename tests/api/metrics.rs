@@ -151,7 +151,7 @@ async fn the_documents_of_operators_name_the_metrics_that_there_are() {
     let described: BTreeSet<_> = METRICS.iter().map(|(name, ..)| (*name).to_owned()).collect();
     assert_eq!(described.difference(&scraped).collect::<Vec<_>>(), Vec::<&String>::new(), "missing in a scrape");
     let all = ["docs/operations.md", "deploy/grafana.json"];
-    for file in all.into_iter().chain(["deploy/alerts.yaml", "deploy/kubernetes/server.yaml"]) {
+    for file in all.into_iter().chain(["deploy/alerts.yaml", "deploy/kubernetes/optional/autoscaler.yaml"]) {
         let text = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let named = names(&text);
         assert!(!named.is_empty(), "{file} names metrics");
