@@ -119,12 +119,11 @@ class TestRelease(unittest.TestCase):
     def copy(self, folder: str, version: str, changelog: str) -> Path:
         """A repository that has nothing but what `check` looks at, where Cargo.toml alone has another version."""
         root = Path(folder)
-        for name in ["deploy/release", "deploy/helm/Chart.yaml", "deploy/kubernetes/server.yaml", "deploy/compose.yaml"]:
+        for name in ["deploy/release", "deploy/helm/Chart.yaml", "deploy/kubernetes/server.yaml", "deploy/compose.yaml", "docs/hosting.md"]:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes((image.ROOT / name).read_bytes())
         (root / "deploy/release").chmod(0o755)
         (root / "Cargo.toml").write_text(f'[package]\nname = "x"\nversion = "{version}"\n\n[dependencies]\ny = {{ version = "1" }}\n')
-        (root / "docs").mkdir()
         (root / "docs/CHANGELOG.md").write_text(changelog)
         return root
 
@@ -133,7 +132,7 @@ class TestRelease(unittest.TestCase):
             root = self.copy(folder, "9.8.7", "## 9.8.7\n\n- New.\n")
             done = run(root / "deploy/release", "check", "v9.8.7", cwd=root)
             self.assertNotEqual(done.returncode, 0)
-            for file in ["deploy/helm/Chart.yaml", "deploy/kubernetes/server.yaml", "deploy/compose.yaml"]:
+            for file in ["deploy/helm/Chart.yaml", "deploy/kubernetes/server.yaml", "deploy/compose.yaml", "docs/hosting.md"]:
                 self.assertIn(file, done.stderr)
 
     def test_notes_are_the_section_of_the_changelog(self) -> None:
