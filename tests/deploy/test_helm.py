@@ -2,7 +2,9 @@
 
 import json
 import re
+import tempfile
 import unittest
+from pathlib import Path
 
 import helm_python as helm
 import yaml
@@ -33,8 +35,8 @@ ALL_ON = {
 ALONE = {"redis": {"enabled": False}, "autoscaling": {"enabled": False}, "replicas": 1}
 
 
-def rendered(values: dict, name: str = "mcp") -> list[dict]:
-    with helm.Chart.load(str(CHART)) as chart:
+def rendered(values: dict, name: str = "mcp", chart: Path = CHART) -> list[dict]:
+    with helm.Chart.load(str(chart)) as chart:
         chart.validate_schema(values)
         files = chart.render(values, name=name, namespace="agents")
     texts = [text for path, text in sorted(files.items()) if path.endswith(".yaml")]
@@ -145,6 +147,12 @@ class TestChart(unittest.TestCase):
         pod = deployment["spec"]["template"]
         self.assertLessEqual(monitor["spec"]["selector"]["matchLabels"].items(), pod["metadata"]["labels"].items())
         self.assertNotIn("prometheus.io/scrape", pod["metadata"]["annotations"], "or each pod is asked twice")
+
+    def test_an_archive_of_it_is_whole(self) -> None:
+        # Rules and dashboard are links to files outside of the chart.
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(helm.package(str(CHART), destination=folder))
+            self.assertEqual(rendered(ALL_ON, chart=archive), rendered(ALL_ON))
 
     def test_other_settings_are_other_pods(self) -> None:
         def checksum(values: dict) -> str:
