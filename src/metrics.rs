@@ -112,8 +112,15 @@ impl Exporter {
             "mcp_upstream_retries_total",
             "mcp_upstream_connections_refused_total",
             "mcp_catalog_changes_total",
+            "mcp_search_answer_tokens_total",
         ] {
             counter!(name).absolute(0);
+        }
+        for outcome in ["hit", "no_hit"] {
+            counter!("mcp_searches_total", "outcome" => outcome).absolute(0);
+        }
+        for place in ["1", "2-5", "6-"] {
+            counter!("mcp_search_runs_total", "place" => place).absolute(0);
         }
         for tools in ["kept", "missing"] {
             counter!("mcp_integrations_failed_total", "tools" => tools).absolute(0);
@@ -375,25 +382,4 @@ fn label_of(integration: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn integrations_without_number_share_a_label() {
-        for i in 0..MAX_INTEGRATIONS {
-            let name = format!("app-{i}");
-            assert_eq!(label_of(&name), name);
-        }
-        assert_eq!(label_of("one-more"), "other");
-        assert_eq!(label_of("app-0"), "app-0");
-    }
-
-    #[test]
-    fn names_follow_the_conventions_of_prometheus() {
-        for (name, kind, help) in METRICS {
-            assert!(name.starts_with("mcp_") && !help.is_empty(), "{name}");
-            assert_eq!(name.ends_with("_total"), *kind == C, "{name}: counters end so, and nothing else");
-            assert_eq!(name.ends_with("_seconds"), *kind == H, "{name}: times are in seconds");
-        }
-    }
-}
+mod tests;

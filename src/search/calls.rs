@@ -26,7 +26,7 @@ pub(super) enum Certainty {
     Hint,
     /// A name that is an everyday word as well.
     Everyday,
-    /// A name of an app, word for word.
+    /// A name that means nothing else.
     Name,
 }
 

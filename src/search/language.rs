@@ -42,7 +42,7 @@ struct LanguageFile {
 #[derive(Debug)]
 struct Dictionary {
     language: Language,
-    /// Function words of the language, which say nothing of tools.
+    /// Function words, which tell the language and are dropped.
     marks: HashSet<String>,
     /// English of a word with which a question begins.
     questions: HashMap<String, String>,

@@ -95,7 +95,7 @@ impl AppNames {
 pub(super) struct Named {
     /// Positions among the searched apps, in the order of naming.
     pub(super) apps: Vec<usize>,
-    /// Apps of them that some words name alone, without another app of that name.
+    /// Searched apps that some words name alone, without another app of that name.
     pub(super) single: Vec<usize>,
     /// Searched apps that a word hints at.
     pub(super) hinted: Vec<usize>,

@@ -125,8 +125,9 @@ impl<'a> Scorer<'a> {
         let most = if concept.generic { GENERIC_RARITY } else { f32::MAX };
         // A rare synonym must not outweigh the word that the user chose.
         let mut limit: Option<f32> = None;
+        let own = concept.alternatives.first().map_or(1, |own| own.terms.len());
         for way in &concept.alternatives {
-            let found = self.add_way(way, limit.unwrap_or(most)).map(|found| found.min(most));
+            let found = self.add_way(way, own, limit.unwrap_or(most)).map(|found| found.min(most));
             limit = limit.or(found);
         }
         let rarity = limit?;
@@ -142,8 +143,11 @@ impl<'a> Scorer<'a> {
         Some(rarity)
     }
 
-    /// Adds one way to say a thing. Returns its rarity, or none where some word of it occurs nowhere.
-    fn add_way(&mut self, way: &Alternative, limit: f32) -> Option<f32> {
+    /// Adds one way to say a thing, for which the user has a number of words. Returns its rarity, or none where some word of it occurs nowhere.
+    fn add_way(&mut self, way: &Alternative, own: usize, limit: f32) -> Option<f32> {
+        // A synonym of more words than the user's is not worth more for that.
+        let surplus = f32::from(u8::try_from(way.terms.len().saturating_sub(own)).unwrap_or(u8::MAX));
+        let weight = way.weight / (1.0 + surplus).sqrt();
         let mut rarest = Some(0.0_f32);
         for term in &way.terms {
             let frequency = self.frequency(*term);
@@ -164,7 +168,7 @@ impl<'a> Scorer<'a> {
                 continue;
             }
             // Half of a phrase says less than half of what the phrase says.
-            let score = cell.way * way.weight * f32::from(cell.words) / f32::from(all);
+            let score = cell.way * weight * f32::from(cell.words) / f32::from(all);
             cell.sum += score;
             cell.best = cell.best.max(score);
             cell.in_name = cell.in_name.max(if way.weight >= COVERS { cell.way_in_name } else { 0 });

@@ -25,11 +25,11 @@ const NEAR: f32 = 0.45;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Class {
-    /// Gives many records.
+    /// Many records, in pages or all.
     List,
     /// Records that match.
     Search,
-    /// Gives one record.
+    /// One record, mostly by its id.
     Get,
     /// A new record.
     Create,

@@ -25,11 +25,12 @@ use crate::{
     error::Error,
     ids::ToolName,
     membrane::{
-        Caller, Catalog, FindTools, KnownCatalog, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Tool, call,
+        Caller, Catalog, FindTools, KnownCatalog, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Tool,
+        call, pool::LARGE,
     },
     metrics::{self, Run, count_lookup},
     protocol::{answer::ToolList, request::CallTool, revision::Era, tools::CallToolResult},
-    search::Access,
+    search::{self, Access},
     token::AccessToken,
     workers::{PerWorker, ask},
 };
@@ -256,8 +257,10 @@ impl ToolService {
         if missing.is_empty() {
             return;
         }
-        let bytes = missing.iter().map(|part| part.bytes()).sum();
+        // Never here, however few they are: the first index of all has to read the tables of words.
+        let bytes = missing.iter().map(|part| part.bytes()).sum::<usize>().max(LARGE + 1);
         let build = move || {
+            search::warm_up();
             for part in &missing {
                 let _built = part.index();
             }

@@ -144,7 +144,10 @@ async fn a_query_parameter_that_there_is_not_is_refused_by_name() {
         for reply in [client.initialize("2025-11-25").await, client.modern("tools/list", json!({})).send().await] {
             assert_eq!(reply.status, 400, "{query}: {reply:?}");
             let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
-            assert!(message.contains(named) && message.contains("token, mode and apps"), "{query}: {message}");
+            assert!(
+                message.contains(named) && message.contains("token, mode, apps, tools, exclude, access and pin"),
+                "{query}: {message}"
+            );
         }
         let sse = client.request_at(Method::GET, &format!("/sse?{query}")).header("accept", "text/event-stream");
         assert_eq!(reply_to(sse).await.status, 400, "{query}");

@@ -278,8 +278,8 @@ async fn a_tool_is_found_by_its_name_or_the_one_way_to_misspell_it() {
 async fn calls_of_one_session_run_side_by_side() {
     let server = Server::start();
     let client = server.client("ann").open().await;
-    let sleep = || client.call("sandbox-faults_sleep", json!({"ms": 60_000}));
-    let calls = join_all((0..20).map(|_| sleep()));
+    let sleep = |ms: u32| client.call("sandbox-faults_sleep", json!({"ms": ms}));
+    let calls = join_all((0..20).map(|n| sleep(60_000 - n)));
     let end = async {
         eventually("twenty calls run", async || server.stats().await["inFlight"] == 20).await;
         assert_eq!(client.ask("ping", json!({})).await.result(), json!({}), "a call keeps nobody waiting");

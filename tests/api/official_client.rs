@@ -80,18 +80,18 @@ fn definition(integration: &Value, action: &Value) -> String {
         schema => format!(r#","outputSchema":{schema}"#),
     };
     let hints = match action["type"].as_str().unwrap() {
-        "list-data-records" | "find-data-record-by-id" | "search-data-record" => r#""readOnlyHint":true,"#,
+        "list-data-records" | "find-data-record-by-id" | "search-data-record" => {
+            r#""readOnlyHint":true,"destructiveHint":false,"idempotentHint":true,"#
+        }
         "create-data-record" => r#""readOnlyHint":false,"destructiveHint":false,"idempotentHint":false,"#,
         "find-or-create-data-record" => r#""readOnlyHint":false,"destructiveHint":false,"idempotentHint":true,"#,
         "update-data-record" | "delete-data-record" => {
             r#""readOnlyHint":false,"destructiveHint":true,"idempotentHint":true,"#
         }
-        _ => "",
+        // Whatever its type does not tell could be.
+        _ => r#""readOnlyHint":false,"destructiveHint":true,"idempotentHint":false,"#,
     };
-    let annotations = match hints {
-        "" => String::new(),
-        hints => format!(r#","annotations":{{{hints}"openWorldHint":true}}"#),
-    };
+    let annotations = format!(r#","annotations":{{{hints}"openWorldHint":true}}"#);
     let (name, title, description, logo) = (json!(name), json!(title), json!(description), &integration["logoUri"]);
     format!(
         r#"{{"name":{name},"title":{title},"description":{description},"inputSchema":{schema}{output}{annotations},"icons":[{{"src":{logo}}}]}}"#
