@@ -89,6 +89,8 @@ impl SessionActor {
         is_draining: Arc<AtomicBool>,
         limits: &SessionLimits,
     ) -> Self {
+        // Only sessions that are kept have streams to come back to.
+        let mark = kept.as_ref().map_or(0, |kept| kept.session.spread());
         Self {
             profile,
             enabled,
@@ -99,7 +101,7 @@ impl SessionActor {
             lasting: limits.log.lasting,
             queue_bytes: limits.queue_bytes,
             calls: Calls::default(),
-            streams: Streams::new(limits.log, limits.queue_bytes),
+            streams: Streams::new(limits.log, limits.queue_bytes, mark),
             tools,
             is_draining,
             has_crashed: Rc::default(),

@@ -13,7 +13,6 @@ use super::{
     kept::Kept,
     messages::{Answered, CloseStreams, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, Record, Subscribe},
     queue,
-    streams::Streams,
 };
 use crate::{
     error::Error,
@@ -56,24 +55,24 @@ impl Handler<OpenStream> for SessionActor {
     type Result = ResponseFuture<Result<queue::Receiver<Logged>, Error>>;
 
     fn handle(&mut self, OpenStream { after }: OpenStream, _: &mut Context<Self>) -> Self::Result {
-        let events =
-            match (after, self.replicated().map(|(peers, kept)| (peers, Arc::clone(&kept.store), kept.session))) {
-                (None, _) => Ok(self.open_own()),
-                (Some(after), None) => self.streams.resume(after),
-                (Some(after), Some((peers, store, session))) => match self.streams.resume(after) {
-                    // The stream of notifications that another server had goes on with that of this one.
-                    Err(_) if Streams::is_own(after.stream) => {
-                        self.streams.owe_change();
-                        Ok(self.open_own())
-                    }
-                    Err(_) => {
-                        let is_draining = Arc::clone(&self.is_draining);
-                        let resumed = follow::resume(peers, store, is_draining, session, after, self.queue_bytes);
-                        return Box::pin(resumed);
-                    }
-                    Ok(events) => Ok(events),
-                },
-            };
+        let resumed = after.map(|after| (after, self.streams.resume(after)));
+        let events = match resumed {
+            None => Ok(self.open_own()),
+            Some((_, Ok(events))) => Ok(events),
+            // What followed on a listening stream that was lost with its server or its memory is no longer known, but
+            // all of it said to list again. So the client gets a new stream that says so: many clients never listen
+            // again once they were refused.
+            Some((after, Err(_))) if self.streams.was_own(after) => {
+                self.streams.owe_change();
+                Ok(self.open_own())
+            }
+            Some((after, Err(unknown))) => {
+                let Some((peers, kept)) = self.replicated() else { return Box::pin(async { Err(unknown) }) };
+                let (store, session) = (Arc::clone(&kept.store), kept.session);
+                let is_draining = Arc::clone(&self.is_draining);
+                return Box::pin(follow::resume(peers, store, is_draining, session, after, self.queue_bytes));
+            }
+        };
         self.wind_down();
         Box::pin(async { events })
     }

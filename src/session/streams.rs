@@ -29,6 +29,8 @@ pub const CHANGES: Room = Room { items: 1, bytes: 0 };
 #[derive(Debug)]
 pub struct Streams {
     resumable: BTreeMap<StreamId, State>,
+    /// High bits of every number, by which the session knows its streams of other servers and earlier processes.
+    mark: StreamId,
     /// Number of the session's own stream, on which it is told of changes.
     own: StreamId,
     next: StreamId,
@@ -54,14 +56,20 @@ struct State {
     ended: Option<Instant>,
 }
 
+/// Bits of a stream's number below the mark of its session: room for any number of streams that a session can open.
+const NUMBER_BITS: u32 = 40;
+
 impl Streams {
-    /// No streams; those to come have a log with these limits, and so many bytes may wait for a reader.
+    /// No streams; those to come have a log with these limits, and so many bytes may wait for a reader. The low bits of
+    /// `mark` tell the event ids of one session from those of others.
     #[must_use]
-    pub fn new(limits: Limits, queue_bytes: usize) -> Self {
+    pub fn new(limits: Limits, queue_bytes: usize, mark: u64) -> Self {
+        let mark = mark << NUMBER_BITS;
         Self {
             resumable: BTreeMap::new(),
-            own: 0,
-            next: 1,
+            mark,
+            own: mark,
+            next: mark + 1,
             log: EventLog::new(limits),
             queue_bytes,
             subscribers: Vec::new(),
@@ -74,8 +82,9 @@ impl Streams {
     /// Numbers the streams so that no event has the id of one that was sent in another process, or before.
     pub fn number_apart(&mut self) {
         let (drawn, _) = Uuid::new_v4().as_u64_pair();
-        // Beyond this there is room for more streams than a session can open.
-        self.own = (drawn >> 1) & !1;
+        // The highest bit stays free: beyond the drawn number there is room for more streams than a session can open.
+        let number = (drawn >> (u64::BITS - NUMBER_BITS + 1)) & !1;
+        self.own = self.mark | number;
         self.next = self.own + 1;
     }
 
@@ -85,10 +94,14 @@ impl Streams {
         self.is_unseen = true;
     }
 
-    /// Returns whether a stream is a session's own, wherever it was opened: the others have odd numbers.
+    /// Returns whether an event may have been sent on the session's own stream, by this server or another, in this process
+    /// or one before. Streams that answer calls have odd numbers.
     #[must_use]
-    pub fn is_own(stream: StreamId) -> bool {
-        stream.is_multiple_of(2)
+    pub fn was_own(&self, event: EventId) -> bool {
+        let is_of_session = event.stream >> NUMBER_BITS == self.mark >> NUMBER_BITS;
+        let last = self.resumable.get(&self.own).map_or(0, |state| state.last);
+        let is_to_come = event.stream == self.own && event.place > last;
+        is_of_session && event.stream.is_multiple_of(2) && !is_to_come
     }
 
     /// Opens the session's own stream; the reader before ends. What is owed is sent at once. A primed stream begins with an

@@ -35,6 +35,7 @@ mod interim;
 mod leaks;
 mod legacy_sse;
 mod limits;
+mod listening;
 mod loading;
 mod metrics;
 mod modern_chats;

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use super::*;
 
 fn streams() -> Streams {
-    Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::from_secs(60) }, 1 << 20)
+    Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::from_secs(60) }, 1 << 20, 0)
 }
 
 /// Returns what a reader gets without waiting.
@@ -99,7 +99,7 @@ fn what_cannot_be_resumed_is_refused() {
 
 #[test]
 fn an_ended_stream_is_forgotten_after_its_time() {
-    let mut streams = Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::ZERO }, 1 << 20);
+    let mut streams = Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::ZERO }, 1 << 20, 0);
     let (stream, _events) = streams.open_reply(true);
     streams.end_reply(stream);
     assert!(streams.resume(id(stream, 1)).is_err());
@@ -108,7 +108,7 @@ fn an_ended_stream_is_forgotten_after_its_time() {
 
 #[test]
 fn a_reader_too_slow_is_closed_and_can_come_back() {
-    let mut streams = Streams::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(60) }, 1 << 20);
+    let mut streams = Streams::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(60) }, 1 << 20, 0);
     let (stream, mut events) = streams.open_reply(false);
     for _ in 0..=ROOM {
         streams.record(stream, vec!["m".into()]);
