@@ -1,5 +1,7 @@
 //! The response to a request: plain JSON when it is there soon, else an event stream with comments that keep it open, word
 //! of progress where the client asked for it, and the response at its end.
+//!
+//! Plain JSON is what every client can read: some bound the size of an event, and large lists and outputs are beyond it.
 
 use std::{
     pin::Pin,
@@ -27,18 +29,33 @@ pub(super) struct Manner {
     era: Era,
     accepts: Accepts,
     progress_token: Option<RequestId>,
+    /// Whether the answer may take long enough for a stream.
+    may_stream: bool,
     settings: config::Streams,
 }
 
 impl Manner {
-    /// Returns how the client of a POST wants to be answered.
-    pub(super) fn of(post: &Post, era: Era, progress_token: Option<RequestId>) -> Self {
-        Self { era, accepts: post.accepts, progress_token, settings: post.worker.settings.streams.clone() }
+    /// Returns how the client of a POST wants to be answered about a call, which may take long.
+    pub(super) fn of_call(post: &Post, era: Era, progress_token: Option<RequestId>) -> Self {
+        let settings = post.worker.settings.streams.clone();
+        Self { era, accepts: post.accepts, progress_token, may_stream: true, settings }
+    }
+
+    /// Returns how the client of a POST wants to be answered about anything else, such as a list. There is nothing to tell
+    /// of it before it is there.
+    pub(super) fn of_other(post: &Post, era: Era) -> Self {
+        let settings = post.worker.settings.streams.clone();
+        Self { era, accepts: post.accepts, progress_token: None, may_stream: false, settings }
     }
 
     /// Returns whether the stream begins before anything is known of the answer.
     pub(super) fn streams_at_once(&self) -> bool {
-        self.accepts.events && (self.progress_token.is_some() || !self.accepts.json)
+        !self.accepts.json
+    }
+
+    /// Returns whether the answer becomes a stream where it is not there soon.
+    fn streams_if_late(&self) -> bool {
+        self.may_stream && self.accepts.events
     }
 }
 
@@ -71,12 +88,14 @@ pub(super) async fn respond(
     answer: impl Future<Output = Result<Vec<Piece>, Error>> + 'static,
     manner: Manner,
 ) -> Result<Response, Error> {
-    let waits = !manner.streams_at_once();
-    let Manner { era, accepts, progress_token, settings } = manner;
+    let (waits, streams_if_late) = (!manner.streams_at_once(), manner.streams_if_late());
+    let Manner { era, accepts, progress_token, settings, .. } = manner;
     let mut running = Running::new(id, answer, progress_token, era, &settings);
     if waits && let Some(answer) = &mut running.answer {
-        let soon =
-            if accepts.events { tokio::time::timeout(settings.after, answer).await.ok() } else { Some(answer.await) };
+        let soon = match streams_if_late {
+            true => tokio::time::timeout(settings.after, answer).await.ok(),
+            false => Some(answer.await),
+        };
         if let Some(result) = soon {
             let message = jsonrpc::result_response(&running.id, result?);
             return Ok(Response::Ready(reply::answer(message, accepts).await));

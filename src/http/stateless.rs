@@ -58,7 +58,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             Ok(reply::events(events, post.worker.settings.streams.keep_alive))
         }
         ModernRequest::CallTool(call) => {
-            let manner = Manner::of(&post, Era::Modern, call.progress_token.clone());
+            let manner = Manner::of_call(&post, Era::Modern, call.progress_token.clone());
             // What refuses a call has a status of its own, so it must be known before a stream begins.
             let session = chat_session(&post).await?;
             spans::note_session(&mut span, session);
@@ -72,7 +72,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             Ok(respond(message.id, result, manner).await?.into_response())
         }
         ModernRequest::ListTools => {
-            let manner = Manner::of(&post, Era::Modern, None);
+            let manner = Manner::of_other(&post, Era::Modern);
             let result = async move {
                 let listed = async {
                     let session = chat_session(&post).await?;
@@ -87,7 +87,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             Ok(respond(message.id, result, manner).await?.into_response())
         }
         ModernRequest::Discover => {
-            let manner = Manner::of(&post, Era::Modern, None);
+            let manner = Manner::of_other(&post, Era::Modern);
             let result = async move {
                 let told = instructions(&post.worker, &post.caller, &post.scope).await;
                 let personal_ttl_ms = told.is_personal.then(|| millis(post.worker.settings.catalog.fresh));

@@ -7,7 +7,7 @@ use futures_util::{future::join_all, stream};
 use super::{
     Worker, access_log,
     headers::{self, Accepts},
-    in_session::{InSession, instructions, progress_token, require_batches},
+    in_session::{InSession, instructions, require_batches},
     post::Post,
     reply,
     respond::{Manner, Response, respond},
@@ -71,7 +71,10 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
         (request, _) => request,
     };
     let (in_session, span) = in_session(&post, session).await?.traced(&message);
-    let manner = Manner::of(&post, Era::Legacy, progress_token(&request));
+    let manner = match &request {
+        Ok(ClientRequest::CallTool(call)) => Manner::of_call(&post, Era::Legacy, call.progress_token.clone()),
+        _ => Manner::of_other(&post, Era::Legacy),
+    };
     if manner.streams_at_once() {
         // What refuses the request must be said before the stream begins.
         in_session.refuse(request.as_ref()).await?;

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    sockets::{Event, Wire, call, get, post, sleep, with_progress},
+    sockets::{Event, Wire, call, get, post, post_for_events, sleep, with_progress},
     support::{Server, assert_error, eventually, reply_to},
 };
 
@@ -27,8 +27,8 @@ async fn a_session_runs_so_many_calls_at_once_and_no_more() {
         assert_error(&refused, 200, -32603, "a third call");
         let message = refused.json()["error"]["message"].as_str().unwrap().to_lowercase();
         assert!(message.contains("too many calls") && message.contains("at most 2"), "{message}");
-        let streamed = with_progress(call(json!(4), "sandbox-faults_echo", json!({})), "t");
-        let streamed = Wire::send(post(&client, streamed)).await.rest().await;
+        let streamed = call(json!(4), "sandbox-faults_echo", json!({}));
+        let streamed = Wire::send(post_for_events(&client, streamed)).await.rest().await;
         assert_eq!(streamed.last().map(|event| event.json()["error"]["code"].clone()), Some(json!(-32603)));
 
         assert!(!client.tools().await.is_empty(), "what is no call is answered");
@@ -83,6 +83,7 @@ async fn calls_without_a_session_are_bounded_by_chat_and_by_user() {
 #[tokio::test]
 async fn a_reader_that_stalls_loses_its_stream_and_can_go_on_with_it() {
     let server = Server::builder()
+        .env("MCP__STREAMS__AFTER_MS", "1")
         .env("MCP__STREAMS__PROGRESS_MS", "10")
         .env("MCP__STREAMS__QUEUE_BYTES", "65536")
         .env("MCP__STREAMS__LOG_EVENTS", "100000")

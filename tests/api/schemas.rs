@@ -57,7 +57,8 @@ async fn streamable_http_sends_what_the_schema_of_each_session_revision_allows()
             assert_eq!(client.post_text(body).await.code(), code, "{revision} {body}");
         }
         let sleep = json!({"name": "sandbox-faults_sleep", "arguments": {"ms": 1}, "_meta": {"progressToken": "t"}});
-        assert_eq!(client.ask("tools/call", sleep).await.events().len(), 1, "{revision}");
+        let streaming = client.clone().header("accept", "text/event-stream");
+        assert_eq!(streaming.ask("tools/call", sleep).await.events().len(), 1, "{revision}");
 
         let client = server.client("ann").query("mode=dynamic").open_with(revision).await;
         let mut stream = client.stream().await;
@@ -121,7 +122,7 @@ async fn the_modern_era_sends_what_its_schema_allows() {
     ] {
         assert!(request.send().await.code() < 0);
     }
-    let sleep = client.modern_call("sandbox-faults_sleep", json!({"ms": 500})).meta("progressToken", json!(1));
+    let sleep = client.modern_call("sandbox-faults_sleep", json!({"ms": 500})).with("accept", "text/event-stream");
     assert!(!sleep.send().await.events().is_empty());
     let odd = server.client_with(&conformance_token("odd"));
     assert!(odd.modern_names().await.len() > 5, "schemas of every kind");

@@ -156,6 +156,11 @@ pub fn post(client: &Client<'_>, body: Value) -> RequestBuilder {
     client.request(Method::POST).header("accept", accept).json(&body)
 }
 
+/// A POST that takes events alone, so that its answer is a stream from the start.
+pub fn post_for_events(client: &Client<'_>, body: Value) -> RequestBuilder {
+    client.request(Method::POST).header("accept", "text/event-stream").json(&body)
+}
+
 /// A call.
 pub fn call(id: Value, tool: &str, arguments: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
