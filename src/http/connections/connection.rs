@@ -94,6 +94,11 @@ impl Connection {
         self.due.set(time.map(|time| self.of.in_time(time)));
     }
 
+    /// Returns whether what arrives next belongs to the head of a request.
+    pub(super) fn expects_head(&self) -> bool {
+        self.phase.get() == Phase::Head
+    }
+
     /// Notes that bytes have arrived from the client.
     pub(super) fn note_read(&self) {
         // The first byte of a request begins the time for its head. Those that follow don't prolong it.

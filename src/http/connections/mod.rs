@@ -9,6 +9,7 @@ mod connection;
 mod exchange;
 mod stream;
 mod traffic;
+mod upgrade;
 
 use std::{
     cell::{Cell, RefCell},

@@ -10,7 +10,7 @@ use std::{
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Connection;
+use super::{Connection, upgrade::ignore_offers};
 
 /// A TCP stream that tells its connection of each read and write.
 pub(super) struct Watched {
@@ -34,7 +34,12 @@ impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = bytes.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, bytes);
-        if bytes.filled().len() > before {
+        if let Some(read) = bytes.filled_mut().get_mut(before..)
+            && !read.is_empty()
+        {
+            if self.connection.expects_head() {
+                ignore_offers(read);
+            }
             self.connection.note_read();
         }
         polled
