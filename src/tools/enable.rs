@@ -30,7 +30,11 @@ impl Selection {
     /// Returns the result for the client.
     #[must_use]
     pub fn result(&self) -> CallToolResult {
-        let enabled = CallToolResult::text("Tools enabled");
+        self.result_with("Tools enabled".to_owned())
+    }
+
+    fn result_with(&self, text: String) -> CallToolResult {
+        let enabled = CallToolResult::text(text);
         if self.unknown.is_empty() {
             return enabled;
         }
@@ -52,10 +56,20 @@ impl Selection {
         let tools = self.tools.in_order(&self.catalog, &self.apps);
         let definitions: Vec<_> = tools.iter().map(|tool| &tool.definition(Era::Modern)[..]).collect();
         let text = [&b"{\"tools\":["[..], &definitions.join(&b','), b"]}"].concat();
+        // Many clients take the first text alone, and call no tool that they have not listed.
+        let result = self.result_with(match tools.first() {
+            None => "Tools enabled".to_owned(),
+            Some(tool) => format!(
+                "Tools enabled for calls by name, such as {}, with the arguments that structuredContent describes. They are \
+                 not listed, because this client names no chat. If it calls listed tools alone, it has to connect with \
+                 ?mode=static in the server's URL, or to send the header x-chat-id with each request.",
+                tool.name()
+            ),
+        });
         match serde_json::from_slice(&text) {
-            Ok(content) => self.result().and_structured(content),
+            Ok(content) => result.and_structured(content),
             // Definitions are JSON.
-            Err(_) => self.result(),
+            Err(_) => result,
         }
     }
 }
