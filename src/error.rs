@@ -58,19 +58,23 @@ pub enum Error {
     #[error("Bad Request: Mcp-Session-Id header is required")]
     SessionIdMissing,
     /// The session is unknown, ended, or somebody else's: the three look alike on purpose.
-    #[error("Session not found")]
+    #[error(
+        "Session not found: it has ended, or is somebody else's; send initialize without Mcp-Session-Id to open another"
+    )]
     SessionNotFound,
     /// `Last-Event-ID` names no event of the session, or one after which events have been lost.
     #[error("Bad Request: the stream can't be resumed after this event: it is unknown, or too long ago")]
     EventUnknown,
     /// The session has as many calls running as it may, or the user outside of any session.
-    #[error("Too many calls are running: at most {limit} may at once; try again when one has ended")]
+    #[error(
+        "Too many calls are running: at most {limit} may at once (sessions.max_in_flight); try again when one has ended"
+    )]
     TooManyCalls {
         /// Value of `sessions.max_in_flight`.
         limit: usize,
     },
     /// The user has as much of something as they may.
-    #[error("Too many {what} are open: at most {limit} may; close one")]
+    #[error("Too many {what} are open: at most {limit} may ({what}.max_per_user); close one")]
     TooMany {
         /// Kind of thing that is limited, such as `streams`.
         what: &'static str,
@@ -78,19 +82,24 @@ pub enum Error {
         limit: usize,
     },
     /// All users together have as many sessions as they may.
-    #[error("Service Unavailable: no more sessions can be opened here; try again later")]
+    #[error("Service Unavailable: no more sessions can be opened here (sessions.max); try again later")]
     Full,
     /// Requests of the user that are still arriving are too large together.
     #[error("Too many bytes of your requests are arriving at once: send large requests one after another")]
     TooManyBytes,
     /// Requests of all users that are still arriving are too large together.
-    #[error("Service Unavailable: too many bytes of requests are arriving at once; try again later")]
+    #[error(
+        "Service Unavailable: too many bytes of requests are arriving at once (server.max_pending_body_bytes); try again later"
+    )]
     Busy,
     /// The server stops, and does nothing for the request.
     #[error("Service Unavailable: the server is stopping; send the request again")]
     Stopping,
     /// Too many tokens from the client's address were refused.
-    #[error("Too many tokens from this address were refused: try again in {} s", .wait.as_secs() + 1)]
+    #[error(
+        "Too many tokens from this address were refused (auth.max_failures_per_min): try again in {} s",
+        .wait.as_secs() + 1
+    )]
     TooManyFailures {
         /// How long none is looked at.
         wait: Duration,
@@ -107,44 +116,47 @@ pub enum Error {
     #[error("Header mismatch: {0}")]
     HeaderMismatch(String),
     /// The page that sent the request, or the name it used for this server, is not one that may.
-    #[error("Forbidden: {0} is not allowed")]
+    #[error("Forbidden: {0}")]
     OriginRefused(String),
 
     /// A query parameter or header with a value that can't be used.
     #[error("Bad Request: {0}")]
     BadRequest(String),
     /// The client accepts nothing that can be sent.
-    #[error("Not Acceptable: Client must accept {0}")]
+    #[error("Not Acceptable: Client must accept {0}, by the header Accept")]
     NotAcceptable(&'static str),
     /// The body is not declared as JSON.
-    #[error("Unsupported Media Type: Content-Type must be application/json")]
+    #[error("Unsupported Media Type: Content-Type must be application/json, in UTF-8")]
     UnsupportedMediaType,
+    /// The body is compressed.
+    #[error("Unsupported Media Type: the body must not be compressed; send it without Content-Encoding")]
+    UnsupportedCoding,
     /// The body is larger than `server.max_body_bytes`.
-    #[error("Payload Too Large: at most {limit} bytes are accepted")]
+    #[error("Payload Too Large: at most {limit} bytes are accepted (server.max_body_bytes)")]
     BodyTooLarge {
         /// Value of the setting, in bytes.
         limit: usize,
     },
     /// The head of the request is larger than `server.max_header_bytes`.
-    #[error("Request Header Fields Too Large: at most {limit} bytes are accepted")]
+    #[error("Request Header Fields Too Large: at most {limit} bytes are accepted (server.max_header_bytes)")]
     HeadersTooLarge {
         /// Value of the setting, in bytes.
         limit: usize,
     },
     /// The URL is longer than `server.max_url_bytes`.
-    #[error("URI Too Long: at most {limit} bytes are accepted")]
+    #[error("URI Too Long: at most {limit} bytes are accepted (server.max_url_bytes)")]
     UrlTooLong {
         /// Value of the setting, in bytes.
         limit: usize,
     },
     /// The body did not arrive within `server.request_s`.
-    #[error("Request Timeout: the request did not arrive in time")]
+    #[error("Request Timeout: the request did not arrive in time (server.request_s)")]
     TooSlow,
     /// The resource has no such method.
-    #[error("Method Not Allowed")]
+    #[error("Method Not Allowed: the header Allow names those that are")]
     MethodNotAllowed,
     /// No resource has the path of the request.
-    #[error("Not Found")]
+    #[error("Not Found: MCP is at /mcp, or at /sse for clients of HTTP+SSE")]
     NoSuchPath,
 
     /// The caller has not shown who they are.
@@ -224,7 +236,7 @@ impl Error {
             Self::OriginRefused(_) | Self::AccessDenied(_) => ErrorKind::Forbidden,
             Self::BadRequest(_) => ErrorKind::BadRequest,
             Self::NotAcceptable(_) => ErrorKind::NotAcceptable,
-            Self::UnsupportedMediaType => ErrorKind::UnsupportedMediaType,
+            Self::UnsupportedMediaType | Self::UnsupportedCoding => ErrorKind::UnsupportedMediaType,
             Self::BodyTooLarge { .. } => ErrorKind::BodyTooLarge,
             Self::HeadersTooLarge { .. } => ErrorKind::HeadersTooLarge,
             Self::UrlTooLong { .. } => ErrorKind::UrlTooLong,

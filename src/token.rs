@@ -52,8 +52,11 @@ pub enum Claim {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenProblem {
     /// The request carries no token at all.
-    #[error("No token provided")]
+    #[error("No token provided: send it as a header Authorization: Bearer TOKEN, or in the URL as ?token=TOKEN")]
     Missing,
+    /// The `Authorization` header has another scheme, or none.
+    #[error("the Authorization header must be Bearer TOKEN")]
+    NotBearer,
     /// The text is neither a JWT nor an opaque token.
     #[error("Invalid token format")]
     Malformed,

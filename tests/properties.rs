@@ -100,7 +100,12 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        Self { streams: Streams::new(LIMITS, QUEUE_BYTES, 0), replies: Vec::new(), own: Side::default(), is_behind: false }
+        Self {
+            streams: Streams::new(LIMITS, QUEUE_BYTES, 0),
+            replies: Vec::new(),
+            own: Side::default(),
+            is_behind: false,
+        }
     }
 
     fn take(&mut self, step: &Step) {

@@ -1,5 +1,5 @@
 //! One log line for each request: method, path without query, status, milliseconds until the answer begins, and who asked
-//! for what. The metrics learn of the same request by its route.
+//! for what; of a refused one also the reason and the client's address. The metrics learn of the same request by its route.
 
 use std::{borrow::Cow, cell::Cell, time::Instant};
 
@@ -12,20 +12,24 @@ use actix_web::{
         header::{HeaderName, HeaderValue},
     },
     middleware::Next,
+    web::Data,
 };
 use bytes::Bytes;
 use log::kv::Value;
 use uuid::Uuid;
 
-use super::spans;
+use super::{Worker, address, reply::Reason, spans};
 use crate::{
-    ids::{ChatId, RequestTag, SessionId, UserKey},
+    ids::{ChatId, ClientAddress, RequestTag, SessionId, UserKey},
     metrics,
     protocol::revision::Era,
 };
 
 /// By which a request can be found in the log. Taken from the client where that is sane, and returned.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Characters of a reason in a line: it may repeat what the client sent.
+const MAX_REASON_CHARS: usize = 512;
 
 /// Returns the client's own id of a request, where that can stand in a log line, else a new one.
 fn tag(request: &ServiceRequest) -> RequestTag {
@@ -95,6 +99,8 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
     let (request, status, time) = (response.request(), response.status().as_u16(), begin.elapsed());
     let line = request.extensions_mut().remove().unwrap_or_else(|| Line::new(id.clone()));
     let era = line.era.map_or("none", Era::as_str);
+    let reason = (status >= 400).then(|| reason(&response)).flatten();
+    let address = (status >= 400).then(|| address(request)).flatten();
     span.count("http.response.status_code", status.into());
     span.note("http.response.header.x-request-id", &id);
     if status >= 500 {
@@ -111,7 +117,9 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
         user = line.user.as_ref().map(Value::from_display),
         chat = line.chat.as_ref().map(ChatId::as_str),
         session = line.session.as_ref().map(Value::from_display),
-        rpc = line.rpc.as_deref();
+        rpc = line.rpc.as_deref(),
+        address = address.as_ref().map(Value::from_display),
+        reason = reason.as_deref();
         "request"
     );
     if line.user.is_none() {
@@ -119,6 +127,18 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)
+}
+
+/// Returns why a request was refused, as far as a log line needs it.
+fn reason<B>(response: &ServiceResponse<B>) -> Option<String> {
+    let extensions = response.response().extensions();
+    extensions.get().map(|Reason(text)| text.chars().take(MAX_REASON_CHARS).collect())
+}
+
+/// Returns where a request came from.
+fn address(request: &HttpRequest) -> Option<ClientAddress> {
+    let worker = request.app_data::<Data<Worker>>()?;
+    Some(address::of(request, worker.settings.server.proxies.get()))
 }
 
 /// Returns the label of an HTTP method; unknown ones share one.

@@ -5,11 +5,11 @@ use actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
-    web::{self, Data},
+    web::Data,
 };
 use metrics::gauge;
 
-use super::{connections::Traffic, health, origin::Names, reply};
+use super::{connections::Traffic, health, origin::Names, page, read, reply};
 use crate::{config, metrics::Exporter, protocol::revision::Era, session::Shards};
 
 /// State that the handlers of the admin listener share.
@@ -40,9 +40,9 @@ pub fn admin_app(
         .app_data(Data::new(admin))
         .app_data(Data::new(settings))
         .wrap(from_fn(refuse_foreign))
-        .route("/metrics", web::get().to(metrics))
-        .route("/healthz", web::get().to(async |admin: Data<Admin>| health::alive(&admin.shards).await))
-        .route("/readyz", web::get().to(async |admin: Data<Admin>| health::ready(&admin.shards).await))
+        .service(page("/metrics", read().to(metrics)))
+        .service(page("/healthz", read().to(async |admin: Data<Admin>| health::alive(&admin.shards).await)))
+        .service(page("/readyz", read().to(async |admin: Data<Admin>| health::ready(&admin.shards).await)))
 }
 
 /// Refuses what a page could have sent: the metrics tell what this server is used for.
@@ -51,7 +51,7 @@ async fn refuse_foreign<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, ActixError> {
     let settings = request.app_data::<Data<config::Admin>>();
-    let refusal = settings.and_then(|admin| Names::for_operators(admin).refusal(request.path(), request.headers()));
+    let refusal = settings.and_then(|admin| Names::for_operators(admin).refusal(request.uri(), request.headers()));
     match refusal {
         None => next.call(request).await.map(ServiceResponse::map_into_left_body),
         Some(error) => Ok(request.into_response(reply::error(None, &error, Era::Legacy)).map_into_right_body()),

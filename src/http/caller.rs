@@ -39,11 +39,13 @@ pub async fn authenticate(
 
 /// Returns the token of the header or the query; both may carry it if they agree.
 fn token<'a>(request: &'a HttpRequest, query: &'a Query) -> Result<Option<&'a str>, Error> {
-    match (headers::bearer(request), query.token()) {
-        (Some(header), Some(query)) if header != query => {
+    match (headers::bearer(request), query.token()?) {
+        (Ok(Some(header)), Some(query)) if header != query => {
             Err(Error::BadRequest("the Authorization header and ?token= carry different tokens".to_owned()))
         }
-        (token @ Some(_), _) | (None, token) => Ok(token),
+        // A header of another scheme may be meant for a proxy before this server.
+        (Ok(token @ Some(_)), _) | (Ok(None), token) | (Err(Error::Unauthenticated(_)), token @ Some(_)) => Ok(token),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -58,12 +60,19 @@ mod tests {
             (None, "/mcp", Ok(None)),
             (Some("Bearer a.b.c"), "/mcp", Ok(Some("a.b.c"))),
             (Some("bearer  a.b.c "), "/mcp", Ok(Some("a.b.c"))),
-            (Some("Basic a.b.c"), "/mcp", Ok(None)),
+            (Some("Bearer a.b.c, Bearer a.b.c"), "/mcp", Ok(Some("a.b.c"))),
+            (Some("Bearer a.b.c, bearer d"), "/mcp", Err(400)),
+            (Some("Basic a.b.c"), "/mcp", Err(401)),
+            (Some("Basic a.b.c"), "/mcp?token=d", Ok(Some("d"))),
             (Some("Bearer"), "/mcp", Ok(None)),
+            (Some("a.b.c"), "/mcp", Err(401)),
+            (Some(""), "/mcp", Ok(None)),
+            (None, "/mcp?token=a&token=a", Ok(Some("a"))),
+            (None, "/mcp?token=a&token=b", Err(400)),
             (None, "/mcp?mode=static&token=a%2Bb", Ok(Some("a+b"))),
             (None, "/mcp?token=", Ok(None)),
             (Some("Bearer a"), "/mcp?token=a", Ok(Some("a"))),
-            (Some("Bearer a"), "/mcp?token=b", Err(())),
+            (Some("Bearer a"), "/mcp?token=b", Err(400)),
         ];
         for (header, uri, expected) in cases {
             let mut request = TestRequest::with_uri(uri);
@@ -72,7 +81,8 @@ mod tests {
             }
             let request = request.to_http_request();
             let query = Query::of(&request);
-            assert_eq!(token(&request, &query).map_err(|_two| ()), expected, "{header:?} {uri}");
+            let status = |error| if matches!(error, Error::Unauthenticated(_)) { 401 } else { 400 };
+            assert_eq!(token(&request, &query).map_err(status), expected, "{header:?} {uri}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpMessage, HttpRequest,
-    http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue},
+    http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         revision::{Era, MODERN, Revision},
     },
     session::event_log::EventId,
+    token::TokenProblem,
 };
 
 /// The id of a session (MCP 2025-11-25, basic/transports § Session Management).
@@ -73,47 +74,87 @@ fn wanted<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'
     })
 }
 
-/// Returns the token of a `Bearer` header, the scheme in any case (RFC 9110 § 11.1).
-#[must_use]
-pub fn bearer(request: &HttpRequest) -> Option<&str> {
-    let value = std::str::from_utf8(request.headers().get(AUTHORIZATION)?.as_bytes()).ok()?;
-    let (scheme, token) = value.trim_ascii().split_once(' ')?;
-    let token = token.trim_ascii();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// Returns whether the body is declared as JSON.
+/// Returns the value of a header that has one value. Proxies and clients repeat such headers, on lines of their own or as a
+/// list (RFC 9110 § 5.3): equal values are one. An empty value is none, as clients send it for a variable without content.
 ///
 /// # Errors
-/// [`Error::UnsupportedMediaType`].
-pub fn require_json(request: &HttpRequest) -> Result<(), Error> {
-    if request.content_type().eq_ignore_ascii_case("application/json") {
-        return Ok(());
+/// [`Error::BadRequest`] where the values differ.
+pub fn single<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a [u8]>, Error> {
+    let lines = request.headers().get_all(name).map(HeaderValue::as_bytes);
+    one_of(name, lines.flat_map(|line| line.split(|byte| *byte == b',')))
+}
+
+fn one_of<'a>(name: &HeaderName, values: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, Error> {
+    let mut values = values.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
+    let first = values.next();
+    match values.all(|other| Some(other) == first) {
+        true => Ok(first),
+        false => Err(Error::BadRequest(format!("{name} is there more than once, with different values"))),
     }
-    Err(Error::UnsupportedMediaType)
+}
+
+/// Returns the token of the `Authorization` header, the scheme `Bearer` in any case (RFC 9110 § 11.1).
+///
+/// # Errors
+/// [`Error::Unauthenticated`] for another scheme, [`Error::BadRequest`] for two tokens.
+pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Error> {
+    let lines = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let mut found = None;
+    // No token holds a comma (RFC 6750 § 2.1), so a list is one of repeated headers.
+    for credentials in lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii) {
+        let text = std::str::from_utf8(credentials).map_err(|_binary| TokenProblem::NotBearer)?;
+        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+        if !scheme.is_empty() && !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(TokenProblem::NotBearer.into());
+        }
+        let token = token.trim_ascii();
+        if !token.is_empty() && found.replace(token).is_some_and(|other| other != token) {
+            return Err(Error::BadRequest("two Authorization headers carry different tokens".to_owned()));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns whether the body is JSON as it is, neither compressed nor in an encoding other than UTF-8.
+///
+/// # Errors
+/// [`Error::UnsupportedMediaType`], [`Error::UnsupportedCoding`].
+pub fn require_json(request: &HttpRequest) -> Result<(), Error> {
+    let codings =
+        request.headers().get_all(CONTENT_ENCODING).flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let is_coded = |coding: &[u8]| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity");
+    if codings.map(<[u8]>::trim_ascii).any(is_coded) {
+        return Err(Error::UnsupportedCoding);
+    }
+    let declared = request.headers().get(CONTENT_TYPE).and_then(|declared| declared.to_str().ok()).unwrap_or_default();
+    // A charset means nothing for JSON (RFC 8259 § 11), and clients name several that ASCII is a part of. These it is not.
+    let is_wide = declared.to_ascii_lowercase().split(';').skip(1).any(|parameter| {
+        let charset = parameter.trim().strip_prefix("charset=").unwrap_or_default().trim_matches('"');
+        charset.starts_with("utf-16") || charset.starts_with("utf-32")
+    });
+    if is_wide || !request.content_type().eq_ignore_ascii_case("application/json") {
+        return Err(Error::UnsupportedMediaType);
+    }
+    Ok(())
 }
 
 /// Returns the session id, if there is one. A text that is no id of ours is that of a session that is unknown here.
 ///
 /// # Errors
-/// [`Error::SessionNotFound`].
+/// [`Error::SessionNotFound`]; [`Error::BadRequest`] for two ids.
 pub fn session_id(request: &HttpRequest) -> Result<Option<SessionId>, Error> {
-    let Some(value) = request.headers().get(SESSION_ID) else {
-        return Ok(None);
-    };
-    let id = value.to_str().ok().and_then(SessionId::parse);
+    let Some(value) = single(request, &SESSION_ID)? else { return Ok(None) };
+    let id = std::str::from_utf8(value).ok().and_then(SessionId::parse);
     id.map(Some).ok_or(Error::SessionNotFound)
 }
 
 /// Returns the event after which a stream is to go on, if the client names one.
 ///
 /// # Errors
-/// [`Error::EventUnknown`].
+/// [`Error::EventUnknown`]; [`Error::BadRequest`] for two ids.
 pub fn last_event_id(request: &HttpRequest) -> Result<Option<EventId>, Error> {
-    let Some(value) = request.headers().get(LAST_EVENT_ID) else {
-        return Ok(None);
-    };
-    let id = value.to_str().ok().and_then(EventId::parse);
+    let Some(value) = single(request, &LAST_EVENT_ID)? else { return Ok(None) };
+    let id = std::str::from_utf8(value).ok().and_then(EventId::parse);
     id.map(Some).ok_or(Error::EventUnknown)
 }
 
@@ -122,10 +163,10 @@ pub fn last_event_id(request: &HttpRequest) -> Result<Option<EventId>, Error> {
 /// # Errors
 /// [`Error::BadRequest`].
 pub fn chat_id(request: &HttpRequest) -> Result<Option<ChatId>, Error> {
-    let Some(value) = request.headers().get(CHAT_ID) else {
-        return Ok(None);
-    };
-    let text = std::str::from_utf8(value.as_bytes()).ok();
+    let lines = request.headers().get_all(CHAT_ID).map(HeaderValue::as_bytes);
+    // A chat's id may hold a comma, so only a list of equal values is taken for a repeated header.
+    let Some(value) = single(request, &CHAT_ID).or_else(|_differ| one_of(&CHAT_ID, lines))? else { return Ok(None) };
+    let text = std::str::from_utf8(value).ok();
     let chat = text.and_then(ChatId::parse).ok_or_else(|| {
         Error::BadRequest(format!("x-chat-id must be 1 to {} bytes without control characters", ChatId::MAX_BYTES))
     })?;
@@ -135,8 +176,8 @@ pub fn chat_id(request: &HttpRequest) -> Result<Option<ChatId>, Error> {
 /// Returns the era that the headers speak of.
 #[must_use]
 pub fn era(request: &HttpRequest) -> Era {
-    match request.headers().get(PROTOCOL_VERSION) {
-        Some(value) if value == MODERN => Era::Modern,
+    match single(request, &PROTOCOL_VERSION) {
+        Ok(Some(value)) if value == MODERN.as_bytes() => Era::Modern,
         _ => Era::Legacy,
     }
 }
@@ -145,19 +186,19 @@ pub fn era(request: &HttpRequest) -> Era {
 /// negotiated (MCP 2025-11-25, basic/transports § Protocol Version Header).
 ///
 /// # Errors
-/// [`Error::RevisionUnsupported`].
+/// [`Error::RevisionUnsupported`]; [`Error::BadRequest`] for two revisions.
 pub fn require_known_revision(request: &HttpRequest) -> Result<(), Error> {
-    let known = |value: &HeaderValue| value.to_str().ok().and_then(Revision::parse).is_some();
-    match request.headers().get(PROTOCOL_VERSION) {
-        Some(value) if !known(value) => Err(Error::RevisionUnsupported {
-            requested: String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            supported: Revision::ALL.iter().rev().map(|revision| revision.as_str()).collect(),
+    let Some(value) = single(request, &PROTOCOL_VERSION)? else { return Ok(()) };
+    match std::str::from_utf8(value).ok().and_then(Revision::parse) {
+        Some(_) => Ok(()),
+        None => Err(Error::RevisionUnsupported {
+            requested: String::from_utf8_lossy(value).into_owned(),
+            supported: Revision::supported(),
         }),
-        _ => Ok(()),
     }
 }
 
-/// Sees to it that a header is there once and says `wanted`, after decoding where it may be encoded
+/// Sees to it that a header is there and says `wanted`, after decoding where it may be encoded
 /// (MCP 2026-07-28, basic/transports/streamable-http § Server Validation).
 ///
 /// # Errors
@@ -168,12 +209,13 @@ pub fn require_agreement(
     wanted: &str,
     is_encoded: bool,
 ) -> Result<(), Error> {
-    let mut values = request.headers().get_all(name);
-    let text = match (values.next(), values.next()) {
-        (Some(value), None) if is_encoded => param_headers::decode(value.as_bytes()),
-        (Some(value), None) => value.to_str().ok().map(|text| text.trim().to_owned()),
-        (Some(_), Some(_)) => return Err(Error::HeaderMismatch(format!("{name} is there more than once"))),
-        (None, _) => return Err(Error::HeaderMismatch(format!("{name} is missing"))),
+    let lines = request.headers().get_all(name).map(HeaderValue::as_bytes);
+    // What is encoded may hold a comma.
+    let value = if is_encoded { one_of(name, lines) } else { single(request, name) };
+    let text = match value.map_err(|differ| Error::HeaderMismatch(differ.to_string()))? {
+        Some(value) if is_encoded => param_headers::decode(value),
+        Some(value) => std::str::from_utf8(value).ok().map(ToOwned::to_owned),
+        None => return Err(Error::HeaderMismatch(format!("{name} is missing"))),
     };
     match text {
         Some(text) if text == wanted => Ok(()),

@@ -29,7 +29,7 @@ mod welcome;
 use std::sync::Arc;
 
 use actix_web::{
-    App, HttpRequest, HttpResponse,
+    App, HttpRequest, HttpResponse, Resource, Route,
     body::MessageBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     guard,
@@ -108,7 +108,7 @@ fn routes(config: &mut ServiceConfig) {
                 .route(web::delete().to(streamable::delete))
                 .default_service(refuse_method("GET, POST, DELETE")),
         )
-        .service(web::resource("/mcp/sessions").route(web::get().to(chats::list)).default_service(refuse_method("GET")))
+        .service(page("/mcp/sessions", read().to(chats::list)))
         .service(web::resource("/sse").route(web::get().to(sse::open)).default_service(refuse_method("GET")))
         .service(web::resource("/sse/messages").route(web::post().to(sse::post)).default_service(refuse_method("POST")))
         .service(
@@ -116,31 +116,30 @@ fn routes(config: &mut ServiceConfig) {
                 .route(web::post().to(webhooks::post))
                 .default_service(refuse_method("POST")),
         )
-        .route("/.well-known/oauth-protected-resource", web::get().to(oauth::resource))
-        .route("/.well-known/oauth-protected-resource/{endpoint:mcp|sse}", web::get().to(oauth::resource))
-        .route("/.well-known/oauth-authorization-server", web::get().to(oauth::authorization_server))
-        .route("/.well-known/openid-configuration", web::get().to(oauth::authorization_server))
-        .route("/oauth/authorize", web::get().to(oauth::authorize))
-        .service(
-            web::resource("/healthz")
-                .route(web::get().to(async |worker: Data<Worker>| health::alive(&worker.shards).await))
-                .default_service(refuse_method("GET")),
-        )
-        .service(
-            web::resource("/readyz")
-                .route(web::get().to(async |worker: Data<Worker>| health::ready(&worker.shards).await))
-                .default_service(refuse_method("GET")),
-        )
-        .service(
-            web::resource("/")
-                .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(welcome::welcome))
-                .default_service(refuse_method("GET, HEAD")),
-        )
+        .service(page("/.well-known/oauth-protected-resource", read().to(oauth::resource)))
+        .service(page("/.well-known/oauth-protected-resource/{endpoint:mcp|sse}", read().to(oauth::resource)))
+        .service(page("/.well-known/oauth-authorization-server", read().to(oauth::authorization_server)))
+        .service(page("/.well-known/openid-configuration", read().to(oauth::openid_configuration)))
+        .service(page("/.well-known/jwks.json", read().to(oauth::keys)))
+        .service(page("/oauth/authorize", read().to(oauth::authorize)))
+        .service(page("/healthz", read().to(async |worker: Data<Worker>| health::alive(&worker.shards).await)))
+        .service(page("/readyz", read().to(async |worker: Data<Worker>| health::ready(&worker.shards).await)))
+        .service(page("/", read().to(welcome::welcome)))
         .default_service(web::to(no_such_path));
 }
 
+/// Returns a route for GET, and for HEAD, whose answer has no body (RFC 9110 § 9.3.2).
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// Returns a resource that is only read.
+fn page(path: &str, route: Route) -> Resource {
+    web::resource(path).route(route).default_service(refuse_method("GET, HEAD"))
+}
+
 /// 405 with the methods that are allowed (RFC 9110 § 15.5.6).
-fn refuse_method(allowed: &'static str) -> actix_web::Route {
+fn refuse_method(allowed: &'static str) -> Route {
     web::to(move || async move {
         let mut response = reply::error(None, &Error::MethodNotAllowed, Era::Legacy);
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
@@ -150,7 +149,7 @@ fn refuse_method(allowed: &'static str) -> actix_web::Route {
 
 async fn no_such_path(request: HttpRequest) -> HttpResponse {
     // A browser's own requests, such as for an icon, are no mistake of anybody's.
-    if request.method() == Method::GET {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
         return HttpResponse::NotFound().content_type("text/plain").body("Not Found\n");
     }
     reply::error(None, &Error::NoSuchPath, Era::Legacy)

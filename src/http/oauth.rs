@@ -4,6 +4,8 @@
 //! points to Membrane's endpoints (RFC 8414); only the authorization request passes through here, because Membrane takes one
 //! scope where clients may ask for several.
 
+use std::sync::Once;
+
 use actix_web::{
     Error as ActixError, HttpRequest, HttpResponse,
     body::MessageBody,
@@ -17,7 +19,7 @@ use actix_web::{
 };
 use serde_json::{Value, json};
 
-use super::{Worker, no_such_path, reply};
+use super::{Worker, address, no_such_path, reply};
 
 /// The scope of a user's own access: the one that is offered.
 const SCOPE: &str = "tenant";
@@ -41,15 +43,43 @@ pub(super) async fn resource(request: HttpRequest, worker: Data<Worker>, path: O
     }))
 }
 
-/// `GET /.well-known/oauth-authorization-server`: who issues tokens (RFC 8414 § 3). Clients also look for it by the name that
-/// `OpenID` Connect has for it.
+/// `GET /.well-known/oauth-authorization-server`: who issues tokens (RFC 8414 § 3).
 pub(super) async fn authorization_server(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
     if !worker.settings.oauth.enabled {
         return no_such_path(request).await;
     }
-    let base = base(&request, &worker);
+    document(&issuer(&request, &worker))
+}
+
+/// `GET /.well-known/openid-configuration`: the same, for clients that look for it by this name alone where this server is
+/// below a path. They refuse it without the members that `OpenID` Connect Discovery 1.0 § 3 requires, though they ask for no
+/// id token.
+pub(super) async fn openid_configuration(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
+    if !worker.settings.oauth.enabled {
+        return no_such_path(request).await;
+    }
+    let mut issuer = issuer(&request, &worker);
+    if let Value::Object(members) = &mut issuer {
+        let keys = format!("{}/.well-known/jwks.json", base(&request, &worker));
+        members.insert("jwks_uri".to_owned(), keys.into());
+        members.insert("subject_types_supported".to_owned(), json!(["public"]));
+        members.insert("id_token_signing_alg_values_supported".to_owned(), json!(["RS256"]));
+    }
+    document(&issuer)
+}
+
+/// `GET /.well-known/jwks.json`: the keys of id tokens, of which there are none.
+pub(super) async fn keys(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
+    match worker.settings.oauth.enabled {
+        true => document(&json!({"keys": []})),
+        false => no_such_path(request).await,
+    }
+}
+
+fn issuer(request: &HttpRequest, worker: &Worker) -> Value {
+    let base = base(request, worker);
     let membrane = worker.settings.membrane.base_url.trim_end_matches('/');
-    document(&json!({
+    json!({
         "issuer": base,
         "authorization_endpoint": format!("{base}/oauth/authorize"),
         "token_endpoint": format!("{membrane}/oauth/token"),
@@ -60,7 +90,7 @@ pub(super) async fn authorization_server(request: HttpRequest, worker: Data<Work
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["none"],
         "scopes_supported": [SCOPE],
-    }))
+    })
 }
 
 /// Returns a document that depends on how it was asked for, so that no cache may keep it.
@@ -126,9 +156,19 @@ fn base(request: &HttpRequest, worker: &Worker) -> String {
     let settings = &worker.settings;
     match settings.oauth.public_url.trim_end_matches('/') {
         "" => {
+            let proxies = settings.server.proxies.get();
+            if address::is_https_unbelieved(request, proxies) {
+                static WARNED: Once = Once::new();
+                WARNED.call_once(|| {
+                    log::warn!(
+                        "a proxy says that clients ask by https, but server.proxies is 0, so that it is not believed: set \
+                         server.proxies or oauth.public_url, else clients are sent to http://"
+                    );
+                });
+            }
             // The host was checked as one that may be asked for; what proxies say of it was not.
             let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-            format!("{}://{host}{}", request.connection_info().scheme(), settings.server.public_path)
+            format!("{}://{host}{}", address::scheme(request, proxies), settings.server.public_path)
         }
         public_url => public_url.to_owned(),
     }

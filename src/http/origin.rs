@@ -9,7 +9,7 @@ use actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method,
+        Method, Uri,
         header::{HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
@@ -17,7 +17,7 @@ use actix_web::{
 };
 use url::{Host, Url};
 
-use super::{Worker, headers, reply};
+use super::{Worker, access_log::REQUEST_ID, headers, reply};
 use crate::{
     config::{self, Settings},
     error::Error,
@@ -36,7 +36,7 @@ pub async fn refuse_foreign<B: MessageBody>(
         let known_host = Some(&worker.known_host);
         Names { known_host, ..Names::for_clients(&worker.settings.server) }
     });
-    match names.and_then(|names| names.refusal(request.path(), request.headers())) {
+    match names.and_then(|names| names.refusal(request.uri(), request.headers())) {
         None => next.call(request).await.map(ServiceResponse::map_into_left_body),
         Some(error) => {
             let response = reply::error(None, &error, headers::era(request.request()));
@@ -60,8 +60,20 @@ impl KnownHost {
     }
 }
 
+/// Section of the settings of the listener for clients.
+const SERVER: &str = "server";
+
+/// Characters of a name that a refusal repeats.
+const MAX_SHOWN: usize = 256;
+
+fn shown(name: &str) -> String {
+    name.chars().take(MAX_SHOWN).collect()
+}
+
 /// Web pages and names that a listener answers to.
 pub(super) struct Names<'a> {
+    /// Section of the settings that has the names, for who is refused.
+    pub section: &'static str,
     /// Address that the listener is bound to.
     pub bound_to: &'a str,
     /// Names besides those of this machine.
@@ -78,12 +90,13 @@ impl<'a> Names<'a> {
     /// Names of the listener for clients.
     fn for_clients(settings: &'a config::Server) -> Self {
         let (hosts, origins) = (&settings.allowed_hosts, &settings.allowed_origins);
-        Self { bound_to: &settings.host, hosts, origins, takes_addresses: false, known_host: None }
+        Self { section: SERVER, bound_to: &settings.host, hosts, origins, takes_addresses: false, known_host: None }
     }
 
     /// Names of the listener for operators, which no page has any business with.
     pub(super) fn for_operators(settings: &'a config::Admin) -> Self {
         Self {
+            section: "admin",
             bound_to: &settings.host,
             hosts: &settings.allowed_hosts,
             origins: &[],
@@ -93,16 +106,26 @@ impl<'a> Names<'a> {
     }
 
     /// Returns why a request is refused, if it is.
-    pub(super) fn refusal(&self, path: &str, headers: &HeaderMap) -> Option<Error> {
+    pub(super) fn refusal(&self, target: &Uri, headers: &HeaderMap) -> Option<Error> {
         let origin = headers.get(ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()));
         if let Some(origin) = origin
             && !self.allow_origin(&origin)
         {
-            return Some(Error::OriginRefused(format!("the origin {origin:?}")));
+            let setting = match self.section {
+                SERVER => ", unless server.allowed_origins names it",
+                _ => "",
+            };
+            return Some(Error::OriginRefused(format!("pages of {:?} may not ask here{setting}", shown(&origin))));
         }
         // Who looks after the process asks for this by whatever address it has, and learns nothing but how it does.
-        if matches!(path, "/healthz" | "/readyz") {
+        if matches!(target.path(), "/healthz" | "/readyz") {
             return None;
+        }
+        // An absolute target counts more than the header (RFC 9112 § 3.2.2).
+        if let Some(authority) = target.authority()
+            && !self.allow_host(authority.as_str())
+        {
+            return Some(self.refused_host(authority.as_str()));
         }
         let host = headers.get(HOST)?;
         if self.known_host.is_some_and(|known| known.is(host)) {
@@ -110,12 +133,17 @@ impl<'a> Names<'a> {
         }
         let name = String::from_utf8_lossy(host.as_bytes());
         if !self.allow_host(&name) {
-            return Some(Error::OriginRefused(format!("the host {name:?}")));
+            return Some(self.refused_host(&name));
         }
         if let Some(known) = self.known_host {
             known.note(host);
         }
         None
+    }
+
+    fn refused_host(&self, host: &str) -> Error {
+        let (host, section) = (shown(host), self.section);
+        Error::OriginRefused(format!("this server is not known as {host:?}, unless {section}.allowed_hosts names it"))
     }
 
     fn allow_origin(&self, origin: &str) -> bool {
@@ -168,7 +196,7 @@ pub fn cors(settings: &Arc<Settings>) -> Cors {
         })
         .allowed_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_any_header()
-        .expose_headers([headers::SESSION_ID, WWW_AUTHENTICATE, RETRY_AFTER])
+        .expose_headers([headers::SESSION_ID, REQUEST_ID, WWW_AUTHENTICATE, RETRY_AFTER])
         .max_age(3600)
 }
 
@@ -250,9 +278,9 @@ mod tests {
                 headers.insert(ORIGIN, origin.parse().unwrap());
             }
             if origin.is_none() {
-                assert!(names.refusal("/healthz", &headers).is_none(), "{host}");
+                assert!(names.refusal(&Uri::from_static("/healthz"), &headers).is_none(), "{host}");
             }
-            assert_eq!(names.refusal("/mcp", &headers).is_none(), allowed, "{host} {origin:?}");
+            assert_eq!(names.refusal(&Uri::from_static("/mcp"), &headers).is_none(), allowed, "{host} {origin:?}");
         }
     }
 
@@ -262,7 +290,7 @@ mod tests {
         let names = Names { known_host: Some(&known), ..Names::for_clients(&settings) };
         let asked = |host: &str, path: &str| {
             let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
-            names.refusal(path, &headers).is_none()
+            names.refusal(&path.parse().unwrap(), &headers).is_none()
         };
         assert!(asked("evil.example.com", "/healthz"));
         let cases =
@@ -299,7 +327,11 @@ mod tests {
                 headers.insert(ORIGIN, origin.parse().unwrap());
             }
             let names = Names::for_operators(&settings);
-            assert_eq!(names.refusal("/metrics", &headers).is_none(), allowed, "{host} {asked} {origin:?}");
+            assert_eq!(
+                names.refusal(&Uri::from_static("/metrics"), &headers).is_none(),
+                allowed,
+                "{host} {asked} {origin:?}"
+            );
         }
     }
 }

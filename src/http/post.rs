@@ -68,7 +68,14 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
         _ => (None, None),
     };
     let is_claimed = modern::is_claimed(params);
-    let era = if is_claimed { Era::Modern } else { header_era };
+    // Whatever the header says, `initialize` settles on a revision by its body (MCP 2025-11-25, basic/lifecycle § Version
+    // Negotiation): clients that have tried 2026-07-28 first may still send that.
+    let is_initialize = streamable::is_initialize(&body);
+    let era = match (is_claimed, is_initialize) {
+        (true, _) => Era::Modern,
+        (false, true) => Era::Legacy,
+        (false, false) => header_era,
+    };
     let max_apps = worker.settings.catalog.max_apps.get();
     let post = || {
         let chat = headers::chat_id(&http)?;
@@ -84,13 +91,7 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
         (Era::Legacy, Body::Batch(messages)) if messages.iter().any(is_claimed_item) => {
             Err(Error::InvalidRequest("2026-07-28 has no batches".to_owned()))
         }
-        (Era::Modern, Body::Single(Message::Request(request))) => match request.method.as_str() {
-            "initialize" if !is_claimed => {
-                let what = "MCP-Protocol-Version is 2026-07-28, but initialize belongs to earlier revisions";
-                Err(Error::HeaderMismatch(what.to_owned()))
-            }
-            _ => stateless::answer(post, request).await,
-        },
+        (Era::Modern, Body::Single(Message::Request(request))) => stateless::answer(post, request).await,
         // The modern era has no notifications to act on: what a stream is about ends with the stream.
         (Era::Modern, Body::Single(Message::Notification(_))) => Ok(HttpResponse::Accepted().finish()),
         (Era::Modern, Body::Single(Message::Response) | Body::Batch(_)) => {
@@ -122,7 +123,7 @@ async fn read(
     headers::require_json(http)?;
     let accepts = Accepts::of(http);
     if !accepts.json && !accepts.events {
-        return Err(Error::NotAcceptable("application/json and text/event-stream"));
+        return Err(Error::NotAcceptable("application/json, text/event-stream"));
     }
     Ok((accepts, read_body(payload, Some(caller.user()), worker).await?))
 }

@@ -44,18 +44,30 @@ impl Query {
         of_name.map(|(_, value)| value.as_str())
     }
 
+    /// Returns the value of a parameter that has one value. Equal values are one, and an empty one is none.
+    fn single<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Error> {
+        let mut values = self.values(name).filter(|value| !value.is_empty());
+        let first = values.next();
+        match values.all(|other| Some(other) == first) {
+            true => Ok(first),
+            false => Err(Error::BadRequest(format!("?{name}= is there more than once, with different values"))),
+        }
+    }
+
     /// Returns the token, where the query has one.
-    #[must_use]
-    pub fn token(&self) -> Option<&str> {
-        self.values("token").find(|token| !token.is_empty())
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for two tokens.
+    pub fn token(&self) -> Result<Option<&str>, Error> {
+        self.single("token")
     }
 
     /// Returns the mode; static where none is given.
     ///
     /// # Errors
-    /// [`Error::BadRequest`] that names the modes there are.
+    /// [`Error::BadRequest`] for two modes, and for one that there is not, with those there are.
     pub fn mode(&self) -> Result<ToolMode, Error> {
-        match self.values("mode").find(|mode| !mode.is_empty()) {
+        match self.single("mode")? {
             None => Ok(ToolMode::Static),
             Some(text) => ToolMode::parse(text)
                 .ok_or_else(|| Error::BadRequest(format!("unknown mode {text:?}: the modes are {MODES}"))),
@@ -90,7 +102,7 @@ impl Query {
 
     /// Returns which tools of the apps may be seen, and which are pinned.
     fn filter(&self) -> Result<ToolFilter, Error> {
-        let reads_only = match self.values("access").find(|access| !access.is_empty()) {
+        let reads_only = match self.single("access")? {
             None | Some("any") => false,
             Some("read") => true,
             Some(other) => {
@@ -115,8 +127,10 @@ impl Query {
     }
 
     /// Returns the session, where the query names one.
-    #[must_use]
-    pub fn session(&self) -> Option<&str> {
-        self.values("sessionId").next()
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for two sessions.
+    pub fn session(&self) -> Result<Option<&str>, Error> {
+        self.single("sessionId")
     }
 }

@@ -8,7 +8,8 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+            ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+            RETRY_AFTER, VARY, WWW_AUTHENTICATE,
         },
     },
     web,
@@ -80,20 +81,26 @@ fn status(kind: ErrorKind, era: Era) -> StatusCode {
     }
 }
 
+/// Reason why a request was refused, for the log. It is among the extensions of the response.
+#[derive(Debug)]
+pub struct Reason(pub String);
+
 /// Returns an error as a response, with the status of its era.
 #[must_use]
 pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
-    let mut response = HttpResponse::build(status(error.kind(), era));
+    let status = status(error.kind(), era);
+    let mut response = HttpResponse::build(status);
     match error {
         // A cancelled request is not answered (MCP 2025-11-25, basic/utilities/cancellation).
         Error::Cancelled => return response.finish(),
         Error::Unauthenticated(problem) => {
-            #[derive(Serialize)]
-            struct Body {
-                error: String,
-            }
             response.insert_header((WWW_AUTHENTICATE, challenge(problem)));
-            return response.json(Body { error: error.to_string() });
+        }
+        Error::UnsupportedMediaType => {
+            response.insert_header((ACCEPT, "application/json"));
+        }
+        Error::UnsupportedCoding => {
+            response.insert_header((ACCEPT_ENCODING, "identity"));
         }
         Error::UpstreamUnavailable(_)
         | Error::StoreUnavailable
@@ -113,12 +120,27 @@ pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
         }
         _ => {}
     }
-    response.content_type("application/json").body(jsonrpc::error_response(id, error, era))
+    let body = match id {
+        // A request that was refused by its head has an id that was not read: `null` (JSON-RPC 2.0 § 5). Python's SDK shows
+        // the message of no other error. Of a body that could not be read, MCP wants no id at all.
+        None if !matches!(status, StatusCode::OK | StatusCode::BAD_REQUEST) => jsonrpc::refusal(error, era),
+        id => jsonrpc::error_response(id, error, era),
+    };
+    let content_type = match error {
+        // Python's SDK takes JSON for the answer to the request, and any other 404 for the end of the session, on which
+        // Google's ADK and others open a new one. Agents that look for -32000 read the text.
+        Error::SessionNotFound => "text/plain; charset=utf-8",
+        _ => "application/json",
+    };
+    let mut response = response.content_type(content_type).body(body);
+    response.extensions_mut().insert(Reason(error.to_string()));
+    response
 }
 
-/// Returns the `WWW-Authenticate` challenge (RFC 6750 § 3). Without a token there is no error to name.
+/// Returns the `WWW-Authenticate` challenge (RFC 6750 § 3). Without a token, or with another scheme, there is no error to
+/// name.
 fn challenge(problem: &TokenProblem) -> String {
-    if *problem == TokenProblem::Missing {
+    if matches!(problem, TokenProblem::Missing | TokenProblem::NotBearer) {
         return "Bearer realm=\"mcp\"".to_owned();
     }
     let quotable = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
@@ -130,24 +152,29 @@ fn challenge(problem: &TokenProblem) -> String {
 /// that first happens.
 pub async fn answer(message: Vec<Piece>, accepts: Accepts) -> HttpResponse {
     let listings = || message.iter().filter_map(Piece::listing);
-    if !accepts.gzip || listings().map(|listing| listing.json().len()).sum::<usize>() < MIN_COMPRESSED_BYTES {
+    if listings().map(|listing| listing.json().len()).sum::<usize>() < MIN_COMPRESSED_BYTES {
         return json(plain(message));
     }
+    let mut response = if accepts.gzip { compressed(message).await } else { json(plain(message)) };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}
+
+async fn compressed(message: Vec<Piece>) -> HttpResponse {
+    let listings = || message.iter().filter_map(Piece::listing);
     let to_do: Vec<_> = listings().filter(|listing| !listing.is_deflated()).cloned().collect();
     if !to_do.is_empty() {
         // It takes longer than a worker may be kept. What can't be done then is sent as it is.
         let _ = web::block(move || to_do.iter().for_each(|listing| listing.deflate())).await;
     }
-    let mut response = match gzip(&message) {
+    match gzip(&message) {
         Some(compressed) => {
             let mut response = json(compressed);
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             response
         }
         None => json(plain(message)),
-    };
-    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
-    response
+    }
 }
 
 /// Returns JSON in pieces as a response.

@@ -20,6 +20,7 @@ use super::{
     query::Query,
     reply,
     respond::Running,
+    welcome,
 };
 use crate::{
     error::Error,
@@ -42,6 +43,9 @@ use crate::{
 
 /// `GET /sse`: opens a session and its stream.
 pub(super) async fn open(http: HttpRequest, worker: Data<Worker>) -> HttpResponse {
+    if welcome::is_browser(&http) {
+        return welcome::endpoint();
+    }
     match answer_open(&http, &worker).await {
         Ok(response) => response,
         Err(error) => reply::error(None, &error, Era::Legacy),
@@ -55,7 +59,7 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     if !Accepts::of(http).events {
         return Err(Error::NotAcceptable("text/event-stream"));
     }
-    if query.session().is_some() {
+    if query.session()?.is_some() {
         // A stream that has ended took its session along, so there is none to come back to.
         return Err(Error::SessionNotFound);
     }
@@ -107,7 +111,7 @@ fn messages(events: queue::Receiver<Event>) -> impl Stream<Item = sse::Event> {
 /// header.
 fn endpoint(worker: &Worker, session: SessionId, query: &Query) -> String {
     let mut endpoint = format!("{}/sse/messages?sessionId={session}", worker.settings.server.public_path);
-    if let Some(token) = query.token() {
+    if let Ok(Some(token)) = query.token() {
         // A pair of texts always encodes.
         let token = serde_urlencoded::to_string([("token", token)]).unwrap_or_default();
         endpoint = format!("{endpoint}&{token}");
@@ -129,7 +133,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     let refused = |error| (None, error);
     let query = Query::of(http);
     let caller = authenticate(http, &query, worker, Proof::Customer).await.map_err(refused)?;
-    let session = match query.session().map(SessionId::parse) {
+    let session = match query.session().map_err(refused)?.map(SessionId::parse) {
         None => return Err(refused(Error::BadRequest("sessionId is required".to_owned()))),
         Some(None) => return Err(refused(Error::SessionNotFound)),
         Some(Some(session)) => session,

@@ -11,7 +11,7 @@ use super::{
     post::Post,
     reply,
     respond::{Manner, Response, respond},
-    spans,
+    spans, welcome,
 };
 use crate::{
     error::Error,
@@ -33,8 +33,12 @@ use crate::{
 
 /// Answers a POST of the legacy era.
 pub(super) async fn answer(post: Post, body: Body) -> Result<HttpResponse, Error> {
-    headers::require_known_revision(&post.http)?;
-    let session = headers::session_id(&post.http)?;
+    let session = if is_initialize(&body) {
+        living_session(&post).await?
+    } else {
+        headers::require_known_revision(&post.http)?;
+        headers::session_id(&post.http)?
+    };
     access_log::note(&post.http, |line| line.session = session);
     match body {
         Body::Single(Message::Request(message)) => answer_request(post, session, message).await,
@@ -48,6 +52,23 @@ pub(super) async fn answer(post: Post, body: Body) -> Result<HttpResponse, Error
             Ok(HttpResponse::Accepted().finish())
         }
         Body::Batch(messages) => answer_batch(post, session, messages).await,
+    }
+}
+
+/// Returns whether a body is the request that opens a session.
+pub(super) fn is_initialize(body: &Body) -> bool {
+    matches!(body, Body::Single(Message::Request(request)) if request.method == "initialize")
+}
+
+/// Returns the session that `initialize` names, if it lives. Clients keep the id of a session that is gone, or send a variable
+/// without content as `null`: refused, they would never get another.
+async fn living_session(post: &Post) -> Result<Option<SessionId>, Error> {
+    let Ok(Some(session)) = headers::session_id(&post.http) else { return Ok(None) };
+    let living = async { in_session(post, Some(session)).await?.describe().await };
+    match living.await {
+        Ok(_) => Ok(Some(session)),
+        Err(Error::SessionNotFound) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -145,6 +166,9 @@ async fn answer_batch(
 
 /// `GET /mcp`: the session's stream of notifications, or any of its streams after the event that `Last-Event-ID` names.
 pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
+    if welcome::is_browser(&request) {
+        return welcome::endpoint();
+    }
     let stream = async {
         let in_session = InSession::of(&request, &worker).await?.up_to_date().await?;
         if !Accepts::of(&request).events {

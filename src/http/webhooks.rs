@@ -26,7 +26,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(
     let senders = Senders::of(&worker.settings).ok_or(Error::NoSuchPath)?;
     let signed =
         SIGNED.iter().find_map(|name| http.headers().get(*name)).map(|token| token.to_str().unwrap_or_default());
-    let sender = match senders.find(signed, headers::bearer(http)) {
+    let sender = match senders.find(signed, headers::bearer(http).ok().flatten()) {
         Ok(sender) => sender,
         Err(Error::Unauthenticated(TokenProblem::Missing)) => return Err(TokenProblem::Missing.into()),
         Err(refused) => {

@@ -2,7 +2,9 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{ACCEPT, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
+    http::header::{
+        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    },
 };
 
 const TEXT: &str = concat!(
@@ -18,19 +20,37 @@ const POLICY: &str =
 
 const HTML: &str = include_str!("welcome.html");
 
+const ENDPOINT_HTML: &str = include_str!("endpoint.html");
+
 /// `GET /`: HTML for a browser, two lines of text for others.
 pub async fn welcome(request: HttpRequest) -> HttpResponse {
-    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
-    if accept.is_some_and(|accept| accept.contains("text/html")) {
-        HttpResponse::Ok()
-            .content_type("text/html; charset=utf-8")
-            .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .insert_header((X_FRAME_OPTIONS, "DENY"))
-            // The page may have been opened with a token in its URL.
-            .insert_header((REFERRER_POLICY, "no-referrer"))
-            .body(HTML)
-    } else {
-        HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(TEXT)
+    if is_browser(&request) {
+        return html(HTML);
     }
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").insert_header((VARY, "accept")).body(TEXT)
+}
+
+/// Returns whether a person looks at the answer: no MCP client asks for a page, and no browser for events.
+pub fn is_browser(request: &HttpRequest) -> bool {
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("text/html") && !accept.contains("text/event-stream")
+}
+
+/// Returns the page for a browser at an address that is meant for MCP clients.
+#[must_use]
+pub fn endpoint() -> HttpResponse {
+    html(ENDPOINT_HTML)
+}
+
+fn html(page: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((X_FRAME_OPTIONS, "DENY"))
+        // The page may have been opened with a token in its URL.
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((VARY, "accept"))
+        .body(page)
 }

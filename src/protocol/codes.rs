@@ -11,7 +11,8 @@ use crate::error::ErrorKind;
 pub fn code(kind: ErrorKind, era: Era) -> i32 {
     match kind {
         ErrorKind::Parse => -32700,
-        ErrorKind::InvalidRequest => -32600,
+        // A new session would be refused, too, so agents that open one on -32000 must not see that.
+        ErrorKind::InvalidRequest | ErrorKind::Unauthenticated => -32600,
         ErrorKind::MethodNotFound => -32601,
         ErrorKind::InvalidParams => -32602,
         ErrorKind::TooManyCalls
@@ -39,8 +40,7 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         | ErrorKind::TooMany
         | ErrorKind::TooManyFailures
         | ErrorKind::MethodNotAllowed
-        | ErrorKind::NoSuchPath
-        | ErrorKind::Unauthenticated => match era {
+        | ErrorKind::NoSuchPath => match era {
             Era::Legacy => -32000,
             Era::Modern => -32600,
         },

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IgnoredAny, Unexpected, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{codes, json, pieces::Piece, revision::Era};
@@ -13,7 +16,7 @@ use crate::error::Error;
 const MAX_BATCH: usize = 64;
 
 /// The id of a request: text or an integer, never null. Echoed as it came.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 #[expect(missing_docs, reason = "the variants are the forms of an id")]
 pub enum RequestId {
@@ -22,6 +25,9 @@ pub enum RequestId {
     Text(Box<str>),
 }
 
+/// Integers up to this are exact as floating-point numbers (RFC 8259 § 6).
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 impl RequestId {
     /// Reads an id, without the detour that is needed where it is a member of something larger.
     fn read(id: &RawValue) -> Option<Self> {
@@ -29,8 +35,41 @@ impl RequestId {
         match text.parse() {
             Ok(number) => Some(Self::Signed(number)),
             Err(_) if text.starts_with('"') => json::read(id).ok().map(Self::Text),
-            Err(_) => text.parse().ok().map(Self::Unsigned),
+            Err(_) => json::read(id).ok(),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Id;
+        impl Visitor<'_> for Id {
+            type Value = RequestId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an integer")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<RequestId, E> {
+                Ok(RequestId::Signed(number))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RequestId, E> {
+                Ok(i64::try_from(number).map_or(RequestId::Unsigned(number), RequestId::Signed))
+            }
+
+            // Languages whose numbers are all floating-point write the integer 1 as `1.0`.
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<RequestId, E> {
+                let integer = (number.fract() == 0.0 && number.abs() <= MAX_EXACT).then(|| format!("{number:.0}"));
+                let integer = integer.and_then(|integer| integer.parse().ok()).map(RequestId::Signed);
+                integer.ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RequestId, E> {
+                Ok(RequestId::Text(text.into()))
+            }
+        }
+        deserializer.deserialize_any(Id)
     }
 }
 
@@ -115,6 +154,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 /// # Errors
 /// [`Error::Parse`] where it is no JSON, [`Error::InvalidRequest`] where it is no JSON-RPC message.
 pub fn parse(body: &[u8]) -> Result<Body, Unusable> {
+    // Some editors and .NET write a byte order mark, which parsers may ignore (RFC 8259 § 8.1).
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.trim_ascii_start().first() != Some(&b'[') {
         return parse_message(body).map(Body::Single);
     }
@@ -179,11 +220,31 @@ fn invalid(id: Option<RequestId>, what: &str) -> Unusable {
 /// `JSONRPCErrorResponse`).
 #[must_use]
 pub fn error_response(id: Option<&RequestId>, error: &Error, era: Era) -> Bytes {
+    error_with(id.map(ErrorId::Of), error, era)
+}
+
+/// Returns an error response to a request whose id was not read: `null` (JSON-RPC 2.0 § 5).
+#[must_use]
+pub fn refusal(error: &Error, era: Era) -> Bytes {
+    error_with(Some(ErrorId::Unread), error, era)
+}
+
+/// Id member of an error response.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ErrorId<'a> {
+    /// Id of the request that is answered.
+    Of(&'a RequestId),
+    /// Id of a request whose body was not read: `null` on the wire.
+    Unread,
+}
+
+fn error_with(id: Option<ErrorId<'_>>, error: &Error, era: Era) -> Bytes {
     #[derive(Serialize)]
     struct Response<'a> {
         jsonrpc: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<&'a RequestId>,
+        id: Option<ErrorId<'a>>,
         error: Body,
     }
     #[derive(Serialize)]
@@ -264,6 +325,10 @@ mod tests {
             (r#"{"jsonrpc":"2.0","method":"notifications/x"}"#, "notification notifications/x"),
             (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, "response"),
             (r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}"#, "response"),
+            (r#"{"jsonrpc":"2.0","id":1.0,"method":"ping"}"#, "request 1 ping"),
+            (r#"{"jsonrpc":"2.0","id":-2e1,"method":"ping"}"#, "request -20 ping"),
+            (r#"{"jsonrpc":"2.0","id":1e300,"method":"ping"}"#, "InvalidRequest"),
+            ("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}", "request 1 ping"),
             (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, "InvalidRequest"),
             (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, "InvalidRequest"),
             (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, "InvalidRequest"),
@@ -310,7 +375,8 @@ mod tests {
     fn an_error_without_an_id_has_no_id_member() {
         let body = error_response(None, &Error::SessionIdMissing, Era::Legacy);
         assert!(!String::from_utf8_lossy(&body).contains("\"id\""));
-        let body = error_response(Some(&RequestId::Signed(3)), &Error::SessionNotFound, Era::Legacy);
-        assert_eq!(&body[..], br#"{"jsonrpc":"2.0","id":3,"error":{"code":-32000,"message":"Session not found"}}"#);
+        let body = error_response(Some(&RequestId::Signed(3)), &Error::Internal, Era::Legacy);
+        assert_eq!(&body[..], br#"{"jsonrpc":"2.0","id":3,"error":{"code":-32603,"message":"Internal server error"}}"#);
+        assert!(refusal(&Error::Internal, Era::Legacy).starts_with(br#"{"jsonrpc":"2.0","id":null,"error":"#));
     }
 }

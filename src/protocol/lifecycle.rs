@@ -1,8 +1,9 @@
 //! `initialize` (MCP 2025-11-25, basic/lifecycle).
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
-use super::revision::Revision;
+use super::{json, revision::Revision};
 
 /// The parameters of `initialize` that matter here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -10,8 +11,8 @@ use super::revision::Revision;
 pub struct InitializeParams {
     /// The revision the client would like to speak.
     pub protocol_version: String,
-    /// Name and version of the client, as far as they are kept.
-    #[serde(default)]
+    /// Name and version of the client, as far as they are kept; nothing where they are malformed, which harms nobody.
+    #[serde(default, deserialize_with = "if_sound")]
     pub client_info: Option<ClientInfo>,
 }
 
@@ -31,6 +32,11 @@ pub struct ClientInfo {
 
 /// Bytes kept of each text of `clientInfo`. A user may hold thousands of sessions, and each holds these texts.
 pub const MAX_CLIENT_TEXT: usize = 256;
+
+fn if_sound<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ClientInfo>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(json::read(&raw).ok())
+}
 
 fn shortened<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     String::deserialize(deserializer).map(|text| shorten(&text))

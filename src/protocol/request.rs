@@ -87,20 +87,21 @@ impl CallTool {
             #[serde(default)]
             arguments: Option<Box<RawValue>>,
             #[serde(default, rename = "_meta")]
-            meta: Option<Meta>,
+            meta: Option<Box<RawValue>>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Meta {
-            #[serde(default)]
-            progress_token: Option<RequestId>,
+            progress_token: RequestId,
         }
         let params: Params = required(params)?;
         let arguments = params.arguments.unwrap_or_else(|| json::to_raw(&serde_json::Map::new()));
         if !arguments.get().starts_with('{') {
             return Err(Error::InvalidParams("arguments must be an object".to_owned()));
         }
-        let progress_token = params.meta.and_then(|meta| meta.progress_token);
+        // A token that is none is no reason not to call the tool.
+        let progress_token =
+            params.meta.and_then(|meta| json::read::<Meta>(&meta).ok()).map(|meta| meta.progress_token);
         Ok(Self { name: ToolName::new(&params.name), arguments, progress_token })
     }
 }

@@ -62,7 +62,7 @@ impl Selection {
             Some(tool) => format!(
                 "Tools enabled for calls by name, such as {}, with the arguments that structuredContent describes. They are \
                  not listed, because this client names no chat. If it calls listed tools alone, it has to connect with \
-                 ?mode=static in the server's URL, or to send the header x-chat-id with each request.",
+                 ?mode=search or ?mode=static in the server's URL, or to send the header x-chat-id with each request.",
                 tool.name()
             ),
         });

@@ -43,6 +43,7 @@ GET /.well-known/oauth-protected-resource     | 200  | 200       | 200     | 200
 GET /.well-known/oauth-protected-resource/mcp | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /.well-known/oauth-authorization-server   | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /.well-known/openid-configuration         | 200  | 200       | 200     | 200    | 200      | 200     | 200
+GET /.well-known/jwks.json                    | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /oauth/authorize                          | 302  | 302       | 302     | 302    | 302      | 302     | 302
 GET /nowhere                                  | 404  | 404       | 404     | 404    | 404      | 404     | 404
 ";

@@ -1,7 +1,7 @@
 //! Who is let in, with which token, and what the others are told (MCP 2025-11-25, basic/authorization § Access Token Usage).
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Client, Reply, SECRET, Server, assert_error, base64url, claims, reply_to, sign, token, unsigned};
 use crate::upstream::Upstream;
@@ -13,8 +13,8 @@ fn assert_refused(reply: &Reply, why: &str, case: &str) {
         (401, Some("application/json")),
         "{case}: {reply:?}"
     );
-    assert!(reply.json()["error"].as_str().is_some_and(|text| text.contains(why)), "{case}: {reply:?}");
-    assert_ne!(reply.json().get("id"), Some(&Value::Null), "{case}");
+    assert_error(reply, 401, -32600, case);
+    assert!(reply.json()["error"]["message"].as_str().is_some_and(|text| text.contains(why)), "{case}: {reply:?}");
     let challenge = reply.header("www-authenticate").unwrap_or_default();
     assert!(challenge.starts_with("Bearer "), "{case}: {challenge:?}");
 }
@@ -98,9 +98,14 @@ async fn a_token_that_is_no_good_is_refused_with_the_reason() {
 #[tokio::test]
 async fn another_scheme_is_no_token() {
     let server = Server::start();
-    for header in ["Basic YW5uOg==", "Bearer", "Bearer ", &token("ann")] {
+    for (header, why) in [
+        ("Basic YW5uOg==", "must be Bearer TOKEN"),
+        (&token("ann"), "must be Bearer TOKEN"),
+        ("Bearer", "No token provided"),
+        ("Bearer ", "No token provided"),
+    ] {
         let request = server.http.get(format!("{}/mcp/sessions", server.url)).header("authorization", header);
-        assert_refused(&reply_to(request).await, "No token provided", header);
+        assert_refused(&reply_to(request).await, why, header);
     }
 }
 

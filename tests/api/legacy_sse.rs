@@ -119,7 +119,7 @@ async fn only_its_user_may_post_to_a_session() {
         ("no sessionId", &ann, "/sse/messages", 400),
         ("an unknown sessionId", &ann, unknown, 404),
         ("no id at all", &ann, "/sse/messages?sessionId=x", 404),
-        ("an empty sessionId", &ann, "/sse/messages?sessionId=", 404),
+        ("an empty sessionId", &ann, "/sse/messages?sessionId=", 400),
     ] {
         let request = client.request_at(Method::POST, path).header("content-type", "application/json");
         let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});

@@ -17,7 +17,8 @@ pub async fn cancel(client: &crate::support::Client<'_>, id: &Value) {
 
 #[tokio::test]
 async fn a_session_runs_so_many_calls_at_once_and_no_more() {
-    let server = Server::builder().env("MCP__SESSIONS__MAX_IN_FLIGHT", "2").start();
+    let server =
+        Server::builder().env("MCP__SESSIONS__MAX_IN_FLIGHT", "2").env("MCP__STREAMS__AFTER_MS", "60000").start();
     let client = server.client("ann").open().await;
     let ids = [json!("one"), json!("two")];
     let long = join_all(ids.iter().map(|id| client.post(sleep(id.clone(), VERY_LONG_MS))));
@@ -91,8 +92,8 @@ async fn a_reader_that_stalls_loses_its_stream_and_can_go_on_with_it() {
         .start();
     let client = server.client("ann").open().await;
     // Each word of progress repeats the token, so that they soon fill what lies between the server and its reader.
-    let token = "x".repeat(1 << 16);
-    let mut wire = Wire::send(post(&client, with_progress(sleep(json!(1), 3000), &token))).await;
+    let token = "x".repeat(1 << 17);
+    let mut wire = Wire::send(post(&client, with_progress(sleep(json!(1), 6000), &token))).await;
     let first = wire.next().await.unwrap();
     drop(wire);
 
@@ -117,7 +118,7 @@ async fn a_reader_that_stalls_loses_its_stream_and_can_go_on_with_it() {
     let places: Vec<u64> = seen.iter().map(|event| event.id().split_once('_').unwrap().1.parse().unwrap()).collect();
     assert_eq!(places, (1..=seen.len() as u64).collect::<Vec<_>>(), "each event once, in order");
     let answer = seen.last().unwrap().json();
-    assert_eq!(answer["result"]["content"][0]["text"], json!({"sleptMs": 3000}).to_string());
+    assert_eq!(answer["result"]["content"][0]["text"], json!({"sleptMs": 6000}).to_string());
 }
 
 #[tokio::test]

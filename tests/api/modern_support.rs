@@ -75,7 +75,7 @@ impl<'a> Client<'a> {
         assert!(text.starts_with("Tools enabled"), "{result}");
         // What nothing is kept for, its list won't show.
         let has_chat = self.headers.iter().any(|(name, _)| name == "x-chat-id");
-        let says_how = ["by name", tools.first().unwrap_or(&""), "?mode=static", "x-chat-id"];
+        let says_how = ["by name", tools.first().unwrap_or(&""), "?mode=search", "x-chat-id"];
         assert!(has_chat || tools.is_empty() || says_how.iter().all(|part| text.contains(part)), "{result}");
         assert!(!has_chat || text == "Tools enabled", "{result}");
         result

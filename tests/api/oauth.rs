@@ -98,6 +98,58 @@ async fn the_public_address_is_the_settings() {
     assert_eq!(issuer["token_endpoint"], format!("{}/oauth/token", server.sandbox));
 }
 
+/// Official TypeScript clients look below a path for nothing but `openid-configuration`, and refuse it without what `OpenID`
+/// Connect wants.
+#[tokio::test]
+async fn discovery_below_a_path_is_whole() {
+    let server = Server::builder().env("MCP__OAUTH__ENABLED", "true").env("MCP__SERVER__PUBLIC_PATH", "/gw").start();
+    let below = format!("{}/gw", server.url);
+    let resource = get(&server, "/.well-known/oauth-protected-resource/mcp").await.json();
+    assert_eq!(
+        (&resource["resource"], &resource["authorization_servers"][0]),
+        (&json!(format!("{below}/mcp")), &json!(below))
+    );
+    let plain = get(&server, "/.well-known/oauth-authorization-server").await.json();
+    let mut openid = get(&server, "/.well-known/openid-configuration").await.json();
+    assert_eq!(openid["issuer"], json!(below));
+    assert_eq!(openid["jwks_uri"], json!(format!("{below}/.well-known/jwks.json")));
+    for list in ["subject_types_supported", "id_token_signing_alg_values_supported"] {
+        assert!(openid[list].as_array().is_some_and(|list| !list.is_empty()), "{list}: {openid}");
+        openid.as_object_mut().unwrap().remove(list);
+    }
+    openid.as_object_mut().unwrap().remove("jwks_uri");
+    assert_eq!(openid, plain, "the rest is the same");
+    assert_eq!(get(&server, "/.well-known/jwks.json").await.json(), json!({"keys": []}));
+}
+
+#[tokio::test]
+async fn only_proxies_that_are_believed_say_by_which_scheme_clients_ask() {
+    let ask = async |server: &Server, name: &str, value: &str| {
+        let request = server.http.get(format!("{}/mcp", server.url)).header("accept", "text/event-stream");
+        let challenge = reply_to(request.header(name, value)).await;
+        parameter(challenge.header("www-authenticate").unwrap(), "resource_metadata")
+    };
+    let server = server();
+    let plain = format!("{}/.well-known/oauth-protected-resource/mcp", server.url);
+    for value in ["https", "https://evil.example/?", "https\", error=\"x", "HTTPS"] {
+        assert_eq!(ask(&server, "x-forwarded-proto", value).await, plain, "{value}");
+    }
+    assert_eq!(ask(&server, "forwarded", "proto=https;host=evil.example").await, plain);
+    assert!(server.log().contains("server.proxies"), "a hint at what is missing");
+    let behind = Server::builder().env("MCP__OAUTH__ENABLED", "true").env("MCP__SERVER__PROXIES", "1").start();
+    let plain = format!("{}/.well-known/oauth-protected-resource/mcp", behind.url);
+    let https = plain.replacen("http:", "https:", 1);
+    for (name, value, expected) in [
+        ("x-forwarded-proto", "https", &https),
+        ("x-forwarded-proto", "HTTPS", &https),
+        ("forwarded", "for=192.0.2.1;proto=https", &https),
+        ("x-forwarded-proto", "https://evil.example/?", &plain),
+        ("x-forwarded-proto", "javascript", &plain),
+    ] {
+        assert_eq!(ask(&behind, name, value).await, *expected, "{name}: {value}");
+    }
+}
+
 #[tokio::test]
 async fn without_the_setting_there_is_no_discovery() {
     let server = Server::start();
@@ -105,13 +157,15 @@ async fn without_the_setting_there_is_no_discovery() {
         "/.well-known/oauth-protected-resource",
         "/.well-known/oauth-protected-resource/mcp",
         "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/jwks.json",
         "/oauth/authorize?scope=tenant",
     ] {
         assert_eq!(get(&server, path).await.status, 404, "{path}");
     }
     let challenge = get(&server, "/mcp").await;
     assert!(!challenge.header("www-authenticate").unwrap().contains("resource_metadata"));
-    assert_eq!(challenge.json()["error"].as_str().map(str::is_empty), Some(false));
+    assert!(challenge.json()["error"]["message"].is_string(), "{challenge:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    sockets::{Event, Wire, assert_unique, call, cutting_proxy, get, post, post_for_events, resume, sleep, with_progress},
+    sockets::{
+        Event, Wire, assert_unique, call, cutting_proxy, get, post, post_for_events, resume, sleep, with_progress,
+    },
     support::{Client, Server, assert_error, eventually, reply_to},
 };
 

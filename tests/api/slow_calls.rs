@@ -88,8 +88,7 @@ async fn a_slow_answer_is_a_stream_that_ends_with_it() {
 /// increase with each notification"; progress notifications "MUST stop after completion".
 #[tokio::test]
 async fn progress_rises_under_the_clients_token_until_the_response() {
-    let server =
-        Server::builder().env("MCP__STREAMS__AFTER_MS", "1").env("MCP__STREAMS__PROGRESS_MS", "50").start();
+    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "1").env("MCP__STREAMS__PROGRESS_MS", "50").start();
     for era in ERAS {
         for token in [json!("p-1"), json!(7), json!("7")] {
             let case = format!("{era:?} {token}");

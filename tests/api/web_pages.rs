@@ -49,7 +49,7 @@ async fn a_page_that_may_ask_can_read_answers_and_errors() {
     ] {
         assert_eq!(reply.status, status, "{case}");
         assert_eq!(reply.header("access-control-allow-origin"), Some(PAGE), "{case}");
-        for header in ["mcp-session-id", "www-authenticate", "retry-after"] {
+        for header in ["mcp-session-id", "x-request-id", "www-authenticate", "retry-after"] {
             assert!(exposed(&reply).contains(&header.to_owned()), "{header} of {case}: {reply:?}");
         }
     }

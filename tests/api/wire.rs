@@ -48,11 +48,14 @@ impl Wire {
     pub fn check_reply(&self, reply: &Reply) -> Option<String> {
         let messages = match reply.header("content-type") {
             Some("text/event-stream") => reply.events(),
-            // Who is not let in is told so in the words of HTTP.
-            Some("application/json") if reply.status != 401 => match reply.json() {
+            Some("application/json") => match reply.json() {
                 Value::Array(messages) => messages,
-                message => vec![message],
+                message => vec![unread(reply, message)],
             },
+            // A session that is lost.
+            Some("text/plain; charset=utf-8") if reply.status == 404 && reply.text.starts_with('{') => {
+                vec![unread(reply, reply.json())]
+            }
             _ => Vec::new(),
         };
         for message in &messages {
@@ -70,6 +73,15 @@ impl Wire {
         let faults = faults(revision, method, message);
         assert!(faults.is_empty(), "{method:?} in {revision}: {}\n{message}", faults.join("\n"));
     }
+}
+
+/// An error without the id null, which a request has that was refused before its body was read (JSON-RPC 2.0 § 5): MCP has no
+/// schema for that.
+fn unread(reply: &Reply, mut error: Value) -> Value {
+    if !matches!(reply.status.as_u16(), 200 | 400) && error["id"].is_null() {
+        error.as_object_mut().unwrap().remove("id");
+    }
+    error
 }
 
 /// What is wrong with a message of the server; `method` is that of the request it answers.

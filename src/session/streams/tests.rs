@@ -108,7 +108,8 @@ fn an_ended_stream_is_forgotten_after_its_time() {
 
 #[test]
 fn a_reader_too_slow_is_closed_and_can_come_back() {
-    let mut streams = Streams::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(60) }, 1 << 20, 0);
+    let mut streams =
+        Streams::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(60) }, 1 << 20, 0);
     let (stream, mut events) = streams.open_reply(false);
     for _ in 0..=ROOM {
         streams.record(stream, vec!["m".into()]);
@@ -127,4 +128,20 @@ fn an_outbox_too_slow_is_closed() {
     assert_eq!((streams.push(half()), streams.push(half())), (Ok(()), Err(Refused::Full)));
     assert!(matches!(now(&mut events), Poll::Ready(Some(_))));
     assert_eq!(now(&mut events), Poll::Ready(None));
+}
+
+#[test]
+fn a_session_knows_its_own_stream_of_another_process_and_none_of_another_session() {
+    let process = |mark| {
+        let mut streams = Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::ZERO }, 1 << 20, mark);
+        streams.number_apart();
+        streams
+    };
+    let (before, mut now, other) = (process(7), process(7), process(8));
+    assert!(now.was_own(id(before.own, 3)) && !other.was_own(id(before.own, 3)));
+    assert!(!now.was_own(id(before.next, 3)), "what a call was answered on is no stream to listen on");
+    let own = now.own;
+    assert!(!now.was_own(id(own, 1)), "it is to come");
+    drop(now.open(true));
+    assert!(now.was_own(id(own, 1)) && !now.was_own(id(own, 2)));
 }

@@ -9,7 +9,7 @@ from server import Server
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    server = Server(MCP__STREAMS__PROGRESS_MS="50")
+    server = Server(MCP__STREAMS__AFTER_MS="200", MCP__STREAMS__PROGRESS_MS="50")
     yield server
     server.kill()
 
