@@ -61,6 +61,8 @@ async fn input(client: &MembraneClient, tool: &Arc<Tool>, arguments: Box<RawValu
     struct Wrapped {
         input: Box<RawValue>,
     }
+    // From here on arguments have the action's own names.
+    let arguments = tool.aliases().restore(&arguments).unwrap_or(arguments);
     check(client, tool, Side::Input, &arguments).await?;
     if !tool.is_wrapped() {
         return Ok(arguments);

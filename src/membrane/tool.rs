@@ -10,6 +10,7 @@ use super::{
 use crate::{
     ids::{ActionKey, IntegrationKey, ToolName},
     protocol::{
+        aliases::Aliases,
         json,
         param_headers::ParamHeader,
         revision::Era,
@@ -37,6 +38,7 @@ pub struct Tool {
     wrapped: bool,
     access: Access,
     headers: Vec<ParamHeader>,
+    aliases: Aliases,
     output: Option<Check>,
     output_is_object: bool,
 }
@@ -93,6 +95,10 @@ impl Tool {
             _ => title.clone(),
         };
         let input = InputSchema::of(action.input_schema.as_deref());
+        if !input.faults.is_empty() {
+            let (tool, faults) = (name.as_str(), input.faults.join("; "));
+            log::warn!(tool; "an input schema is published in part, for it has faults: {faults}");
+        }
         let access = access(action);
         let output = action.output_schema.as_deref().filter(|output| output.get().starts_with('{'));
         let output_is_object = output.is_some_and(schema::is_object_schema);
@@ -121,6 +127,7 @@ impl Tool {
             wrapped: input.wrapped,
             access,
             headers: input.headers,
+            aliases: input.aliases,
             output_is_object,
             output: output.map(|output| Check::new(output.to_owned())),
             name,
@@ -164,6 +171,12 @@ impl Tool {
     #[must_use]
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// Returns the names of arguments that differ from those of the action.
+    #[must_use]
+    pub fn aliases(&self) -> &Aliases {
+        &self.aliases
     }
 
     /// Returns the app's name, where the user's account has to be connected again.

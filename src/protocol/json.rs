@@ -22,7 +22,7 @@ pub fn compact(raw: &RawValue) -> String {
 }
 
 /// Returns how long the string is with which JSON begins, its quotes included; all there is, where it does not end.
-fn string_bytes(json: &[u8]) -> usize {
+pub(super) fn string_bytes(json: &[u8]) -> usize {
     let mut at = 1;
     while let Some(rest) = json.get(at..)
         && let Some(found) = memchr2(b'"', b'\\', rest)

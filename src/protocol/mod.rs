@@ -1,5 +1,6 @@
 //! MCP as data: revisions, JSON-RPC envelopes, tools and results. Pure: no actor, no HTTP, no I/O.
 
+pub mod aliases;
 pub mod answer;
 pub mod codes;
 pub mod json;
@@ -10,6 +11,7 @@ pub mod outline;
 pub mod param_headers;
 pub mod pattern;
 pub mod pieces;
+pub mod publish;
 pub mod request;
 pub mod revision;
 pub mod schema;

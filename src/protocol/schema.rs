@@ -1,15 +1,17 @@
 //! JSON Schemas of actions: what is published as a tool's schema, and what its arguments are checked against.
 //!
-//! A schema goes out as it came in, byte for byte, but for two repairs without which clients refuse the whole list:
-//! the root must be a schema of an object (MCP 2025-11-25, schema `Tool.inputSchema`), and an array without `items`
-//! gets `{"type":"string"}`. Annotations that would make clients drop the tool are taken out (see `param_headers`).
+//! A schema that every vendor takes goes out as it came in, byte for byte; any other is published as [`publish`] writes it,
+//! and one whose root is no schema of an object is wrapped before (MCP 2025-11-25, schema `Tool.inputSchema`). Annotations
+//! that would make clients drop the tool are taken out (see `param_headers`). Arguments are checked against the action's own.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
+    aliases::Aliases,
     json::{self, to_raw},
     param_headers::{self, ParamHeader},
+    publish::{self, Published},
 };
 
 /// The member under which a root that is no object is wrapped.
@@ -19,57 +21,69 @@ pub const WRAPPED: &str = "input";
 const MAX_TREE_BYTES: usize = 8 << 20;
 /// Arrays and objects within each other that `serde_json` reads.
 const MAX_DEPTH: usize = 127;
+/// Bytes of a published schema that is longer than the action's own.
+const MAX_GROWN_BYTES: usize = 1 << 20;
 
 /// The input schema of a tool.
 #[derive(Debug)]
 pub struct InputSchema {
     /// Schema that `tools/list` shows.
     pub published: Box<RawValue>,
-    /// Schema that arguments are checked against: the action's own, without the repair of arrays and without required
-    /// names that are no property.
+    /// Schema that arguments are checked against: the action's own, without required names that are no property.
     pub checked: Box<RawValue>,
     /// The action takes no object: what it takes stands in the member [`WRAPPED`] of the arguments.
     pub wrapped: bool,
     /// The arguments that stand in headers, too.
     pub headers: Vec<ParamHeader>,
+    /// Names of arguments that differ from those of the action.
+    pub aliases: Aliases,
+    /// Faults of the action's schema, for which it is published in part.
+    pub faults: Vec<&'static str>,
 }
 
 impl InputSchema {
     /// Makes the tool's schema from the action's, which may be missing.
     #[must_use]
     pub fn of(action: Option<&RawValue>) -> Self {
-        let Some(raw) = action else { return Self::anything() };
+        let Some(raw) = action else { return Self::anything(None, None) };
         if json::is_tree_larger_than(raw.get().as_bytes(), MAX_TREE_BYTES) {
-            return Self::as_it_is(raw);
+            return Self::anything(Some(raw), Some("it is too large to be published"));
         }
-        let Ok(Value::Object(root)) = json::read(raw) else { return Self::anything() };
+        let root = match json::read(raw) {
+            Ok(Value::Object(root)) => root,
+            Ok(Value::Null | Value::Bool(true)) => return Self::anything(None, None),
+            Ok(_) => return Self::anything(None, Some("it is no schema")),
+            Err(_) => return Self::anything(None, Some("it lies too deep in itself to be read")),
+        };
         let wrapped = is_no_object(&root);
-        let root = if wrapped { wrap(&root) } else { root };
+        let mut own = Value::Object(if wrapped { wrap(&root) } else { root });
 
-        let mut published = Value::Object(root.clone());
-        let typed = declare_object(&mut published);
-        let completed = complete_arrays(&mut published);
-        let (headers, stripped) = param_headers::vouch(&mut published);
-        let untouched = !(wrapped || typed || completed || stripped);
-
-        let published = if untouched { raw.to_owned() } else { to_raw(&published) };
-        let mut checked = Value::Object(root);
-        relax_required(&mut checked);
-        Self { published, checked: to_raw(&checked), wrapped, headers }
-    }
-
-    /// Returns a schema that is too large to be read, let alone repaired. What would cost the whole list is not
-    /// published.
-    fn as_it_is(raw: &RawValue) -> Self {
-        if !is_object_schema(raw) || raw.get().contains(param_headers::ANNOTATION) {
-            return Self::anything();
+        if !wrapped && publish::is_sound(&own) {
+            return Self { published: raw.to_owned(), checked: raw.to_owned(), ..Self::anything(None, None) };
         }
-        Self { published: raw.to_owned(), checked: raw.to_owned(), wrapped: false, headers: Vec::new() }
+        let Published { mut schema, aliases, faults } = publish::publish(&own);
+        let (headers, _) = param_headers::vouch(&mut schema);
+        let is_as_it_was = !wrapped && schema == own;
+        let published = if is_as_it_was { raw.to_owned() } else { to_raw(&schema) };
+        if published.get().len() > MAX_GROWN_BYTES.max(raw.get().len()) {
+            return Self::anything(Some(raw), Some("it is too large to be published"));
+        }
+        relax_required(&mut own);
+        let faults = faults.into_iter().collect();
+        Self { published, checked: to_raw(&own), wrapped, headers, aliases, faults }
     }
 
-    fn anything() -> Self {
-        let schema = json!({"type": "object"});
-        Self { published: to_raw(&schema), checked: to_raw(&schema), wrapped: false, headers: Vec::new() }
+    /// Returns a schema of any object. Arguments are checked against the action's own where there is one.
+    fn anything(own: Option<&RawValue>, fault: Option<&'static str>) -> Self {
+        let checked = own.map_or_else(|| to_raw(&json!({"type": "object"})), ToOwned::to_owned);
+        Self {
+            published: to_raw(&json!({"type": "object", "properties": {}})),
+            checked,
+            wrapped: false,
+            headers: Vec::new(),
+            aliases: Aliases::default(),
+            faults: fault.into_iter().collect(),
+        }
     }
 }
 
@@ -112,33 +126,6 @@ fn wrap(root: &Map<String, Value>) -> Map<String, Value> {
     outer.insert("properties".to_owned(), json!({WRAPPED: root}));
     outer.insert("required".to_owned(), json!([WRAPPED]));
     outer
-}
-
-/// Makes the root say `"type": "object"`, and tells whether that was news.
-fn declare_object(root: &mut Value) -> bool {
-    if root["type"] == "object" {
-        return false;
-    }
-    root["type"] = json!("object");
-    true
-}
-
-/// Gives each array without `items` items of type string, and tells whether there was one.
-fn complete_arrays(schema: &mut Value) -> bool {
-    let Value::Object(members) = schema else {
-        return false;
-    };
-    let mut changed = false;
-    if has_type(members, "array") && !members.contains_key("items") && !members.contains_key("prefixItems") {
-        members.insert("items".to_owned(), json!({"type": "string"}));
-        changed = true;
-    }
-    for (keyword, value) in members.iter_mut() {
-        for schema in subschemas(keyword, value) {
-            changed |= complete_arrays(schema);
-        }
-    }
-    changed
 }
 
 /// Returns the schemas within a keyword's value. Values such as those of `enum`, `default` or `examples` are data.
@@ -197,13 +184,16 @@ mod tests {
         InputSchema::of(Some(raw)).published.get().to_owned()
     }
 
+    /// What is published for an action that takes nothing that is known.
+    const ANYTHING: &str = r#"{"type":"object","properties":{}}"#;
+
     #[test]
     fn a_sound_schema_goes_out_byte_for_byte() {
         let sound = [
-            r#"{"type":"object"}"#,
-            r#"{ "type" : "object", "properties": {"a": {"type":"number","minimum": 1.0e2}}, "required":["b"] }"#,
-            r##"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","$defs":{"a":{"$anchor":"x"}},"properties":{"p":{"$ref":"#x"}},"allOf":[{"if":{},"then":{}}]}"##,
-            r#"{"type":"object","properties":{"list":{"type":"array","prefixItems":[{}]}},"default":{"type":"array"},"examples":[{"type":"array"}]}"#,
+            ANYTHING,
+            r#"{ "type" : "object", "properties": {"a": {"type":"number","minimum": 1.0e2}}, "required":["a"] }"#,
+            r#"{"properties":{"l":{"items":{"type":"string"},"type":"array","minItems":1}},"required":[],"type":"object","additionalProperties":false,"description":"d"}"#,
+            r#"{"type":"object","properties":{"u":{"anyOf":[{"type":"string","format":"date"},{"type":"integer"}]}},"default":{"type":"array"},"examples":[{"type":["array"]}]}"#,
         ];
         for schema in sound {
             assert_eq!(published(schema), schema);
@@ -213,12 +203,12 @@ mod tests {
     #[test]
     fn a_root_that_is_no_object_schema_is_made_one() {
         let cases = [
-            ("null", r#"{"type":"object"}"#),
-            ("true", r#"{"type":"object"}"#),
-            ("7", r#"{"type":"object"}"#),
-            ("{}", r#"{"type":"object"}"#),
-            (r#"{"properties":{"a":{}}}"#, r#"{"properties":{"a":{}},"type":"object"}"#),
-            (r#"{"type":["object","null"]}"#, r#"{"type":"object"}"#),
+            ("null", ANYTHING),
+            ("true", ANYTHING),
+            ("7", ANYTHING),
+            ("{}", r#"{"type":"object","properties":{}}"#),
+            (r#"{"properties":{"a":{"type":"string"}}}"#, r#"{"properties":{"a":{"type":"string"}},"type":"object"}"#),
+            (r#"{"type":["object","null"]}"#, ANYTHING),
             (
                 r#"{"type":"array","items":{"type":"number"}}"#,
                 r#"{"type":"object","properties":{"input":{"type":"array","items":{"type":"number"}}},"required":["input"]}"#,
@@ -227,21 +217,16 @@ mod tests {
         for (schema, expected) in cases {
             assert_eq!(published(schema), expected, "{schema}");
         }
-        assert_eq!(InputSchema::of(None).published.get(), r#"{"type":"object"}"#);
+        assert_eq!(InputSchema::of(None).published.get(), ANYTHING);
     }
 
     #[test]
-    fn an_array_without_items_gets_strings_wherever_it_stands() {
-        let bare = r#"{"type":"array"}"#;
-        let full = r#"{"type":"array","items":{"type":"string"}}"#;
-        for template in [
-            r#"{"type":"object","properties":{"a":@}}"#,
-            r#"{"type":"object","additionalProperties":@}"#,
-            r#"{"type":"object","properties":{"a":{"anyOf":[@,{"items":@}]}}}"#,
-            r#"{"type":"object","$defs":{"a":@},"if":{"properties":{"items":@}}}"#,
-        ] {
-            assert_eq!(published(&template.replace('@', bare)), template.replace('@', full));
-        }
+    fn arguments_are_checked_against_the_actions_own_schema() {
+        let own = r#"{"$schema":"http://json-schema.org/draft-07/schema#","anyOf":[{"required":["a b"]}],"properties":{"a b":{"type":["string","null"]}}}"#;
+        let schema = InputSchema::of(Some(serde_json::from_str(own).unwrap()));
+        assert_eq!(schema.checked.get(), own);
+        assert_ne!(schema.published.get(), own);
+        assert!(!schema.aliases.is_empty() && schema.faults.is_empty());
     }
 
     #[test]
@@ -258,18 +243,23 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_of_any_size_is_published() {
-        let required: Vec<String> = (0..200_000).map(|i| format!("name-{i}")).collect();
-        let properties: Map<String, Value> = (0..1000).map(|i| (format!("name-{i}"), json!({}))).collect();
-        let schema = json!({"type": "object", "properties": properties, "required": required}).to_string();
+    fn a_schema_of_any_size_has_something_to_publish() {
+        let properties: Map<String, Value> =
+            (0..9_000).map(|i| (format!("name-{i}"), json!({"type": "string"}))).collect();
+        let schema = json!({"type": "object", "properties": properties}).to_string();
         assert_eq!(published(&schema), schema);
-        let annotated = schema.replacen("{}", r#"{"type":"string","x-mcp-header":"a b"}"#, 1);
-        for schema in [annotated, schema.replacen("object", "array", 1)] {
-            assert_eq!(published(&schema), r#"{"type":"object"}"#);
-        }
+        let required: Vec<String> = (0..200_000).map(|i| format!("name-{i}")).collect();
+        let large = json!({"type": "object", "properties": properties, "required": required}).to_string();
+        assert_eq!(published(&large), ANYTHING);
+        let wide: Map<String, Value> = (0..30_000).map(|i| (format!("name-{i}"), json!({}))).collect();
+        assert_eq!(
+            published(&json!({"type": "object", "properties": wide}).to_string()),
+            ANYTHING,
+            "it grows too much"
+        );
         let deep = |depth: usize| r#"{"type":"object","items":"#.repeat(depth) + "{}" + &"}".repeat(depth);
-        assert_eq!(published(&deep(100)), deep(100));
-        assert_eq!(published(&deep(200)), r#"{"type":"object"}"#);
+        assert_eq!(published(&deep(100)), ANYTHING);
+        assert_eq!(published(&deep(200)), ANYTHING);
     }
 
     #[test]
