@@ -1,7 +1,7 @@
 //! The tools of one app: immutable, written once, and shared by all users for whom they are the same.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, OnceLock},
 };
 
@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 use super::{
-    searchable,
+    names, searchable,
     tool::{App, Tool},
 };
 use crate::{
@@ -23,7 +23,7 @@ pub type Content = [u8; 32];
 
 /// About what a tool takes beside its texts: its entries in maps, its allocations, and its part of the search index, which is
 /// counted before there is one, so that a search can't outgrow the bound.
-const BYTES_PER_TOOL: usize = 512 + INDEX_BYTES_PER_TOOL;
+const BYTES_PER_TOOL: usize = 640 + INDEX_BYTES_PER_TOOL;
 
 /// Bytes of a search index for each tool, measured over 3,800 tools of 134 apps.
 const INDEX_BYTES_PER_TOOL: usize = 768;
@@ -39,12 +39,18 @@ pub struct AppTools {
     name: String,
     tools: Vec<Arc<Tool>>,
     by_name: HashMap<ToolName, usize>,
+    /// By the hash of their keys, which a name may carry.
+    by_hash: HashMap<String, usize>,
+    /// By `<app>_<action>`, where that is no name.
+    by_keys: HashMap<String, usize>,
     /// By name with `-` for each `_`, in that order; some may be alike in that.
     by_spelling: Vec<(String, usize)>,
     listing: Arc<Listing>,
     /// The listing for the modern era; mostly the same.
     modern_listing: Arc<Listing>,
     content: Content,
+    /// The content with the names that the keys alone give.
+    plain_content: Content,
     bytes: usize,
     /// Built by the first search, for all users who have these tools.
     index: OnceLock<AppIndex>,
@@ -67,23 +73,30 @@ impl AppTools {
         });
         let content = content(app, &tools);
         let listing = join(tools.iter().map(|tool| tool.definition(Era::Legacy)));
-        Self::assemble(app.key.clone(), app.name.clone(), share_listing(tools, &listing), listing, content)
+        let tools = share_listing(tools, &listing);
+        Self::assemble(app.key.clone(), app.name.clone(), tools, listing, content, content)
     }
 
-    /// Returns the same without the tools whose names others have; nothing where there are none.
+    /// Returns the same tools with the names that they have for a user with these apps; nothing where they have them.
     #[must_use]
-    pub fn without(&self, is_taken: impl Fn(&ToolName) -> bool) -> Option<Self> {
-        let (taken, left): (Vec<_>, Vec<_>) = self.tools.iter().cloned().partition(|tool| is_taken(tool.name()));
-        if taken.is_empty() {
+    pub fn beside(&self, apps: &BTreeSet<&IntegrationKey>) -> Option<Self> {
+        let name = |tool: &Tool| names::name_beside(&self.integration, tool.action().as_str(), apps);
+        if self.tools.iter().all(|tool| *tool.name() == name(tool)) {
             return None;
         }
-        let mut content = Sha256::new_with_prefix(self.content);
-        for tool in taken {
-            warn_of_namesake(&tool);
-            content.update(tool.name().as_str());
-        }
-        let listing = join(left.iter().map(|tool| tool.definition(Era::Legacy)));
-        Some(Self::assemble(self.integration.clone(), self.name.clone(), left, listing, content.finalize().into()))
+        let mut content = Sha256::new_with_prefix(self.plain_content);
+        let mut is_plain = true;
+        let tools = self.tools.iter().map(|tool| {
+            let name = name(tool);
+            is_plain &= name == names::name(&self.integration, tool.action().as_str());
+            content.update(name.as_str());
+            if *tool.name() == name { Arc::clone(tool) } else { Arc::new(tool.renamed(name)) }
+        });
+        let tools: Vec<_> = tools.collect();
+        let content = if is_plain { self.plain_content } else { content.finalize().into() };
+        let listing = join(tools.iter().map(|tool| tool.definition(Era::Legacy)));
+        let (integration, name) = (self.integration.clone(), self.name.clone());
+        Some(Self::assemble(integration, name, tools, listing, content, self.plain_content))
     }
 
     fn assemble(
@@ -92,7 +105,13 @@ impl AppTools {
         tools: Vec<Arc<Tool>>,
         listing: Bytes,
         content: Content,
+        plain_content: Content,
     ) -> Self {
+        let exact = |tool: &Tool| names::exact(&integration, tool.action().as_str());
+        let by_keys = tools.iter().enumerate().map(|(i, tool)| (exact(tool), i));
+        let by_keys = by_keys.filter(|(keys, _)| !names::is_exact(keys)).collect();
+        let hash = |tool: &Tool| names::hash(&integration, tool.action().as_str());
+        let by_hash = tools.iter().enumerate().map(|(i, tool)| (hash(tool), i)).collect();
         let mut by_spelling: Vec<_> = tools.iter().enumerate().map(|(i, tool)| (spelling(tool.name()), i)).collect();
         by_spelling.sort_unstable();
         let is_the_same = |tool: &Arc<Tool>| tool.definition(Era::Modern) == tool.definition(Era::Legacy);
@@ -108,11 +127,14 @@ impl AppTools {
             name,
             bytes: listed + listed / COMPRESSION + texts + tools.len() * BYTES_PER_TOOL,
             by_name: tools.iter().enumerate().map(|(i, tool)| (tool.name().clone(), i)).collect(),
+            by_hash,
+            by_keys,
             by_spelling,
             tools,
             listing,
             modern_listing,
             content,
+            plain_content,
             index: OnceLock::new(),
             whole: None,
         }
@@ -132,7 +154,7 @@ impl AppTools {
         }
         let listing = join(seen.iter().map(|tool| tool.definition(Era::Legacy)));
         let (integration, name) = (self.integration.clone(), self.name.clone());
-        let part = Self::assemble(integration, name, seen, listing, content.finalize().into());
+        let part = Self::assemble(integration, name, seen, listing, content.finalize().into(), self.plain_content);
         Arc::new(Self { whole: Some(Arc::clone(self)), ..part })
     }
 
@@ -190,6 +212,17 @@ impl AppTools {
     #[must_use]
     pub fn find(&self, name: &ToolName) -> Option<&Arc<Tool>> {
         self.tools.get(*self.by_name.get(name)?)
+    }
+
+    /// Returns the tool whose keys have the hash with which a name ends.
+    pub(super) fn find_hashed(&self, name: &ToolName) -> Option<&Arc<Tool>> {
+        let tool = self.tools.get(*self.by_hash.get(names::hash_in(name.as_str())?)?)?;
+        (names::hashed(&self.integration, tool.action().as_str()) == *name).then_some(tool)
+    }
+
+    /// Returns the tool of an action whose keys are no name, by its keys.
+    pub(super) fn find_by_keys(&self, keys: &str) -> Option<&Arc<Tool>> {
+        self.tools.get(*self.by_keys.get(keys)?)
     }
 
     /// Returns the tools whose names are spelled like that.

@@ -1,12 +1,14 @@
 //! All tools of a user: an immutable value made of the tools of each app, which it shares with other users.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     app_tools::{AppTools, spelling},
+    names,
     tool::Tool,
 };
 use crate::{
@@ -84,14 +86,14 @@ impl Catalog {
     pub fn new(mut parts: Vec<Part>, before: Option<&Self>, failed: Vec<FailedApp>) -> Self {
         parts.sort_by(|a, b| a.tools.integration().cmp(b.tools.integration()));
         let connected = parts.iter().map(|part| part.tools.integration().clone()).collect();
-        let mut catalog = Self { parts: Vec::new(), gone: Vec::new(), failed, connected, is_large: false };
-        for mut part in parts {
-            // Two apps can have tools of one name: `a` with `b_c`, and `a_b` with `c`.
-            let is_taken = |name: &ToolName| catalog.parts().any(|other| other.find(name).is_some());
-            if let Some(others) = part.tools.without(is_taken) {
-                part.tools = Arc::new(others);
+        let mut catalog = Self { parts, gone: Vec::new(), failed, connected, is_large: false };
+        // By all apps, whether or not they could be asked: names must not depend on that.
+        let keys: Vec<_> = catalog.apps().into_iter().cloned().collect();
+        let apps = keys.iter().collect();
+        for part in &mut catalog.parts {
+            if let Some(tools) = part.tools.beside(&apps) {
+                part.tools = Arc::new(tools);
             }
-            catalog.parts.push(part);
         }
         for old in before.into_iter().flat_map(Self::held) {
             let is_there = |tool: &Arc<Tool>| catalog.find(tool.name()).is_some();
@@ -128,21 +130,37 @@ impl Catalog {
         tools > max_tools || bytes / BYTES_PER_TOKEN > max_tokens
     }
 
-    /// Finds a tool by its name, or by a spelling that mixes `_` and `-` where exactly one tool matches.
+    /// Finds a tool by its name, by the name with a hash that it could have, by its keys where these are no name, or by its
+    /// name with `-` for each `_`, as no tool is named. Only where no other tool may be meant, not even one that is gone.
     #[must_use]
     pub fn find(&self, name: &ToolName) -> Option<&Arc<Tool>> {
-        if let Some(tool) = self.parts().find_map(|part| part.find(name)) {
+        let by_name = self.parts().find_map(|part| part.find(name).or_else(|| part.find_hashed(name)));
+        if by_name.is_some() || names::readings(name.as_str(), &self.apps()).count() > 1 {
+            return by_name;
+        }
+        if let Some(tool) = self.parts().find_map(|part| part.find_by_keys(name.as_str())) {
             return Some(tool);
         }
+        if name.as_str().contains('_') {
+            return None;
+        }
         let spelling = spelling(name);
-        let mut spelled = self.parts().flat_map(|part| part.find_spelled(&spelling));
-        spelled.next().filter(|_| spelled.next().is_none())
+        let tool = self.parts().flat_map(|part| part.find_spelled(&spelling)).next()?;
+        let mut spelled = self.held().flat_map(|part| part.find_spelled(&spelling));
+        spelled
+            .all(|other| (other.integration(), other.action()) == (tool.integration(), tool.action()))
+            .then_some(tool)
+    }
+
+    /// Returns the keys of the user's apps.
+    fn apps(&self) -> BTreeSet<&IntegrationKey> {
+        self.connected().chain(self.failed.iter().map(|app| &app.key)).collect()
     }
 
     /// Why a tool is not there that was there before.
     #[must_use]
     pub fn why_gone(&self, name: &ToolName) -> Option<Gone> {
-        let app = self.gone.iter().find(|app| app.find(name).is_some())?;
+        let app = self.gone.iter().find(|app| app.find(name).is_some() || app.find_hashed(name).is_some())?;
         let is_connected = self.parts().any(|part| part.integration() == app.integration());
         Some(if is_connected { Gone::Action(app.name().to_owned()) } else { Gone::App(app.name().to_owned()) })
     }
@@ -192,8 +210,9 @@ impl Catalog {
     pub fn failed_app_of(&self, name: &ToolName) -> Option<&FailedApp> {
         let name = spelling(name);
         let is_its = |app: &&FailedApp| {
-            let key = app.key.as_str().replace('_', "-");
-            name.strip_prefix(&key).is_some_and(|rest| rest.starts_with('-'))
+            let key = names::readable(app.key.as_str()).replace('_', "-");
+            let name = name.strip_prefix("app-").filter(|_| !name.starts_with(&key)).unwrap_or(&name);
+            !key.is_empty() && name.strip_prefix(&key).is_some_and(|rest| rest.starts_with('-'))
         };
         self.failed.iter().filter(is_its).max_by_key(|app| app.key.as_str().len())
     }
@@ -266,26 +285,88 @@ mod tests {
     }
 
     #[test]
-    fn apps_stand_in_order_and_a_name_counts_once() {
-        let catalog = catalog(&[("slack", &["b", "a"]), ("acme_crm", &["get", "put"]), ("acme", &["crm_get"])], None);
+    fn apps_stand_in_the_order_of_their_keys() {
+        let catalog = catalog(&[("slack", &["b", "a"]), ("acme_crm", &["get", "put"])], None);
         assert_eq!(names(&catalog), ["acme_crm_get", "acme_crm_put", "slack_a", "slack_b"]);
-        assert_eq!(catalog.find(&ToolName::new("acme_crm_get")).unwrap().integration().as_str(), "acme");
         let json = plain(Answer::Tools(list(&catalog)).into_pieces()).concat();
         let list: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(list["tools"].as_array().unwrap().len(), 4);
     }
 
     #[test]
-    fn a_name_is_found_in_any_spelling_that_means_one_tool() {
-        let catalog =
-            catalog(&[("gmail", &["send-email"]), ("acme_crm", &["get_it"]), ("acme", &["crm_get-it"])], None);
+    fn a_tool_is_found_by_its_name_and_by_what_can_mean_no_other() {
+        let catalog = catalog(&[("gmail", &["send-email"]), ("acme_crm", &["get_it", "get-it", "put.it"])], None);
         let find = |name: &str| catalog.find(&ToolName::new(name)).map(|tool| tool.name().as_str());
         assert_eq!(find("gmail_send-email"), Some("gmail_send-email"));
         assert_eq!(find("gmail-send-email"), Some("gmail_send-email"));
-        assert_eq!(find("gmail_send_email"), Some("gmail_send-email"));
+        assert_eq!(find("gmail_send_email"), None, "an action could have that name");
         assert_eq!(find("acme_crm_get_it"), Some("acme_crm_get_it"));
         assert_eq!(find("acme-crm-get-it"), None, "two tools are spelled so");
         assert_eq!(find("__proto__"), None);
+        let put = find("acme_crm_put.it").unwrap();
+        assert!(put.starts_with("acme_crm_put-it_"), "{put}");
+        assert_eq!([find(put), find(&put.replace('_', "-")), find("acme-crm-put.it")], [Some(put), Some(put), None]);
+        let hashed = names::hashed(&IntegrationKey::new("gmail"), "send-email");
+        assert_eq!(find(hashed.as_str()), Some("gmail_send-email"), "as it would be called beside other apps");
+    }
+
+    #[test]
+    fn a_name_never_comes_to_mean_another_action() {
+        let found = |catalog: &Catalog, name: &str| {
+            catalog.find(&ToolName::new(name)).map(|tool| format!("{} {}", tool.integration(), tool.action()))
+        };
+        let keys = ["创建", "删除", "get user", "get-user", "get/user", "get_user", "a.b", "a-b", "x"];
+        let long = ["long".repeat(30), "long".repeat(31)];
+        let keys: Vec<&str> = keys.into_iter().chain(long.iter().map(String::as_str)).collect();
+        let first = catalog(&[("crm", &keys), ("客户", &keys), ("客服", &keys)], None);
+        let all: Vec<(String, String)> = first
+            .parts()
+            .flat_map(|part| part.tools())
+            .map(|tool| (tool.name().as_str().to_owned(), format!("{} {}", tool.integration(), tool.action())))
+            .collect();
+        assert_eq!(all.len(), 3 * keys.len(), "a tool is missing");
+        assert!(all.iter().all(|(name, keys)| found(&first, name).as_ref() == Some(keys)));
+        for gone in &keys {
+            let left: Vec<&str> = keys.iter().filter(|key| *key != gone).copied().collect();
+            for before in [Some(&first), None] {
+                let later = catalog(&[("crm", &left), ("客户", &left)], before);
+                for (name, keys) in &all {
+                    let there = found(&later, name);
+                    let is_there =
+                        keys.split_once(' ') != Some(("crm", *gone)) && keys.split_once(' ') != Some(("客户", *gone));
+                    let expected = Some(keys).filter(|_| is_there && !keys.starts_with("客服"));
+                    assert_eq!(there.as_ref(), expected, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_two_apps_could_have_is_neithers_whatever_their_actions() {
+        let alone = catalog(&[("a_b", &["c"])], None);
+        assert_eq!(names(&alone), ["a_b_c"]);
+        let both = catalog(&[("a", &["b_c", "d"]), ("a_b", &["c"])], Some(&alone));
+        let [d, of_a, of_ab] = names(&both)[..] else { panic!("{:?}", names(&both)) };
+        let [of_a, d] = if d == "a_d" { [of_a, d] } else { [d, of_a] };
+        assert_eq!(d, "a_d");
+        assert!(of_a != of_ab && [of_a, of_ab].iter().all(|name| name.starts_with("a_b_c_")), "{of_a} {of_ab}");
+        let find = |catalog: &Catalog, name: &str| catalog.find(&ToolName::new(name)).map(|tool| tool.action().clone());
+        assert_eq!(find(&both, "a_b_c"), None);
+        assert_eq!(find(&both, of_ab).unwrap().as_str(), "c");
+        let json = plain(Answer::Tools(list(&both)).into_pieces()).concat();
+        let list: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let listed: Vec<_> =
+            list["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+        assert_eq!(listed, names(&both));
+
+        let fewer = catalog(&[("a", &["d"]), ("a_b", &["c"])], Some(&both));
+        assert_eq!(names(&fewer), ["a_d", of_ab], "another action's end changes no name");
+        let failing = Catalog::new(vec![fewer.parts[1].clone()], Some(&both), vec![failed("a")]);
+        assert_eq!(names(&failing), [of_ab], "nor does an app that can't be asked");
+        let again = catalog(&[("a_b", &["c"])], Some(&both));
+        assert_eq!(names(&again), ["a_b_c"]);
+        assert_eq!(find(&again, of_ab).unwrap().as_str(), "c");
+        assert!(again.lists_the_same(&alone));
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl Check {
         Self { schema, compiled: OnceLock::new() }
     }
 
+    /// Returns a check against the same schema, still to be compiled.
+    pub(super) fn anew(&self) -> Self {
+        Self::new(self.schema.clone())
+    }
+
     /// Returns the schema as it was given.
     pub(super) fn text(&self) -> &str {
         self.schema.get()

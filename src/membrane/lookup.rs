@@ -9,6 +9,7 @@ use super::{
     Apps, Catalog, MembraneClient, MembraneError,
     lists::{ActionsOf, Reader},
     model::Action,
+    names,
     reading::broken_work,
     tool::{App, Tool},
 };
@@ -24,7 +25,8 @@ const MAX_GUESSES: usize = 64;
 /// asked for; a name without an entry is unknown.
 ///
 /// The integrations of the user's own connections are those of their catalog. A name that begins with one of them belongs to it; any
-/// other is tried at each of its underscores, since keys may hold underscores themselves.
+/// other is tried at each of its underscores, since keys may hold underscores themselves. A name with a hash is looked for
+/// among the actions of each integration whose key it may begin with: the hash tells which is meant.
 ///
 /// # Errors
 /// Where the upstream no longer accepts the token. An integration that can't be asked leaves its names unknown, with a
@@ -39,11 +41,16 @@ pub async fn find_tools(
     concurrency: usize,
 ) -> Result<BTreeMap<ToolName, Arc<Tool>>, MembraneError> {
     let known: BTreeSet<_> = catalog.parts().map(|part| part.integration().clone()).collect();
-    let mut wanted: BTreeMap<IntegrationKey, BTreeMap<ActionKey, ToolName>> = BTreeMap::new();
+    let mut wanted: BTreeMap<IntegrationKey, Wanted> = BTreeMap::new();
     for name in names {
         for (integration, action) in cuts(name, &known) {
             if apps.include(&integration) {
-                wanted.entry(integration).or_default().insert(action, name.clone());
+                wanted.entry(integration).or_default().by_key.insert(action, name.clone());
+            }
+        }
+        for integration in integrations_of_hashed(name) {
+            if apps.include(&integration) {
+                wanted.entry(integration).or_default().hashed.insert(name.clone());
             }
         }
     }
@@ -53,7 +60,7 @@ pub async fn find_tools(
         known.contains(integration) || guesses <= MAX_GUESSES * askers
     });
     let found: Vec<Vec<(ToolName, Tool)>> = stream::iter(&wanted)
-        .map(|(integration, actions)| ask(client, reader, integration, actions))
+        .map(|(integration, wanted)| ask(client, reader, integration, wanted))
         .buffered(concurrency)
         .try_collect()
         .await?;
@@ -64,6 +71,30 @@ pub async fn find_tools(
         tools.insert(name, Arc::new(tool));
     }
     Ok(tools)
+}
+
+/// Actions that are looked for in one integration.
+#[derive(Debug, Default, Clone)]
+struct Wanted {
+    by_key: BTreeMap<ActionKey, ToolName>,
+    /// Names with a hash, of which the action's key can't be read.
+    hashed: BTreeSet<ToolName>,
+}
+
+impl Wanted {
+    /// Returns the name under which an action is looked for.
+    fn name_of(&self, integration: &IntegrationKey, action: &str) -> Option<ToolName> {
+        let by_key = self.by_key.get(&ActionKey::new(action));
+        let by_hash = || self.hashed.get(&names::hashed(integration, action));
+        by_key.or_else(by_hash).cloned()
+    }
+}
+
+/// Returns the integrations that a name with a hash may belong to.
+fn integrations_of_hashed(name: &ToolName) -> Vec<IntegrationKey> {
+    let Some(keys) = names::before_hash(name.as_str()) else { return Vec::new() };
+    let cuts = keys.match_indices('_').map(|(i, _)| i).chain([keys.len()]).filter_map(|i| keys.get(..i));
+    cuts.filter(|key| !key.is_empty()).take(MAX_CUTS).map(IntegrationKey::new).collect()
 }
 
 /// Returns the ways to read a name as an integration key and an action key.
@@ -94,7 +125,7 @@ async fn ask(
     client: &MembraneClient,
     reader: &Reader,
     integration: &IntegrationKey,
-    wanted: &BTreeMap<ActionKey, ToolName>,
+    wanted: &Wanted,
 ) -> Result<Vec<(ToolName, Tool)>, MembraneError> {
     match fetch(client, reader, integration, wanted).await {
         Ok(actions) => {
@@ -102,10 +133,10 @@ async fn ask(
             let (integration, wanted) = (integration.clone(), wanted.clone());
             let build = move || {
                 let found = actions.into_iter().filter_map(|action| {
-                    let name = wanted.get(&ActionKey::new(action.key.as_deref()?))?;
+                    let name = wanted.name_of(&integration, action.key.as_deref()?)?;
                     let app = App::of(action.integration.as_ref()?, false)?;
                     (app.key == integration).then_some(())?;
-                    Some((name.clone(), Tool::of(&app, &action)?))
+                    Some((name, Tool::of(&app, &action)?))
                 });
                 found.collect()
             };
@@ -126,9 +157,9 @@ async fn fetch(
     client: &MembraneClient,
     reader: &Reader,
     integration: &IntegrationKey,
-    wanted: &BTreeMap<ActionKey, ToolName>,
+    wanted: &Wanted,
 ) -> Result<Vec<Action>, MembraneError> {
-    if let (1, Some(action)) = (wanted.len(), wanted.keys().next()) {
+    if let (1, Some(action), true) = (wanted.by_key.len(), wanted.by_key.keys().next(), wanted.hashed.is_empty()) {
         let action = client.action(reader, integration, action).await?;
         Ok(action.into_iter().collect())
     } else {
@@ -139,6 +170,19 @@ async fn fetch(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_with_a_hash_is_looked_for_in_all_integrations_that_it_may_begin_with() {
+        let (slack, google) = (IntegrationKey::new("slack"), IntegrationKey::new("google_cal"));
+        for (integration, action) in [(&slack, "get user"), (&slack, "创建"), (&google, "a.b_c"), (&google, "get")] {
+            let name = names::hashed(integration, action);
+            assert!(integrations_of_hashed(&name).contains(integration), "{name}");
+            let wanted = Wanted { hashed: [name.clone()].into(), ..Wanted::default() };
+            assert_eq!(wanted.name_of(integration, action), Some(name));
+            assert_eq!(wanted.name_of(integration, "other"), None);
+        }
+        assert!(integrations_of_hashed(&ToolName::new("slack_get")).is_empty());
+    }
 
     #[test]
     fn a_name_is_cut_at_a_known_integration_or_at_every_underscore() {

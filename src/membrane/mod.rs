@@ -19,6 +19,7 @@ pub mod loading;
 pub mod lookup;
 pub mod messages;
 pub mod model;
+mod names;
 pub mod pool;
 mod reading;
 mod report;

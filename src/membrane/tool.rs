@@ -6,6 +6,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     check::Check,
     model::{Action, Integration},
+    names,
 };
 use crate::{
     ids::{ActionKey, IntegrationKey, ToolName},
@@ -20,8 +21,8 @@ use crate::{
     search::Access,
 };
 
-/// Longest name of a tool, in characters (MCP 2025-11-25, server/tools § Tool Names).
-const MAX_NAME_CHARS: usize = 128;
+/// Longest logo that stands in each definition itself, in bytes.
+const MAX_DATA_LOGO_BYTES: usize = 2_000;
 
 /// An action of an app, ready to be listed and called. Immutable and shared.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub struct App {
     pub key: IntegrationKey,
     /// Name of the app, for people.
     pub name: String,
-    /// Its logo, where that is an `https:` or `data:` URI.
+    /// Its logo, where that is an `https:` URI or a short `data:` URI.
     pub logo: Option<String>,
     /// The user's account has to be connected again.
     pub disconnected: bool,
@@ -74,21 +75,21 @@ impl App {
         Some(Self {
             key: IntegrationKey::new(key),
             name: integration.name.clone().unwrap_or_else(|| key.to_owned()),
-            logo: logo.filter(|uri| uri.starts_with("https:") || uri.starts_with("data:")),
+            logo: logo.filter(|uri| is_logo(uri)),
             disconnected,
         })
     }
 }
 
 impl Tool {
-    /// Makes a tool of an action, unless it can't be one: it is archived, belongs to no app, or has no usable name.
+    /// Makes a tool of an action, unless it can't be one: it is archived, or belongs to no app.
     #[must_use]
     pub fn of(app: &App, action: &Action) -> Option<Self> {
         let key = action.key.as_deref().filter(|key| !key.is_empty())?;
         if !action.is_live() || !action.has_integration() {
             return None;
         }
-        let name = name(&app.key, key)?;
+        let name = names::name(&app.key, key);
         let title = format!("{}: {}", app.name, action.name.as_deref().unwrap_or(key));
         let description = match action.description.as_deref().map(str::trim) {
             Some(own) if !own.is_empty() => format!("{title}\n{own}"),
@@ -228,6 +229,26 @@ impl Tool {
         }
     }
 
+    /// Returns the same tool under another name.
+    #[must_use]
+    pub(super) fn renamed(&self, name: ToolName) -> Self {
+        Self {
+            definition: rename(&self.definition, &self.name, &name),
+            modern: self.modern.as_ref().map(|modern| rename(modern, &self.name, &name)),
+            integration: self.integration.clone(),
+            action: self.action.clone(),
+            reconnect: self.reconnect.clone(),
+            input: self.input.anew(),
+            wrapped: self.wrapped,
+            access: self.access,
+            headers: self.headers.clone(),
+            aliases: self.aliases.clone(),
+            output: self.output.as_ref().map(Check::anew),
+            output_is_object: self.output_is_object,
+            name,
+        }
+    }
+
     /// Returns the same tool with its definition in a buffer that it shares with others.
     #[must_use]
     pub(super) fn with_definition(self, definition: Bytes) -> Self {
@@ -235,15 +256,18 @@ impl Tool {
     }
 }
 
-/// `<integration key>_<action key>`, with characters that no tool name may have replaced by `-`.
-fn name(integration: &IntegrationKey, action: &str) -> Option<ToolName> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let name: String = format!("{integration}_{action}").chars().map(|c| if allowed(c) { c } else { '-' }).collect();
-    if name.len() > MAX_NAME_CHARS {
-        log::warn!(tool = name; "skipped a tool: its name is longer than {MAX_NAME_CHARS} characters");
-        return None;
+/// Returns whether a logo is shown: each tool of its app repeats it.
+fn is_logo(uri: &str) -> bool {
+    uri.starts_with("https:") || (uri.starts_with("data:") && uri.len() <= MAX_DATA_LOGO_BYTES)
+}
+
+/// Puts another name into a definition, which begins with it.
+fn rename(definition: &Bytes, old: &ToolName, new: &ToolName) -> Bytes {
+    let start = |name: &ToolName| format!(r#"{{"name":"{name}""#).into_bytes();
+    match definition.strip_prefix(&*start(old)) {
+        Some(rest) => [&start(new), rest].concat().into(),
+        None => definition.clone(),
     }
-    Some(ToolName::new(&name))
 }
 
 /// Classifies an action. Most types tell by themselves, so that configurations, which may be large, are seldom read.

@@ -176,11 +176,13 @@ async fn retired_and_strange_actions_cost_themselves_alone() {
     server.sandbox(Method::PUT, "/sandbox/faults", "tester", json!([fault])).await;
     let tools = server.client("ann").query("apps=gmail").open().await.tools().await;
     let named = |tool: &Value| (tool["name"].clone(), tool["title"].clone(), tool["inputSchema"].clone());
-    let object = json!({"type": "object"});
+    let object = json!({"type": "object", "properties": {}});
+    let (long, long_name) = ("x".repeat(200), format!("gmail_{}_be7e86ee9e", "x".repeat(47)));
     let expected = [
         (json!("gmail_sound"), json!("Gmail: sound"), object.clone()),
         (json!("gmail_twice"), json!("Gmail: twice"), object.clone()),
-        (json!("gmail_with-blanks"), json!("Gmail: with blanks"), object),
+        (json!("gmail_with-blanks_8025acd9c8"), json!("Gmail: with blanks"), object.clone()),
+        (json!(long_name), json!(format!("Gmail: {long}")), object),
     ];
     assert_eq!(tools.iter().map(named).collect::<Vec<_>>(), expected);
 }

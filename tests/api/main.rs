@@ -52,6 +52,7 @@ mod original;
 mod outages;
 mod oversized;
 mod private_redis;
+mod published;
 mod raw_upstream;
 mod redis;
 mod redis_trouble;
