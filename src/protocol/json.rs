@@ -37,6 +37,30 @@ pub(super) fn string_bytes(json: &[u8]) -> usize {
     json.len()
 }
 
+/// Returns JSON as one line, whatever counts as the end of one. Readers of event streams end lines at line breaks, and some
+/// at all that Unicode has for them, in which case the rest of the message is lost.
+#[must_use]
+pub fn on_one_line(json: String) -> String {
+    let breaks = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let rare = json.as_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0xC2 | 0xE2));
+    if !rare || !json.contains(breaks) {
+        return json;
+    }
+    let mut line = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        match c {
+            // Such a one stands between tokens: a string has it escaped.
+            '\n' | '\r' => line.push(' '),
+            // In a string, where an escape means the same.
+            '\u{85}' => line.push_str("\\u0085"),
+            '\u{2028}' => line.push_str("\\u2028"),
+            '\u{2029}' => line.push_str("\\u2029"),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
 /// Serialises a value whose serialisation has no way to fail: our own types with text keys.
 #[must_use]
 pub fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
@@ -57,6 +81,13 @@ pub fn to_raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
 /// Where the JSON does not have the form of `T`.
 pub fn read<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
     serde_json::from_str(raw.get())
+}
+
+/// Returns whether a value is null or an empty array, by which some languages write that there is none.
+#[must_use]
+pub fn is_none(raw: &RawValue) -> bool {
+    let inner = raw.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    raw.get() == "null" || inner.is_some_and(|inner| inner.trim_ascii().is_empty())
 }
 
 /// Returns whether arrays and objects lie in each other more than `max` deep. JSON that is none is for the parser to
@@ -131,6 +162,25 @@ mod tests {
         for (text, expected) in cases {
             let raw: &RawValue = serde_json::from_str(text).unwrap();
             assert_eq!(compact(raw), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_line_is_one_for_every_reader() {
+        let text = "{\"a\":\r\n\"x\u{2028}y\u{2029}z\u{85}é\"\n}".to_owned();
+        let line = on_one_line(text.clone());
+        assert_eq!(line, "{\"a\":  \"x\\u2028y\\u2029z\\u0085é\" }");
+        let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(read(&line), read(&text));
+        assert_eq!(on_one_line("{\"é\":1}".to_owned()), "{\"é\":1}");
+    }
+
+    #[test]
+    fn null_and_an_empty_list_are_none() {
+        for (json, expected) in
+            [("null", true), ("[]", true), ("[ \n]", true), ("[0]", false), ("{}", false), ("0", false)]
+        {
+            assert_eq!(is_none(serde_json::from_str(json).unwrap()), expected, "{json}");
         }
     }
 

@@ -2,10 +2,13 @@
 
 pub mod aliases;
 pub mod answer;
+pub mod clean;
 pub mod codes;
+pub mod conform;
 pub mod json;
 pub mod jsonrpc;
 pub mod lifecycle;
+pub mod loosen;
 pub mod modern;
 pub mod outline;
 pub mod param_headers;
@@ -15,5 +18,7 @@ pub mod publish;
 pub mod request;
 pub mod revision;
 pub mod schema;
+pub mod tokens;
 pub mod tools;
+pub mod types;
 pub mod validation;
