@@ -195,7 +195,7 @@ pub fn json_value<T: Serialize>(value: &T) -> HttpResponse {
 pub fn message(pieces: &[Bytes]) -> sse::Event {
     // Our messages are JSON, which is text; should one not be, the client sees where.
     let text = String::from_utf8(pieces.concat()).unwrap_or_else(|error| error.to_string());
-    sse::Event::Data(sse::Data::new(text).event("message"))
+    sse::Event::Data(sse::Data::new(json::on_one_line(text)).event("message"))
 }
 
 /// Returns an event of a stream that can be resumed.

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{codes, json, pieces::Piece, revision::Era};
+use super::{clean::clean, codes, json, pieces::Piece, revision::Era};
 use crate::error::Error;
 
 /// Messages in a batch at most: each may have an answer as long as a list of tools.
@@ -149,31 +149,30 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-/// Reads the body of a POST.
+/// Reads the body of a POST. What is no Unicode in it is replaced: a model that cuts a text in two must not fail for that.
 ///
 /// # Errors
 /// [`Error::Parse`] where it is no JSON, [`Error::InvalidRequest`] where it is no JSON-RPC message.
 pub fn parse(body: &[u8]) -> Result<Body, Unusable> {
-    // Some editors and .NET write a byte order mark, which parsers may ignore (RFC 8259 § 8.1).
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    if body.trim_ascii_start().first() != Some(&b'[') {
-        return parse_message(body).map(Body::Single);
+    let body = clean(body);
+    if !body.trim_ascii_start().starts_with('[') {
+        return parse_message(&body).map(Body::Single);
     }
-    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|e| not_json(&e))?;
+    let items: Vec<&RawValue> = serde_json::from_str(&body).map_err(|e| not_json(&e))?;
     if items.is_empty() {
         return Err(invalid(None, "a batch must not be empty"));
     }
     if items.len() > MAX_BATCH {
         return Err(invalid(None, &format!("a batch has at most {MAX_BATCH} messages")));
     }
-    let messages = items.iter().map(|item| parse_message(item.get().as_bytes()));
+    let messages = items.iter().map(|item| parse_message(item.get()));
     Ok(Body::Batch(messages.collect()))
 }
 
-fn parse_message(text: &[u8]) -> Result<Message, Unusable> {
-    let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|error| {
+fn parse_message(text: &str) -> Result<Message, Unusable> {
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
         // A data error is reported before the rest was read, which may be no JSON at all.
-        match serde_json::from_slice::<IgnoredAny>(text) {
+        match serde_json::from_str::<IgnoredAny>(text) {
             Err(error) => not_json(&error),
             Ok(_) if error.is_data() => invalid(None, "not a JSON-RPC message"),
             Ok(_) => not_json(&error),
@@ -196,12 +195,14 @@ fn parse_message(text: &[u8]) -> Result<Message, Unusable> {
     let Ok(method) = json::read::<String>(method) else {
         return Err(invalid(id, "method must be a string"));
     };
-    if let Some(params) = envelope.params
+    // Clients whose language has no other word for "none" send null, or an empty list.
+    let params = envelope.params.filter(|params| !json::is_none(params));
+    if let Some(params) = params
         && !params.get().starts_with('{')
     {
         return Err(invalid(id, "params must be an object"));
     }
-    let params = envelope.params.map(ToOwned::to_owned);
+    let params = params.map(ToOwned::to_owned);
     Ok(match id {
         Some(id) => Message::Request(Request { id, method, params }),
         None => Message::Notification(Notification { method, params }),
@@ -337,7 +338,11 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":4}"#, "InvalidRequest 4"),
             (r#"{"jsonrpc":"2.0","id":4,"method":5}"#, "InvalidRequest 4"),
             (r#"{"jsonrpc":"2.0","id":4,"method":"m","params":[1]}"#, "InvalidRequest 4"),
-            (r#"{"jsonrpc":"2.0","id":4,"method":"m","params":null}"#, "InvalidRequest 4"),
+            (r#"{"jsonrpc":"2.0","id":4,"method":"m","params":7}"#, "InvalidRequest 4"),
+            (r#"{"jsonrpc":"2.0","id":4,"method":"m","params":null}"#, "request 4 m"),
+            (r#"{"jsonrpc":"2.0","id":4,"method":"m","params":[ ]}"#, "request 4 m"),
+            (r#"{"jsonrpc":"2.0","method":"notifications/x","params":[]}"#, "notification notifications/x"),
+            ("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}", "request 1 ping"),
             (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, "InvalidRequest"),
             (r#"{"hello":1}"#, "InvalidRequest"),
             ("17", "InvalidRequest"),
@@ -357,9 +362,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_are_a_parse_error() {
-        let body = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}";
-        assert!(parse(body).is_err_and(|u| matches!(u.error, Error::Parse(_) | Error::InvalidRequest(_))));
+    fn what_is_no_unicode_is_replaced() {
+        let body = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{\"a\":\"\xff\",\"b\":\"\\ud83d\"}}";
+        let Ok(Body::Single(Message::Request(request))) = parse(body) else { panic!("it is a request") };
+        assert_eq!(request.params.unwrap().get(), "{\"a\":\"\u{fffd}\",\"b\":\"\\ufffd\"}");
+        assert!(parse(b"\xff{}").is_err_and(|u| matches!(u.error, Error::Parse(_))), "it is no white space");
     }
 
     #[test]

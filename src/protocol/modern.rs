@@ -179,26 +179,37 @@ impl ModernRequest {
     }
 }
 
+/// Member of `_meta` that names the server.
+const SERVER: &str = "io.modelcontextprotocol/serverInfo";
+
 /// Returns `{"resultType":"complete","_meta":{…},`, with which every result begins.
 fn opening() -> Bytes {
-    static OPENING: LazyLock<Bytes> = LazyLock::new(|| {
-        let meta = json::to_string(&json!({"io.modelcontextprotocol/serverInfo": SERVER_INFO}));
-        format!("{{\"resultType\":\"complete\",\"_meta\":{meta},").into()
-    });
+    static OPENING: LazyLock<Bytes> = LazyLock::new(|| opening_with(&json!({SERVER: SERVER_INFO})));
     OPENING.clone()
+}
+
+fn opening_with(meta: &Value) -> Bytes {
+    format!("{{\"resultType\":\"complete\",\"_meta\":{},", json::to_string(meta)).into()
 }
 
 /// Returns the JSON of a result, in pieces. A list may be kept for `ttl_ms`, by the user who asked and nobody else.
 #[must_use]
-pub fn result(answer: Answer, ttl_ms: u64) -> Vec<Piece> {
+pub fn result(mut answer: Answer, ttl_ms: u64) -> Vec<Piece> {
     let is_list = matches!(answer, Answer::Tools(_));
+    // There is one `_meta`, and it begins the result.
+    let opening = match &mut answer {
+        Answer::Call(result) => result
+            .take_meta()
+            .map_or_else(opening, |meta| opening_with(&json!({SERVER: SERVER_INFO, "mended": meta.mended}))),
+        _ => opening(),
+    };
     let mut pieces = answer.into_pieces();
     if let Some(Piece::Plain(first)) = pieces.first_mut() {
         // Every result is an object; its brace opens ours.
         *first = first.slice(1..);
     }
     let caching = if is_list { format!("\"ttlMs\":{ttl_ms},\"cacheScope\":\"private\",") } else { String::new() };
-    let mut result = vec![opening().into(), caching.into()];
+    let mut result = vec![opening.into(), caching.into()];
     result.append(&mut pieces);
     result
 }
@@ -240,7 +251,7 @@ pub fn tools_changed(id: &RequestId) -> Bytes {
 /// Returns the result of a subscription that the server ends.
 #[must_use]
 pub fn subscription_ended(id: &RequestId) -> Bytes {
-    let meta = json!({SUBSCRIPTION_ID: id, "io.modelcontextprotocol/serverInfo": SERVER_INFO});
+    let meta = json!({SUBSCRIPTION_ID: id, SERVER: SERVER_INFO});
     json::to_string(&json!({"jsonrpc": "2.0", "id": id, "result": {"resultType": "complete", "_meta": meta}})).into()
 }
 
@@ -297,12 +308,19 @@ mod tests {
     fn a_result_is_one_object() {
         let mut list = ToolList::default();
         list.push(Bytes::from_static(b"{}"));
-        for answer in [Answer::Tools(list), Answer::Tools(ToolList::default()), Answer::Call(CallToolResult::text("t"))]
+        let call = CallToolResult::text("t");
+        let mended = call.clone().and_mended(vec!["/a: left out".to_owned()]);
+        for answer in
+            [Answer::Tools(list), Answer::Tools(ToolList::default()), Answer::Call(call), Answer::Call(mended)]
         {
+            let is_mended = format!("{answer:?}").contains("left out");
+            let text = plain(result(answer.clone(), 5)).concat();
+            assert_eq!(String::from_utf8_lossy(&text).matches("_meta").count(), 1);
             let json: Value = serde_json::from_slice(&plain(result(answer, 5)).concat()).unwrap();
             assert_eq!(json["resultType"], "complete");
             assert!(json["_meta"]["io.modelcontextprotocol/serverInfo"]["name"].is_string());
             assert_eq!(json["ttlMs"].is_u64(), json["tools"].is_array());
+            assert_eq!(json["_meta"]["mended"][0] == "/a: left out", is_mended);
         }
         let json: Value = serde_json::from_slice(&plain(discover("use them", None)).concat()).unwrap();
         assert_eq!(json["supportedVersions"][0], MODERN);

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
+    clean::clean,
     json,
     jsonrpc::{Notification, Request, RequestId},
     lifecycle::InitializeParams,
@@ -31,6 +32,8 @@ pub struct CallTool {
     pub name: ToolName,
     /// Its arguments, a JSON object exactly as sent.
     pub arguments: Box<RawValue>,
+    /// The arguments were sent as a text of JSON, and read.
+    pub came_as_text: bool,
     /// Under which the client wants to hear of progress: a text or an integer, like an id.
     pub progress_token: Option<RequestId>,
 }
@@ -95,15 +98,31 @@ impl CallTool {
             progress_token: RequestId,
         }
         let params: Params = required(params)?;
-        let arguments = params.arguments.unwrap_or_else(|| json::to_raw(&serde_json::Map::new()));
+        let none = || json::to_raw(&serde_json::Map::new());
+        let (arguments, came_as_text) = match params.arguments {
+            None => (none(), false),
+            Some(text) if text.get() == r#""""# => (none(), true),
+            Some(text) if text.get().starts_with('"') => (object_in(&text)?, true),
+            Some(arguments) => (arguments, false),
+        };
         if !arguments.get().starts_with('{') {
-            return Err(Error::InvalidParams("arguments must be an object".to_owned()));
+            return Err(not_an_object());
         }
         // A token that is none is no reason not to call the tool.
         let progress_token =
             params.meta.and_then(|meta| json::read::<Meta>(&meta).ok()).map(|meta| meta.progress_token);
-        Ok(Self { name: ToolName::new(&params.name), arguments, progress_token })
+        Ok(Self { name: ToolName::new(&params.name), arguments, came_as_text, progress_token })
     }
+}
+
+/// Reads arguments that a client has written as a text of JSON, as models do that write them token by token.
+fn object_in(text: &RawValue) -> Result<Box<RawValue>, Error> {
+    let text: String = json::read(text).map_err(|_no_text| not_an_object())?;
+    serde_json::from_str(&clean(text.as_bytes())).map_err(|_no_json| not_an_object())
+}
+
+fn not_an_object() -> Error {
+    Error::InvalidParams("arguments must be an object".to_owned())
 }
 
 /// Returns the place in a trace that the `_meta` of a request names: its `traceparent`, and `tracestate` where there is
@@ -127,6 +146,7 @@ pub fn trace_of(params: Option<&RawValue>) -> Option<(String, Option<String>)> {
 }
 
 /// Refuses a cursor: the list comes as one page, so every cursor is an invalid one (MCP 2025-11-25, server/utilities/pagination).
+/// An empty one is none.
 pub(super) fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Params {
@@ -136,6 +156,7 @@ pub(super) fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
     let Some(params) = params else { return Ok(()) };
     match required::<Params>(Some(params))?.cursor {
         None => Ok(()),
+        Some(cursor) if cursor.is_empty() => Ok(()),
         Some(_) => Err(Error::InvalidParams("unknown cursor".to_owned())),
     }
 }
@@ -167,10 +188,16 @@ mod tests {
             ("tools/list", Some("{}"), None),
             ("tools/list", Some(r#"{"cursor":"x"}"#), Some(ErrorKind::InvalidParams)),
             ("tools/list", Some(r#"{"cursor":7}"#), Some(ErrorKind::InvalidParams)),
+            ("tools/list", Some(r#"{"cursor":""}"#), None),
+            ("tools/list", Some(r#"{"cursor":null}"#), None),
             ("tools/call", Some(r#"{"name":"t"}"#), None),
             ("tools/call", Some(r#"{"name":"t","arguments":null}"#), None),
             ("tools/call", Some(r#"{"name":"t","arguments":{"a":1},"task":{}}"#), None),
             ("tools/call", Some(r#"{"name":"t","arguments":[]}"#), Some(ErrorKind::InvalidParams)),
+            ("tools/call", Some(r#"{"name":"t","arguments":""}"#), None),
+            ("tools/call", Some(r#"{"name":"t","arguments":" {\"a\":1} "}"#), None),
+            ("tools/call", Some(r#"{"name":"t","arguments":"[1]"}"#), Some(ErrorKind::InvalidParams)),
+            ("tools/call", Some(r#"{"name":"t","arguments":"{\"a\":"}"#), Some(ErrorKind::InvalidParams)),
             ("tools/call", Some(r#"{"arguments":{}}"#), Some(ErrorKind::InvalidParams)),
             ("tools/call", None, Some(ErrorKind::InvalidParams)),
             ("initialize", Some(r#"{"protocolVersion":"2025-06-18"}"#), None),
@@ -192,5 +219,12 @@ mod tests {
             panic!("a call");
         };
         assert_eq!(call.arguments.get(), r#"{ "n" : 1.50, "big": 123456789012345678901234567890 }"#);
+        assert!(!call.came_as_text);
+        let params = r#"{"name":"t","arguments":"{ \"n\" : 1.50, \"s\": \"\\ud83d\" }"}"#;
+        let Ok(ClientRequest::CallTool(call)) = read("tools/call", Some(params)) else {
+            panic!("a call");
+        };
+        assert_eq!(call.arguments.get(), r#"{ "n" : 1.50, "s": "\ufffd" }"#);
+        assert!(call.came_as_text);
     }
 }

@@ -120,6 +120,15 @@ pub struct CallToolResult {
     structured_content: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_error: bool,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<ResultMeta>,
+}
+
+/// Notes of a result that are for the client, not for the model (MCP 2025-11-25, basic/index § `_meta`).
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ResultMeta {
+    /// Changes that were made to the arguments so that they conform to the tool's schema.
+    pub mended: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -132,7 +141,8 @@ impl CallToolResult {
     /// Returns a success whose only block is `text`.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self { content: vec![Text { r#type: "text", text: text.into() }], structured_content: None, is_error: false }
+        let content = vec![Text { r#type: "text", text: text.into() }];
+        Self { content, structured_content: None, is_error: false, meta: None }
     }
 
     /// Returns how much it says, in bytes.
@@ -165,6 +175,28 @@ impl CallToolResult {
     pub fn and_text(mut self, text: impl Into<String>) -> Self {
         self.content.extend(Self::text(text).content);
         self
+    }
+
+    /// Notes how the arguments were mended, if they were.
+    #[must_use]
+    pub fn and_mended(mut self, mended: Vec<String>) -> Self {
+        if !mended.is_empty() {
+            self.meta.get_or_insert_default().mended.extend(mended);
+        }
+        self
+    }
+
+    /// Notes that the arguments were sent as a text, and read.
+    #[must_use]
+    pub fn and_read_from_text(mut self) -> Self {
+        // That came first.
+        self.meta.get_or_insert_default().mended.insert(0, "/: a text was read as JSON".to_owned());
+        self
+    }
+
+    /// Takes the notes for the client out of the result.
+    pub fn take_meta(&mut self) -> Option<ResultMeta> {
+        self.meta.take()
     }
 
     /// Adds the structured form of the result.

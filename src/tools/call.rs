@@ -19,6 +19,8 @@ pub struct ReadyCall {
     pub(super) arguments: Box<RawValue>,
     /// Whether a runner was asked to run the tool, whose headers the client then can't know.
     pub(super) is_by_runner: bool,
+    /// The arguments were sent as a text of JSON, and read.
+    pub(super) came_as_text: bool,
     pub(super) view: View,
     pub(super) audit: Audit,
     pub(super) _running: RunningCall,

@@ -123,7 +123,7 @@ impl ToolService {
         call: CallTool,
     ) -> MaybeReady<Result<ReadyCall, Error>> {
         let mut audit = self.audit(origin, &view.caller, &call);
-        let CallTool { name, arguments, .. } = call;
+        let CallTool { name, arguments, came_as_text, .. } = call;
         let running = match limit.begin() {
             Ok(running) => running,
             Err(error) => {
@@ -131,9 +131,10 @@ impl ToolService {
                 return MaybeReady::Now(Err(error));
             }
         };
-        let ready = |what, arguments, view, audit| ReadyCall {
+        let ready = move |what, arguments, view, audit| ReadyCall {
             what,
             arguments,
+            came_as_text,
             is_by_runner: false,
             view,
             audit,
@@ -200,13 +201,14 @@ impl ToolService {
     /// # Errors
     /// Where the user's catalog is needed and can't be had.
     pub async fn run(&self, call: ReadyCall, era: Era) -> Result<Outcome, Error> {
-        let ReadyCall { what, arguments, view, mut audit, _running, .. } = call;
+        let ReadyCall { what, arguments, came_as_text, view, mut audit, _running, .. } = call;
         let outcome = match what {
             What::Nothing(result) => Ok(Outcome::Result(result)),
             What::Builtin(builtin) => self.run_builtin(builtin, &arguments, &view).await,
             What::Tool(tool) => {
                 self.0.searches.note_run(view.caller.user(), tool.name());
-                Ok(Outcome::Result(self.call(&view.caller, &tool, arguments, era).await))
+                let result = self.call(&view.caller, &tool, arguments, era).await;
+                Ok(Outcome::Result(if came_as_text { result.and_read_from_text() } else { result }))
             }
         };
         audit.end(&outcome);
