@@ -2,19 +2,24 @@
 
 pub mod aliases;
 pub mod answer;
+pub mod checked;
 pub mod clean;
 pub mod codes;
 pub mod conform;
+pub mod faults;
 pub mod json;
 pub mod jsonrpc;
+pub mod keywords;
 pub mod lifecycle;
 pub mod loosen;
+pub mod mend;
 pub mod modern;
 pub mod outline;
 pub mod param_headers;
 pub mod pattern;
 pub mod pieces;
 pub mod publish;
+pub mod refusal;
 pub mod request;
 pub mod revision;
 pub mod schema;

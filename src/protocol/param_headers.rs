@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use super::schema::subschemas;
+use super::keywords::subschemas;
 use crate::error::Error;
 
 pub(super) const ANNOTATION: &str = "x-mcp-header";

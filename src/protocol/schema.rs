@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     aliases::Aliases,
+    checked::checked,
     json::{self, to_raw},
     param_headers::{self, ParamHeader},
     publish::{self, Published},
@@ -29,7 +30,7 @@ const MAX_GROWN_BYTES: usize = 1 << 20;
 pub struct InputSchema {
     /// Schema that `tools/list` shows.
     pub published: Box<RawValue>,
-    /// Schema that arguments are checked against: the action's own, without required names that are no property.
+    /// Schema that arguments are checked against: the action's own, as Membrane means it (see [`checked`](super::checked)).
     pub checked: Box<RawValue>,
     /// The action takes no object: what it takes stands in the member [`WRAPPED`] of the arguments.
     pub wrapped: bool,
@@ -56,10 +57,12 @@ impl InputSchema {
             Err(_) => return Self::anything(None, Some("it lies too deep in itself to be read")),
         };
         let wrapped = is_no_object(&root);
-        let mut own = Value::Object(if wrapped { wrap(&root) } else { root });
+        let own = Value::Object(if wrapped { wrap(&root) } else { root });
 
         if !wrapped && publish::is_sound(&own) {
-            return Self { published: raw.to_owned(), checked: raw.to_owned(), ..Self::anything(None, None) };
+            let meant = checked(own.clone());
+            let checked = if meant == own { raw.to_owned() } else { to_raw(&meant) };
+            return Self { published: raw.to_owned(), checked, ..Self::anything(None, None) };
         }
         let Published { mut schema, aliases, faults } = publish::publish(&own);
         let (headers, _) = param_headers::vouch(&mut schema);
@@ -68,9 +71,8 @@ impl InputSchema {
         if published.get().len() > MAX_GROWN_BYTES.max(raw.get().len()) {
             return Self::anything(Some(raw), Some("it is too large to be published"));
         }
-        relax_required(&mut own);
         let faults = faults.into_iter().collect();
-        Self { published, checked: to_raw(&own), wrapped, headers, aliases, faults }
+        Self { published, checked: to_raw(&checked(own)), wrapped, headers, aliases, faults }
     }
 
     /// Returns a schema of any object. Arguments are checked against the action's own where there is one.
@@ -126,53 +128,6 @@ fn wrap(root: &Map<String, Value>) -> Map<String, Value> {
     outer.insert("properties".to_owned(), json!({WRAPPED: root}));
     outer.insert("required".to_owned(), json!([WRAPPED]));
     outer
-}
-
-/// Returns the schemas within a keyword's value. Values such as those of `enum`, `default` or `examples` are data.
-pub(super) fn subschemas<'a>(keyword: &str, value: &'a mut Value) -> Vec<&'a mut Value> {
-    match (keyword, value) {
-        ("properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas", Value::Object(schemas)) => {
-            schemas.values_mut().collect()
-        }
-        ("allOf" | "anyOf" | "oneOf" | "prefixItems" | "items", Value::Array(schemas)) => schemas.iter_mut().collect(),
-        (
-            "items"
-            | "additionalProperties"
-            | "additionalItems"
-            | "contains"
-            | "not"
-            | "if"
-            | "then"
-            | "else"
-            | "propertyNames"
-            | "unevaluatedItems"
-            | "unevaluatedProperties",
-            schema,
-        ) => vec![schema],
-        _ => Vec::new(),
-    }
-}
-
-/// Takes names that are no property out of `required`: they are the schema's fault, not the caller's.
-///
-/// Only where a schema stands by itself. Within `anyOf`, `if`, `not` and the like, `required` speaks of the properties
-/// of the schema around it.
-fn relax_required(schema: &mut Value) {
-    let Value::Object(members) = schema else {
-        return;
-    };
-    if let Some(Value::Array(required)) = members.get_mut("required") {
-        let mut names = std::mem::take(required);
-        let known = members.get("properties").and_then(Value::as_object);
-        let is_known = |name: &str| known.is_some_and(|properties| properties.contains_key(name));
-        names.retain(|name| name.as_str().is_some_and(is_known));
-        members.insert("required".to_owned(), Value::Array(names));
-    }
-    for (keyword, value) in members.iter_mut() {
-        if matches!(keyword.as_str(), "properties" | "items" | "additionalProperties") {
-            subschemas(keyword, value).into_iter().for_each(relax_required);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -260,15 +215,6 @@ mod tests {
         let deep = |depth: usize| r#"{"type":"object","items":"#.repeat(depth) + "{}" + &"}".repeat(depth);
         assert_eq!(published(&deep(100)), ANYTHING);
         assert_eq!(published(&deep(200)), ANYTHING);
-    }
-
-    #[test]
-    fn required_names_are_relaxed_in_one_pass() {
-        let names: Vec<String> = (0..40_000).map(|i| format!("n{i}")).collect();
-        let properties: Map<String, Value> = names.iter().skip(1).map(|name| (name.clone(), json!(true))).collect();
-        let mut schema = json!({"required": names, "properties": properties});
-        relax_required(&mut schema);
-        assert_eq!(schema["required"].as_array().unwrap().len(), names.len() - 1);
     }
 
     #[test]
