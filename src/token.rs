@@ -9,6 +9,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{
     ids::UserKey,
@@ -74,11 +75,11 @@ pub enum TokenProblem {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload {
-    id: Option<String>,
-    tenant_key: Option<String>,
-    iss: Option<String>,
-    workspace_key: Option<String>,
-    exp: Option<f64>,
+    id: Option<Box<RawValue>>,
+    tenant_key: Option<Box<RawValue>>,
+    iss: Option<Box<RawValue>>,
+    workspace_key: Option<Box<RawValue>>,
+    exp: Option<Box<RawValue>>,
 }
 
 impl AccessToken {
@@ -147,12 +148,14 @@ fn read_claim(payload: &str, now: SystemTime) -> Result<Claim, TokenProblem> {
     let payload: Payload = serde_json::from_slice(&json).map_err(|_not_claims| TokenProblem::Malformed)?;
     let user = one_of(payload.id, payload.tenant_key)?.ok_or(TokenProblem::WithoutUser)?;
     let workspace = one_of(payload.iss, payload.workspace_key)?;
-    let expires_at = payload
-        .exp
-        .map(|exp| Duration::try_from_secs_f64(exp.max(0.0)))
-        .transpose()
-        .map_err(|_no_time| TokenProblem::Malformed)?
-        .and_then(|exp| UNIX_EPOCH.checked_add(exp));
+    let expires_at = match text_of(payload.exp)? {
+        None => None,
+        Some(exp) => {
+            let seconds = exp.parse().ok().filter(|exp: &f64| !exp.is_nan()).ok_or(TokenProblem::Malformed)?;
+            let exp = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_no_time| TokenProblem::Malformed)?;
+            UNIX_EPOCH.checked_add(exp)
+        }
+    };
     if expires_at.is_some_and(|at| at <= now) {
         return Err(TokenProblem::Expired);
     }
@@ -164,11 +167,21 @@ fn read_claim(payload: &str, now: SystemTime) -> Result<Claim, TokenProblem> {
 
 /// Returns a claim that has an older and a newer name. A token in which the two differ could mean one thing here and
 /// another upstream.
-fn one_of(older: Option<String>, newer: Option<String>) -> Result<Option<String>, TokenProblem> {
+fn one_of(older: Option<Box<RawValue>>, newer: Option<Box<RawValue>>) -> Result<Option<String>, TokenProblem> {
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
-    match (named(older), named(newer)) {
+    match (named(text_of(older)?), named(text_of(newer)?)) {
         (Some(older), Some(newer)) if older != newer => Err(TokenProblem::Malformed),
         (older, newer) => Ok(older.or(newer)),
+    }
+}
+
+/// Reads a claim that is a text, or a number, which back ends with numeric ids sign as such.
+fn text_of(claim: Option<Box<RawValue>>) -> Result<Option<String>, TokenProblem> {
+    let Some(claim) = claim else { return Ok(None) };
+    match claim.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(claim.get()).map(Some).map_err(|_no_text| TokenProblem::Malformed),
+        Some(b'-' | b'0'..=b'9') => Ok(Some(claim.get().to_owned())),
+        _ => Err(TokenProblem::Malformed),
     }
 }
 
@@ -202,6 +215,20 @@ mod tests {
             (jwt(r#"{"id":"","iss":"w"}"#), Err(TokenProblem::WithoutUser)),
             (jwt(r#"{"id":"ann"}"#), Ok(Claim::UserAlone { user: "ann".to_owned(), expires_at: None })),
             (jwt(r#"{"tenantKey":"ann","exp":999}"#), Err(TokenProblem::Expired)),
+            (
+                jwt(r#"{"id":12345678901234567890123,"iss":7,"exp":"2000"}"#),
+                Ok(Claim::User {
+                    user: UserKey::new("7", "12345678901234567890123"),
+                    expires_at: Some(UNIX_EPOCH + Duration::from_secs(2000)),
+                }),
+            ),
+            (jwt(r#"{"id":"7","tenantKey":7,"iss":"w","exp":null,"name":{"a":[]}}"#), {
+                Ok(Claim::User { user: UserKey::new("w", "7"), expires_at: None })
+            }),
+            (jwt(r#"{"id":true,"iss":"w"}"#), Err(TokenProblem::Malformed)),
+            (jwt(r#"{"id":["ann"],"tenantKey":"bob","iss":"w"}"#), Err(TokenProblem::Malformed)),
+            (jwt(r#"{"id":"ann","iss":"w","exp":"soon"}"#), Err(TokenProblem::Malformed)),
+            (jwt(r#"{"id":"ann","iss":"w","exp":"NaN"}"#), Err(TokenProblem::Malformed)),
             (jwt("no json"), Err(TokenProblem::Malformed)),
             ("a.!.c".into(), Err(TokenProblem::Malformed)),
             ("two words".into(), Err(TokenProblem::Malformed)),

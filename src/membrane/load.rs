@@ -130,7 +130,7 @@ fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -
         let Some(integration) = connection.integration.as_ref().filter(|i| i.is_live()) else {
             continue;
         };
-        let disconnected = connection.disconnected == Some(true);
+        let disconnected = connection.is_disconnected();
         let Some(app) = App::of(integration, disconnected).filter(|app| apps.include(&app.key)) else {
             continue;
         };

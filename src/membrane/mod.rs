@@ -13,6 +13,7 @@ pub mod client;
 pub mod error;
 mod exchange;
 mod interner;
+mod lenient;
 pub mod lists;
 pub mod load;
 pub mod loading;

@@ -1,8 +1,10 @@
-//! Membrane's wire format, as far as it matters here. Every member may be missing: schemas differ between the API's
-//! versions and between what workspaces have set up.
+//! Membrane's wire format, as far as it matters here. Every member may be missing or odd: schemas differ between the API's
+//! versions and between what workspaces have set up. Only what is needed can cost an app or a tool.
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::lenient::{flag, object, presence, text};
 
 /// A page of a list. No cursor: the last one.
 #[derive(Debug, Deserialize)]
@@ -10,7 +12,7 @@ pub struct Page {
     /// The items, read one by one so that a strange one costs itself alone.
     pub items: Vec<Box<RawValue>>,
     /// Cursor to ask the next page with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub cursor: Option<String>,
 }
 
@@ -19,10 +21,13 @@ pub struct Page {
 #[serde(rename_all = "camelCase")]
 pub struct Customer {
     /// Id of the customer, unique in all workspaces.
+    #[serde(default, deserialize_with = "text")]
     pub id: Option<String>,
     /// The token's `id` or `tenantKey`: unique in the workspace.
+    #[serde(default, deserialize_with = "text")]
     pub internal_id: Option<String>,
     /// The workspace, where the API tells it.
+    #[serde(default, deserialize_with = "text")]
     pub workspace_key: Option<String>,
 }
 
@@ -31,14 +36,19 @@ pub struct Customer {
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
     /// The app. Missing where the connection hangs on a bare connector.
+    #[serde(default, deserialize_with = "object")]
     pub integration: Option<Integration>,
-    /// True where the account's credentials are lost.
-    #[serde(default)]
-    pub disconnected: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
+    disconnected: Option<bool>,
+    /// Newer name of the opposite.
+    #[serde(default, deserialize_with = "flag")]
+    connected: Option<bool>,
+    #[serde(default, deserialize_with = "text")]
+    state: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
     is_deactivated: Option<bool>,
-    #[serde(default)]
-    archived_at: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "presence")]
+    archived_at: bool,
 }
 
 /// App, as connections and actions name it.
@@ -46,18 +56,21 @@ pub struct Connection {
 #[serde(rename_all = "camelCase")]
 pub struct Integration {
     /// Id of the integration, by which its actions are listed.
+    #[serde(default, deserialize_with = "text")]
     pub id: Option<String>,
     /// Its key, the first part of its tools' names.
+    #[serde(default, deserialize_with = "text")]
     pub key: Option<String>,
     /// Name of the app, for people.
+    #[serde(default, deserialize_with = "text")]
     pub name: Option<String>,
     /// Address of the app's logo.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub logo_uri: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     is_deactivated: Option<bool>,
-    #[serde(default)]
-    archived_at: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "presence")]
+    archived_at: bool,
 }
 
 /// Something that can be done with an app.
@@ -65,14 +78,16 @@ pub struct Integration {
 #[serde(rename_all = "camelCase")]
 pub struct Action {
     /// Its key, the second part of the tool's name.
+    #[serde(default, deserialize_with = "text")]
     pub key: Option<String>,
     /// Name of the action, for people.
+    #[serde(default, deserialize_with = "text")]
     pub name: Option<String>,
     /// Text on what the action does.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
     /// Type of the action, such as `create-data-record`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub r#type: Option<String>,
     /// JSON Schema of the action's input.
     #[serde(default)]
@@ -87,19 +102,28 @@ pub struct Action {
     #[serde(default)]
     pub meta: Option<Box<RawValue>>,
     /// App that the action belongs to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub integration: Option<Integration>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     integration_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     integration_key: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     is_deactivated: Option<bool>,
-    #[serde(default)]
-    archived_at: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "presence")]
+    archived_at: bool,
 }
 
+/// State of a connection that waits for its user.
+const NEEDS_USER: &str = "CLIENT_ACTION_REQUIRED";
+
 impl Connection {
+    /// Returns whether the account's credentials are lost, so that the user has to connect it again.
+    #[must_use]
+    pub fn is_disconnected(&self) -> bool {
+        self.disconnected == Some(true) || self.connected == Some(false) || self.state.as_deref() == Some(NEEDS_USER)
+    }
+
     /// Returns whether it is neither archived nor deactivated.
     #[must_use]
     pub fn is_live(&self) -> bool {
@@ -135,6 +159,6 @@ impl Action {
     }
 }
 
-fn is_live(is_deactivated: Option<bool>, archived_at: Option<IgnoredAny>) -> bool {
-    is_deactivated != Some(true) && archived_at.is_none()
+fn is_live(is_deactivated: Option<bool>, is_archived: bool) -> bool {
+    is_deactivated != Some(true) && !is_archived
 }

@@ -5,15 +5,24 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{MembraneError, pool::Pool};
-use crate::protocol::json;
+use crate::protocol::{clean::clean, json};
 
-/// Reads an answer.
+/// Returns whether an answer says nothing at all.
+pub(super) fn is_empty(bytes: &[u8]) -> bool {
+    bytes.len() < 64 && clean(bytes).trim().is_empty()
+}
+
+/// Reads an answer. What is no Unicode in it is replaced.
 ///
 /// # Errors
 /// [`MembraneError::Malformed`].
 pub(super) async fn read<T: DeserializeOwned + Send + 'static>(pool: &Pool, bytes: Bytes) -> Result<T, MembraneError> {
     let length = bytes.len();
-    let read = move || serde_json::from_slice(&bytes).map_err(|error| MembraneError::Malformed(error.to_string()));
+    if is_empty(&bytes) {
+        return Err(MembraneError::Malformed("it is empty".to_owned()));
+    }
+    let read =
+        move || serde_json::from_str(&clean(&bytes)).map_err(|error| MembraneError::Malformed(error.to_string()));
     pool.run(length, read).await.ok_or_else(broken_work)?
 }
 

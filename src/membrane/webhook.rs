@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::signature::WorkspaceSecret;
-use crate::{config::Settings, error::Error, ids::UserKey, secret::Secret, token::TokenProblem};
+use crate::{
+    config::Settings, error::Error, ids::UserKey, protocol::clean::clean, secret::Secret, token::TokenProblem,
+};
 
 /// Senders whose webhooks count: those that know the workspace's secret, or that of the settings.
 pub struct Senders {
@@ -92,14 +94,18 @@ impl Sender {
     /// # Errors
     /// [`Error::BadRequest`].
     pub fn read(self, body: &[u8]) -> Result<Option<Changed>, Error> {
-        let webhook: Webhook = serde_json::from_slice(body)
+        let webhook: Webhook = serde_json::from_str(&clean(body))
             .map_err(|error| Error::BadRequest(format!("the body is no webhook: {error}")))?;
         let event = webhook.event_type.or(webhook.event);
         let event = event.ok_or_else(|| Error::BadRequest("the webhook names no event".to_owned()))?;
         if !event.starts_with("connection.") {
             return Ok(None);
         }
-        let told = USERS.iter().filter_map(|place| webhook.data.pointer(place)?.as_str().map(str::to_owned));
+        let told = USERS.iter().filter_map(|place| match webhook.data.pointer(place)? {
+            Value::String(id) => Some(id.clone()),
+            Value::Number(id) => Some(id.to_string()),
+            _ => None,
+        });
         let users: Vec<_> = told.chain(self.user).collect();
         Ok((!users.is_empty()).then_some(Changed { workspace: self.workspace, users }))
     }
