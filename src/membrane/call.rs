@@ -7,11 +7,14 @@ use serde_json::value::RawValue;
 
 use super::{
     Caller, MembraneClient, MembraneError,
-    check::Unchecked,
+    check::{Checked, Unchecked},
+    error::RunOutcome,
     pool::LARGE,
-    tool::{Side, Tool},
+    tool::Tool,
 };
-use crate::protocol::{json, revision::Era, schema, tools::CallToolResult};
+use crate::protocol::{
+    conform::conform, json, mend::Mended, refusal::schema_in_short, revision::Era, schema, tools::CallToolResult,
+};
 
 /// Outcome of a call.
 #[derive(Debug)]
@@ -28,9 +31,10 @@ const MAX_TREE_BYTES: usize = 4 << 20;
 /// Time that a large value waits for its check: one takes some 50 ms, and an unchecked call is better than a late one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Calls `tool` with `arguments`, a JSON object that reaches the upstream exactly as it is.
+/// Calls `tool` with arguments that reach the upstream exactly as they are, or repaired where they are wrong.
 ///
-/// Whatever fails from here on is a result the model can read (MCP 2025-11-25, server/tools § Error Handling).
+/// Whatever fails from here on is a result the model can read (MCP 2025-11-25, server/tools § Error Handling). A run that
+/// has succeeded is a success, whatever its output: a model that took it for a failure would run it again.
 pub async fn call(
     client: &MembraneClient,
     caller: &Caller,
@@ -38,90 +42,129 @@ pub async fn call(
     arguments: Box<RawValue>,
     era: Era,
 ) -> Called {
-    let input = match input(client, tool, arguments).await {
+    let Input { json, mended } = match input(client, tool, arguments).await {
         Ok(input) => input,
-        Err(fault) => {
-            let text = format!("Invalid arguments for tool {}: {fault}", tool.name());
-            return Called { result: CallToolResult::failure(text), token_refused: false };
-        }
+        Err(faults) => return Called { result: refusal(tool, &faults), token_refused: false },
     };
-    let run = client.run(caller, tool.integration(), tool.action(), input).await;
-    Called {
-        token_refused: run.as_ref().is_err_and(MembraneError::is_unauthenticated),
-        result: match run {
-            Ok(output) => success(client, tool, output, era).await,
-            Err(error) => failure(tool, &error),
-        },
-    }
+    let run = client.run(caller, tool.integration(), tool.action(), json).await;
+    let token_refused = run.as_ref().is_err_and(MembraneError::is_unauthenticated);
+    let result = match run {
+        Ok(output) => success(client, tool, output, era).await,
+        Err(error) => failure(tool, &error),
+    };
+    Called { token_refused, result: result.and_mended(mended) }
 }
 
-/// Returns the input of the action, if the arguments are right.
-async fn input(client: &MembraneClient, tool: &Arc<Tool>, arguments: Box<RawValue>) -> Result<Box<RawValue>, String> {
+/// Input of an action, as it is sent.
+struct Input {
+    json: Box<RawValue>,
+    /// Repairs of the arguments.
+    mended: Vec<String>,
+}
+
+/// Returns the input of the action, if the arguments are right, or can be.
+async fn input(client: &MembraneClient, tool: &Arc<Tool>, arguments: Box<RawValue>) -> Result<Input, String> {
     #[derive(Deserialize)]
     struct Wrapped {
         input: Box<RawValue>,
     }
     // From here on arguments have the action's own names.
     let arguments = tool.aliases().restore(&arguments).unwrap_or(arguments);
-    check(client, tool, Side::Input, &arguments).await?;
+    let (json, mended) = match check(client, tool, &arguments).await {
+        Checked::Sound => (arguments, Vec::new()),
+        Checked::Wrong(faults) => return Err(faults),
+        Checked::Mended(Mended { json, notes }) => {
+            (RawValue::from_string(json).map_err(|error| error.to_string())?, notes)
+        }
+    };
     if !tool.is_wrapped() {
-        return Ok(arguments);
+        return Ok(Input { json, mended });
     }
-    json::read::<Wrapped>(&arguments)
-        .map(|arguments| arguments.input)
-        .map_err(|_missing| format!("/: \"{}\" is a required property", schema::WRAPPED))
+    let wrapped = json::read::<Wrapped>(&json);
+    let wrapped = wrapped.map_err(|_missing| format!("/: \"{}\" is a required property", schema::WRAPPED))?;
+    Ok(Input { json: wrapped.input, mended })
 }
 
-/// Checks a value against a schema of the tool: a large one beside the workers, and one that is too large not at all.
-///
-/// # Errors
-/// What is wrong, with the path.
-async fn check(client: &MembraneClient, tool: &Arc<Tool>, side: Side, value: &RawValue) -> Result<(), String> {
-    let Some(check) = tool.check_of(side) else { return Ok(()) };
-    if json::is_tree_larger_than(value.get().as_bytes(), MAX_TREE_BYTES) {
+/// Checks arguments, and repairs them if need be: large ones beside the workers, and such that are too large not at all.
+async fn check(client: &MembraneClient, tool: &Arc<Tool>, arguments: &RawValue) -> Checked {
+    if json::is_tree_larger_than(arguments.get().as_bytes(), MAX_TREE_BYTES) {
         Unchecked::Size.note(tool.name());
-        return Ok(());
+        return Checked::Sound;
     }
-    if value.get().len() <= LARGE && !check.is_slow() {
-        return check.check_raw(tool.name(), value);
+    if arguments.get().len() <= LARGE && !tool.input().is_slow() {
+        return tool.input().check_or_mend(tool.name(), arguments);
     }
-    let (of, value) = (Arc::clone(tool), value.to_owned());
-    let work = move || of.check_of(side).map_or(Ok(()), |check| check.check_raw(of.name(), &value));
+    let (of, arguments) = (Arc::clone(tool), arguments.to_owned());
+    let work = move || of.input().check_or_mend(of.name(), &arguments);
     client.upstream().pool.run_within(PATIENCE, work).await.unwrap_or_else(|| {
         Unchecked::Busy.note(tool.name());
-        Ok(())
+        Checked::Sound
     })
 }
 
-async fn success(client: &MembraneClient, tool: &Arc<Tool>, output: Option<Box<RawValue>>, era: Era) -> CallToolResult {
-    let text = output.as_deref().map_or_else(|| "No output".to_owned(), json::compact);
-    if !tool.has_output_schema(era) {
-        return CallToolResult::text(text);
+/// Returns the result for arguments that are wrong, with all that is needed to send the right ones.
+fn refusal(tool: &Tool, faults: &str) -> CallToolResult {
+    let mut text = format!("Invalid arguments for tool {}: {faults}\nThe action was not run.", tool.name());
+    if let Some(schema) = tool.input_schema().and_then(schema_in_short) {
+        text.push_str("\nSchema of the arguments: ");
+        text.push_str(&schema);
     }
-    // A structured result must conform to the schema that was announced (MCP 2025-11-25, server/tools § Output Schema),
-    // and clients refuse a result without one.
-    let fault = match &output {
-        Some(output) => check(client, tool, Side::Output, output).await.err(),
-        None => Some("there is none".to_owned()),
+    CallToolResult::failure(text)
+}
+
+/// Returns the result for an output. Where a schema was announced, the structured form conforms to it: clients refuse
+/// results that have none (MCP 2025-11-25, server/tools § Output Schema).
+async fn success(client: &MembraneClient, tool: &Arc<Tool>, output: Option<Box<RawValue>>, era: Era) -> CallToolResult {
+    let (of, bytes) = (Arc::clone(tool), output.as_ref().map_or(0, |output| output.get().len()));
+    let write = move || {
+        let text = output.as_deref().map(json::compact);
+        let structured = of.output_schema(era).map(|published| conform(text.as_deref(), published));
+        (text.unwrap_or_else(|| "No output".to_owned()), structured)
     };
-    match (fault, output) {
-        (None, Some(output)) => CallToolResult::text(text).and_structured(output),
-        (fault, _) => CallToolResult::failure(format!(
-            "The action was run, but its output is not what its schema says: {}. The output follows; don't run the action \
-             again only for this.",
-            fault.unwrap_or_default()
-        ))
-        .and_text(text),
+    match client.upstream().pool.run(bytes, write).await {
+        Some((text, Some(structured))) => CallToolResult::text(text).and_structured(structured),
+        Some((text, None)) => CallToolResult::text(text),
+        None => CallToolResult::failure(
+            "The action was run, but its output could not be read. Don't run it again only for this.",
+        ),
     }
 }
 
+/// Returns the result for a run that failed. All of it stands in one text: some clients show no other.
 fn failure(tool: &Tool, error: &MembraneError) -> CallToolResult {
     if !matches!(error, MembraneError::Refused(_)) {
         log::warn!(tool = tool.name().as_str(); "a call has failed: {error}");
     }
-    let mut text = error.in_full();
-    if let Some(app) = tool.reconnect() {
-        text = format!("{text}\n{app} is disconnected: the user has to connect it again.");
-    }
-    CallToolResult::failure(text)
+    let text = match error {
+        MembraneError::Refused(refusal) if refusal.has_words => {
+            // Each line is marked, so that no text from outside can pass for one of the server's own.
+            let words = refusal.in_full();
+            let quoted: Vec<_> = words.lines().map(|line| format!("> {line}")).collect();
+            format!("The run of {} failed. The app's answer, quoted:\n{}", tool.name(), quoted.join("\n"))
+        }
+        error => error.in_full(),
+    };
+    let outcome = match error.run_outcome() {
+        RunOutcome::NotRun => Some("The action was not run.".to_owned()),
+        RunOutcome::Unknown => Some("The action may have been run: look before you call again.".to_owned()),
+        RunOutcome::Told => None,
+    };
+    let wait = match error {
+        MembraneError::Refused(refusal) => match refusal.retry_after {
+            Some(wait) => Some(format!("Try again in {} s.", whole_seconds(wait))),
+            None if refusal.status == 429 => {
+                Some("This is a limit on how often it may be called: try again later.".to_owned())
+            }
+            None => None,
+        },
+        _ => None,
+    };
+    let reconnect = tool.reconnect().map(|app| format!("{app} is disconnected: the user has to connect it again."));
+    let lines: Vec<_> = [Some(text), outcome, wait, reconnect].into_iter().flatten().collect();
+    CallToolResult::failure(lines.join("\n"))
+}
+
+/// Returns a wait in seconds, rounded up: a call that comes too early is refused again.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -12,6 +12,7 @@ use crate::{
     ids::ToolName,
     protocol::{
         json,
+        mend::{Mended, mend},
         validation::{Validator, Verdict},
     },
 };
@@ -57,7 +58,18 @@ impl Drop for Kept {
     }
 }
 
-/// Why a value passes unchecked. The upstream checks what it takes, and a client what it gets.
+/// Outcome of checking arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// They conform, or can't be checked.
+    Sound,
+    /// They conform since they were repaired.
+    Mended(Mended),
+    /// They don't conform, for these faults, each with its path.
+    Wrong(String),
+}
+
+/// Why arguments pass unchecked. The upstream checks what it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unchecked {
     /// The schema does not compile, or would cost too much to.
@@ -113,6 +125,15 @@ impl Check {
     pub(super) fn is_slow(&self) -> bool {
         let is_ready = matches!(self.compiled.get(), Some(Compiled::Kept(_) | Compiled::Failed));
         !is_ready && self.text().len() > SLOW_SCHEMA_BYTES
+    }
+
+    /// Checks arguments, and repairs them once if they don't conform.
+    pub(super) fn check_or_mend(&self, tool: &ToolName, arguments: &RawValue) -> Checked {
+        let Err(faults) = self.check_raw(tool, arguments) else { return Checked::Sound };
+        let mended = mend(&self.schema, arguments).filter(|mended| {
+            serde_json::from_str(&mended.json).is_ok_and(|mended| self.check_raw(tool, mended).is_ok())
+        });
+        mended.map_or(Checked::Wrong(faults), Checked::Mended)
     }
 
     /// Checks a value that is still to be read.
@@ -183,6 +204,18 @@ mod tests {
         let failing = check(&json!({"type": "no type"}));
         assert_eq!(failing.check(&tool, &json!(1)), Ok(()));
         assert!(matches!(failing.compiled.get(), Some(Compiled::Failed)));
+    }
+
+    #[test]
+    fn what_is_repaired_has_to_conform() {
+        let tool = ToolName::new("app_do");
+        let five = check(&json!({"properties": {"n": {"type": "integer", "maximum": 5}, "s": {"type": "string"}}}));
+        let outcome = |arguments: &str| five.check_or_mend(&tool, serde_json::from_str(arguments).unwrap());
+        assert_eq!(outcome("{\"n\":5}"), Checked::Sound);
+        assert!(matches!(outcome("{\"n\":\"5\"}"), Checked::Mended(mended) if mended.json == "{\"n\":5}"));
+        for wrong in ["{\"n\":\"6\"}", "{\"n\":\"5\",\"s\":1}", "{\"s\":1}"] {
+            assert!(matches!(outcome(wrong), Checked::Wrong(_)), "{wrong}");
+        }
     }
 
     #[test]

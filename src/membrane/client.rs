@@ -131,8 +131,15 @@ impl MembraneClient {
         let exchange = self.exchange(request, token, self.settings.run_timeout);
         let answer = async {
             match exchange.await? {
-                empty if empty.is_empty() => Ok(None),
-                bytes => reading::read::<Run>(&self.upstream.pool, bytes).await.map(|run| run.output),
+                empty if reading::is_empty(&empty) => Ok(None),
+                // `serde` would take its elements for the members of a run.
+                list if list.trim_ascii_start().starts_with(b"[") => {
+                    Err(MembraneError::Malformed("it is a list".to_owned()))
+                }
+                bytes => {
+                    let run = reading::read::<Option<Run>>(&self.upstream.pool, bytes).await?;
+                    Ok(run.and_then(|run| run.output))
+                }
             }
         };
         let outcome = self.observe("run", answer).await;

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::{error::Error, protocol::json, token::TokenProblem};
+use super::{
+    lenient,
+    words::{self, Words},
+};
+use crate::{error::Error, protocol::clean::clean, token::TokenProblem};
 
 /// Why the upstream gave no answer that can be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -63,44 +66,40 @@ pub struct Refusal {
     pub key: Option<String>,
     /// The error's message, or the status in words.
     pub message: String,
-    /// Cause of the error, in the upstream's words.
-    pub cause: Option<String>,
-    /// Details of the error, as JSON.
-    pub data: Option<String>,
+    /// The upstream has told something, in a message or in details.
+    pub has_words: bool,
+    /// Causes of the error and its details, each a line in the upstream's words.
+    pub rest: Vec<String>,
     /// How long it asks to be left alone.
     pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
-    /// Reads the body of an error answer; one that is no error object leaves the status alone to tell.
+    /// Reads the body of an error answer; one without words leaves the status alone to tell.
     #[must_use]
     pub fn read(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize, Default)]
-        #[serde(rename_all = "camelCase")]
         struct Body {
+            #[serde(default, deserialize_with = "lenient::text")]
             r#type: Option<String>,
+            #[serde(default, deserialize_with = "lenient::text")]
             key: Option<String>,
-            message: Option<String>,
-            data: Option<Box<RawValue>>,
-            caused_by_error: Option<Cause>,
         }
-        #[derive(Deserialize)]
-        struct Cause {
-            message: Option<String>,
-            data: Option<Box<RawValue>>,
-        }
-        let body: Body = serde_json::from_slice(body).unwrap_or_default();
-        let (cause, cause_data) = body.caused_by_error.map_or((None, None), |c| (c.message, c.data));
+        let body = clean(body);
+        let Body { r#type, key } = serde_json::from_str(&body).unwrap_or_default();
+        let Words { message, rest } = words::read(&body);
+        let has_words = !message.is_empty() || !rest.is_empty();
         Self {
             status,
-            kind: body.r#type,
-            key: body.key,
-            message: body
-                .message
-                .filter(|message| !message.is_empty())
-                .unwrap_or_else(|| format!("the upstream answered with HTTP status {status}")),
-            cause,
-            data: body.data.or(cause_data).map(|data| json::compact(&data)),
+            kind: r#type,
+            key,
+            message: if message.is_empty() {
+                format!("the upstream answered with HTTP status {status}")
+            } else {
+                message
+            },
+            has_words,
+            rest,
             retry_after: None,
         }
     }
@@ -108,14 +107,25 @@ impl Refusal {
     /// Returns all of it, for a model that is to act on it.
     #[must_use]
     pub fn in_full(&self) -> String {
-        let mut text = self.message.clone();
-        for (label, detail) in [("Cause", &self.cause), ("Details", &self.data)] {
-            if let Some(detail) = detail {
-                text = format!("{text}\n{label}: {detail}");
-            }
-        }
-        text
+        std::iter::once(&self.message).chain(&self.rest).map(String::as_str).collect::<Vec<_>>().join("\n")
     }
+
+    /// Returns whether it tells nothing of what became of the request: it is of a gateway that had no answer, or of a server
+    /// that broke off without a word.
+    fn is_of_unknown_outcome(&self) -> bool {
+        matches!(self.status, 408 | 502..=504) || (self.status >= 500 && !self.has_words)
+    }
+}
+
+/// Fate of an action whose run failed, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// The request was never sent.
+    NotRun,
+    /// The request was sent, and nothing is known of what came of it.
+    Unknown,
+    /// The upstream says itself what became of it.
+    Told,
 }
 
 impl MembraneError {
@@ -158,6 +168,16 @@ impl MembraneError {
             Self::Refused(refusal) => refusal.retry_after,
             Self::Paused { wait } => Some(*wait),
             _ => None,
+        }
+    }
+
+    /// Returns what became of the action, where this is the error of a run.
+    #[must_use]
+    pub fn run_outcome(&self) -> RunOutcome {
+        match self {
+            Self::Unreachable(_) | Self::Busy { .. } | Self::Paused { .. } => RunOutcome::NotRun,
+            Self::Refused(refusal) if !refusal.is_of_unknown_outcome() => RunOutcome::Told,
+            _ => RunOutcome::Unknown,
         }
     }
 
@@ -227,9 +247,34 @@ mod tests {
             (r#"{"type":"custom_code","message":"mine"}"#, "mine"),
             ("<html>Bad gateway</html>", "the upstream answered with HTTP status 502"),
             ("", "the upstream answered with HTTP status 502"),
+            (r#"{"type":7,"code":"E_1"}"#, "the upstream answered with HTTP status 502\nDetails: {\"code\":\"E_1\"}"),
         ];
         for (body, expected) in cases {
             assert_eq!(Refusal::read(502, body.as_bytes()).in_full(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_never_sent_was_not_run() {
+        use RunOutcome::{NotRun, Told, Unknown};
+        let refused = |status: u16, body: &str| MembraneError::Refused(Refusal::read(status, body.as_bytes()).into());
+        let own = r#"{"type":"internal","message":"m"}"#;
+        for (error, expected) in [
+            (MembraneError::Unreachable(String::new()), NotRun),
+            (MembraneError::Busy { after_ms: 1 }, NotRun),
+            (MembraneError::Paused { wait: Duration::ZERO }, NotRun),
+            (MembraneError::Timeout { after_ms: 1 }, Unknown),
+            (MembraneError::Broken(String::new()), Unknown),
+            (MembraneError::TooLarge { limit: 1 }, Unknown),
+            (MembraneError::Malformed(String::new()), Unknown),
+            (refused(504, own), Unknown),
+            (refused(502, "<html>"), Unknown),
+            (refused(500, ""), Unknown),
+            (refused(500, own), Told),
+            (refused(400, ""), Told),
+            (refused(429, ""), Told),
+        ] {
+            assert_eq!(error.run_outcome(), expected, "{error:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use awc::{
     ClientRequest, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
     http::{
-        Method, StatusCode,
+        Method,
         header::{self, HeaderName, HeaderValue},
     },
 };
@@ -88,17 +88,18 @@ impl MembraneClient {
             other => MembraneError::Broken(other.to_string()),
         })?;
         span.count("http.response.status_code", status.as_u16().into());
-        if status.is_success() && (status == StatusCode::NO_CONTENT || !bytes.is_empty()) {
-            Ok(bytes)
-        } else if status.is_success() {
-            Err(MembraneError::Malformed("it is empty".to_owned()))
-        } else {
+        let length = bytes.len();
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        let (status, secret) = (status.as_u16(), token.secret().clone());
+        let read = move || {
             // What it says of a token is told on and logged; the token is not.
             let text = String::from_utf8_lossy(&bytes);
-            let text = token.secret().hide_in(&text);
-            let refusal = Refusal { retry_after, ..Refusal::read(status.as_u16(), text.as_bytes()) };
-            Err(MembraneError::Refused(refusal.into()))
-        }
+            Refusal::read(status, secret.hide_in(&text).as_bytes())
+        };
+        let refusal = self.upstream.pool.run(length, read).await.unwrap_or_else(|| Refusal::read(status, b""));
+        Err(MembraneError::Refused(Refusal { retry_after, ..refusal }.into()))
     }
 
     /// Finds out which HTTP the upstream speaks, in the time that connecting may take.
@@ -164,6 +165,10 @@ pub(super) fn http_client(settings: &Settings, connector: &wire::Connector, max_
 
 fn not_sent(error: &SendRequestError) -> MembraneError {
     match error {
+        // What `awc` calls so is a connection that was closed while an answer was awaited: the request had been sent.
+        SendRequestError::Connect(ConnectError::Disconnected) => {
+            MembraneError::Broken("the connection was closed before an answer".to_owned())
+        }
         SendRequestError::Connect(error) => not_connected(error),
         SendRequestError::Url(error) => MembraneError::Unreachable(error.to_string()),
         other => MembraneError::Broken(other.to_string()),

@@ -18,6 +18,7 @@ pub mod lists;
 pub mod load;
 pub mod loading;
 pub mod lookup;
+mod masking;
 pub mod messages;
 pub mod model;
 mod names;
@@ -33,6 +34,7 @@ pub mod turns;
 pub mod upstream;
 pub mod webhook;
 mod wire;
+mod words;
 
 pub use actor::MembraneActor;
 pub use apps::Apps;

@@ -75,12 +75,14 @@ impl<'a> Retries<'a> {
     }
 }
 
-/// Reads `Retry-After` at the time `now`: seconds, or a date (RFC 9110 § 10.2.3).
+/// Reads `Retry-After` at the time `now`: seconds, or a date (RFC 9110 § 10.2.3). Some gateways send fractions of seconds.
 #[must_use]
 pub fn read_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if value.starts_with(|c: char| c.is_ascii_digit())
+        && let Ok(seconds) = value.parse()
+    {
+        return Duration::try_from_secs_f64(seconds).ok();
     }
     let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -158,6 +160,10 @@ mod tests {
         let cases = [
             ("120", Some(120)),
             (" 0 ", Some(0)),
+            ("3.0", Some(3)),
+            ("1e300", None),
+            ("inf", None),
+            ("NaN", None),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
             ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
             ("soon", None),
@@ -167,5 +173,6 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(read_retry_after(value, now), expected.map(Duration::from_secs), "{value:?}");
         }
+        assert_eq!(read_retry_after("1.5", now), Some(Duration::from_millis(1500)));
     }
 }

@@ -1,6 +1,7 @@
 //! An action as a tool.
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
@@ -13,6 +14,7 @@ use crate::{
     protocol::{
         aliases::Aliases,
         json,
+        loosen::loosen,
         param_headers::ParamHeader,
         revision::Era,
         schema::{self, InputSchema},
@@ -40,17 +42,9 @@ pub struct Tool {
     access: Access,
     headers: Vec<ParamHeader>,
     aliases: Aliases,
-    output: Option<Check>,
+    /// Output schema as it is published, and results conform to it.
+    output: Option<Box<RawValue>>,
     output_is_object: bool,
-}
-
-/// Side of a tool that a schema describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    /// Schema of the arguments.
-    Input,
-    /// Schema of the output.
-    Output,
 }
 
 /// The app whose actions become tools.
@@ -101,20 +95,20 @@ impl Tool {
             log::warn!(tool; "an input schema is published in part, for it has faults: {faults}");
         }
         let access = access(action);
-        let output = action.output_schema.as_deref().filter(|output| output.get().starts_with('{'));
-        let output_is_object = output.is_some_and(schema::is_object_schema);
+        let output = action.output_schema.as_deref().and_then(loosen);
+        let output_is_object = output.as_deref().is_some_and(schema::is_object_schema);
         let legacy = Definition {
             name: name.as_str(),
             title: &title,
             description: &description,
             input_schema: &input.published,
             // Clients of the legacy era refuse a whole list for one output schema that is of no object.
-            output_schema: output.filter(|_| output_is_object),
+            output_schema: output.as_deref().filter(|_| output_is_object),
             annotations: Some(annotations(access, action.r#type.as_deref())),
             icons: app.logo.as_deref().map(|src| [Icon { src }]),
         };
         let definition = json::to_string(&legacy).into();
-        let modern = output.filter(|_| !output_is_object).map(|output| {
+        let modern = output.as_deref().filter(|_| !output_is_object).map(|output| {
             let definition = Definition { output_schema: Some(output), ..legacy };
             json::to_string(&definition).into()
         });
@@ -130,7 +124,7 @@ impl Tool {
             headers: input.headers,
             aliases: input.aliases,
             output_is_object,
-            output: output.map(|output| Check::new(output.to_owned())),
+            output,
             name,
         })
     }
@@ -194,9 +188,8 @@ impl Tool {
 
     /// Everything that makes it what it is beside its keys, its app and its definition.
     pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
-        let schemas = [Some(&self.input), self.output.as_ref()];
-        let schemas = schemas.into_iter().flatten().map(|check| check.text().as_bytes());
-        schemas.chain(self.modern.as_deref())
+        let output = self.output.as_deref().map(RawValue::get);
+        [Some(self.input.text()), output].into_iter().flatten().map(str::as_bytes).chain(self.modern.as_deref())
     }
 
     /// Checks arguments against the action's schema.
@@ -207,26 +200,27 @@ impl Tool {
         self.input.check(&self.name, arguments)
     }
 
-    /// Returns whether clients of an era are told of an output schema, and get structured results.
+    /// Returns the output schema that clients of an era are told of. They get structured results that conform to it.
     #[must_use]
-    pub fn has_output_schema(&self, era: Era) -> bool {
-        self.output.is_some() && (era == Era::Modern || self.output_is_object)
+    pub fn output_schema(&self, era: Era) -> Option<&RawValue> {
+        self.output.as_deref().filter(|_| era == Era::Modern || self.output_is_object)
     }
 
-    /// Checks an output against the action's output schema, where it has one.
-    ///
-    /// # Errors
-    /// What is wrong, with the path.
-    pub fn check_output(&self, output: &Value) -> Result<(), String> {
-        self.output.as_ref().map_or(Ok(()), |check| check.check(&self.name, output))
-    }
-
-    /// Returns the check of a side, where the action has a schema for it.
-    pub(super) fn check_of(&self, side: Side) -> Option<&Check> {
-        match side {
-            Side::Input => Some(&self.input),
-            Side::Output => self.output.as_ref(),
+    /// Returns the input schema as it is published.
+    #[must_use]
+    pub fn input_schema(&self) -> Option<&RawValue> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Published<'a> {
+            #[serde(borrow)]
+            input_schema: &'a RawValue,
         }
+        serde_json::from_slice::<Published<'_>>(&self.definition).ok().map(|published| published.input_schema)
+    }
+
+    /// Returns the check of arguments.
+    pub(super) fn input(&self) -> &Check {
+        &self.input
     }
 
     /// Returns the same tool under another name.
@@ -243,7 +237,7 @@ impl Tool {
             access: self.access,
             headers: self.headers.clone(),
             aliases: self.aliases.clone(),
-            output: self.output.as_ref().map(Check::anew),
+            output: self.output.clone(),
             output_is_object: self.output_is_object,
             name,
         }

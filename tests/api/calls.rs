@@ -128,7 +128,6 @@ async fn an_upstream_failure_is_a_result_in_the_upstreams_own_words() {
             assert_eq!(reply.status, 200, "{version} {action}");
             let result = reply.result();
             let text = failure(&result);
-            assert!(text.starts_with(parts[0]) || action == "malformed-output", "{version} {action}: {text}");
             for part in parts {
                 assert!(text.contains(part), "{version} {action}: {part:?} is missing in: {text}");
             }
@@ -242,12 +241,11 @@ async fn an_action_that_takes_a_list_gets_the_list_itself() {
 }
 
 #[tokio::test]
-async fn an_output_that_breaks_its_schema_is_a_failure_that_shows_it() {
+async fn an_output_that_breaks_its_schema_is_a_success_all_the_same() {
     let server = Server::start();
     let client = server.client("ann").open().await;
     let result = client.call("sandbox-faults_broken-output-schema", json!({})).await.result();
-    assert!(failure(&result).contains("/count"), "{result}");
-    assert_eq!(result["content"][1], json!({"type": "text", "text": r#"{"count":"three"}"#}));
+    assert_eq!(result, json!({"content": [{"type": "text", "text": r#"{"count":"three"}"#}], "structuredContent": {}}));
 }
 
 #[tokio::test]

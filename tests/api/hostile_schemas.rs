@@ -164,7 +164,7 @@ async fn schemas_that_multiply_hold_up_nobody() {
                 let reply = beside_others(&other, call(&client, &tool, arguments)).await;
                 let told = result(&reply);
                 assert!(told["content"][0]["text"].is_string(), "{tool}: {reply:.300?}");
-                assert!(told.to_string().len() < 3 * value.len() + 4_000, "{tool}: {:.300}", told.to_string());
+                assert!(told.to_string().len() < 3 * value.len() + 9_000, "{tool}: {:.300}", told.to_string());
             }
         }
     }
@@ -172,8 +172,7 @@ async fn schemas_that_multiply_hold_up_nobody() {
     assert!(refused.contains("/to: 1 is not of type"), "others are checked: {refused}");
     assert!(metric(&server, "mcp_unchecked_values_total", r#"reason="schema""#) > 0);
     let log = server.log();
-    for key in
-        ["in-any-of", "in-all-of", "out-one-of", "in-circle", "in-required", "out-not-lookahead", "out-long-names"]
+    for key in ["in-any-of", "in-all-of", "in-one-of", "in-circle", "in-required", "in-not-lookahead", "in-long-names"]
     {
         let warned =
             log.lines().filter(|line| line.contains(&format!("app_{key}")) && line.contains("does not compile"));
@@ -219,10 +218,10 @@ async fn large_arguments_cost_no_more_than_three_times_their_bytes() {
 }
 
 #[tokio::test]
-async fn a_large_output_is_told_unchecked() {
-    let strings = json!({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}});
-    let schema = object("rows", &strings);
-    let rows = format!(r#"{{"rows":{}}}"#, list("1", 30 << 20));
+async fn a_large_output_costs_no_more_than_three_times_its_bytes() {
+    let numbers = json!({"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}});
+    let schema = json!({"type": "object", "properties": {"rows": numbers, "strings": {"type": "string"}}});
+    let rows = format!(r#"{{"rows":{}}}"#, list("1", 12 << 20));
     let upstream = upstream(&[action("list", &json!({"type": "object"}), Some(&schema))], &output(&rows));
     let server = server(&upstream);
     let (client, other) = (server.client("ann").open().await, server.client("bob").open().await);
@@ -234,19 +233,22 @@ async fn a_large_output_is_told_unchecked() {
     let told = result(&reply);
     assert_eq!(told["isError"], Value::Null, "a good run is no error");
     assert_eq!(told["structuredContent"]["rows"][0], 1);
-    assert_eq!(metric(&server, "mcp_unchecked_values_total", r#"reason="size""#), 1);
 }
 
 #[tokio::test]
-async fn an_output_that_is_too_deep_or_has_odd_numbers_is_told_unchecked() {
+async fn an_output_that_is_too_deep_or_has_odd_numbers_is_told_as_text() {
     let schema = object("rows", &json!({"type": "array"}));
-    for rows in [format!(r#"{{"rows":{}1{}}}"#, "[".repeat(200), "]".repeat(200)), r#"{"rows":[1e400]}"#.to_owned()] {
+    let deep = format!(r#"{{"rows":[{}1{},2]}}"#, "[".repeat(200), "]".repeat(200));
+    let numbers = r#"{"rows":[2,1e400,-1e999],"more":1e400}"#.to_owned();
+    for rows in [deep, numbers] {
         let upstream = upstream(&[action("list", &json!({"type": "object"}), Some(&schema))], &output(&rows));
         let server = server(&upstream);
         let client = server.client("ann").open().await;
-        let reply = call(&client, "app_list", "{}").await;
-        assert!(!reply.text.contains("isError"), "{reply:.500?}");
-        assert!(reply.text.contains(&format!(r#""structuredContent":{rows}"#)), "{reply:.500?}");
+        let told = result(&call(&client, "app_list", "{}").await);
+        assert_eq!(told["isError"], Value::Null, "{told}");
+        assert_eq!(told["content"][0]["text"], rows, "{told}");
+        let structured = told["structuredContent"]["rows"].as_array().unwrap();
+        assert!(structured.contains(&json!(2)), "the rest is there: {told}");
     }
 }
 

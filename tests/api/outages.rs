@@ -120,7 +120,7 @@ async fn an_upstream_that_is_down_leaves_the_lists_that_are_known() {
     let result = client.call("gmail_list-emails", json!({})).await.result();
     assert_eq!(
         (&result["isError"], &result["content"][0]["text"]),
-        (&json!(true), &json!("the upstream can't be reached"))
+        (&json!(true), &json!("the upstream can't be reached\nThe action was not run."))
     );
 
     let stranger = server.client("bob").initialize("2025-11-25").await;

@@ -5,7 +5,7 @@
 use integration_app_mcp_server::{
     ids::IntegrationKey,
     membrane::{Tool, model::Action, tool::App},
-    protocol::{param_headers, revision::Era},
+    protocol::{conform::conform, param_headers, revision::Era},
 };
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
@@ -35,6 +35,10 @@ fuzz_target!(|text: &str| {
 
     let Ok(arguments) = serde_json::from_str::<Value>(arguments) else { return };
     let _ = tool.check_arguments(&arguments);
-    let _ = tool.check_output(&arguments);
+    let output = arguments.to_string();
+    for era in [Era::Legacy, Era::Modern] {
+        let structured = tool.output_schema(era).map(|published| conform(Some(&output), published));
+        assert!(structured.is_none_or(|structured| structured.get().starts_with(['{', '['])));
+    }
     let _ = param_headers::check(tool.headers(), &arguments, |_| [text.as_bytes()]);
 });
