@@ -179,6 +179,8 @@ async fn retired_and_strange_actions_cost_themselves_alone() {
     let object = json!({"type": "object", "properties": {}});
     let (long, long_name) = ("x".repeat(200), format!("gmail_{}_be7e86ee9e", "x".repeat(47)));
     let expected = [
+        // A name for people that is no text is not needed.
+        (json!("gmail_of-another-form_5da0450459"), json!("Gmail: of another form"), object.clone()),
         (json!("gmail_sound"), json!("Gmail: sound"), object.clone()),
         (json!("gmail_twice"), json!("Gmail: twice"), object.clone()),
         (json!("gmail_with-blanks_8025acd9c8"), json!("Gmail: with blanks"), object.clone()),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use integration_app_mcp_server::protocol::schema::InputSchema;
+use integration_app_mcp_server::protocol::{loosen::loosen, schema::InputSchema};
 use reqwest::header::{HeaderName, HeaderValue};
 use rmcp::{
     ClientHandler, RoleClient, ServiceExt,
@@ -78,7 +78,10 @@ fn definition(integration: &Value, action: &Value) -> String {
 
     let output = match &action["outputSchema"] {
         Value::Null => String::new(),
-        schema => format!(r#","outputSchema":{schema}"#),
+        schema => {
+            let own = RawValue::from_string(schema.to_string()).unwrap();
+            format!(r#","outputSchema":{}"#, loosen(&own).unwrap())
+        }
     };
     let hints = match action["type"].as_str().unwrap() {
         "list-data-records" | "find-data-record-by-id" | "search-data-record" => {
