@@ -37,6 +37,9 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_connections_closed_total", C, "Connections of clients closed early, by reason: late, unread, room, full"),
     ("mcp_messages_total", C, "JSON-RPC messages of clients, by method"),
     ("mcp_tool_calls_total", C, "Actions run for calls of tools, by integration and outcome"),
+    ("mcp_outputs_shortened_total", C, "Outputs of which a part was left out"),
+    ("mcp_outputs_shortened_bytes_total", C, "Bytes of those outputs, and of the answers made of them, by what they are of"),
+    ("mcp_runs_replayed_total", C, "Calls under an idempotency key that was used before, which were not run again"),
     ("mcp_searches_total", C, "Searches for tools, by outcome: hit, no_hit"),
     ("mcp_search_answer_tokens_total", C, "Tokens of the answers to searches, estimated"),
     ("mcp_search_runs_total", C, "Tools run after a search that found them, by place among the hits: 1, 2-5, 6-"),
@@ -113,8 +116,13 @@ impl Exporter {
             "mcp_upstream_connections_refused_total",
             "mcp_catalog_changes_total",
             "mcp_search_answer_tokens_total",
+            "mcp_outputs_shortened_total",
+            "mcp_runs_replayed_total",
         ] {
             counter!(name).absolute(0);
+        }
+        for of in ["output", "answer"] {
+            counter!("mcp_outputs_shortened_bytes_total", "of" => of).absolute(0);
         }
         for outcome in ["hit", "no_hit"] {
             counter!("mcp_searches_total", "outcome" => outcome).absolute(0);

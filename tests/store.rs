@@ -85,6 +85,7 @@ fn record(owner: &UserKey, tools: &[&str]) -> SessionRecord {
         client: None,
         mode: ToolMode::Dynamic,
         filter: ToolFilter { reads_only: true, ..ToolFilter::default() },
+        output_tokens: Some(5_000),
         apps: None,
         tools: tools.collect(),
         home: None,

@@ -39,6 +39,7 @@ pub struct Settings {
     pub log: Log,
     pub membrane: Membrane,
     pub catalog: Catalog,
+    pub outputs: Outputs,
     pub auth: Auth,
     pub oauth: OAuth,
     pub webhooks: Webhooks,
@@ -151,6 +152,13 @@ pub struct Catalog {
     pub negative: Duration,
     pub max_bytes: Count,
     pub max_apps: Count,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Outputs {
+    pub max_tokens: Count,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -302,6 +310,7 @@ impl Settings {
             ("membrane.max_response_bytes", some(m.max_response_bytes), "a number from 1"),
             ("catalog.max_bytes", some(self.catalog.max_bytes), "a number from 1"),
             ("catalog.max_apps", some(self.catalog.max_apps), "a number from 1"),
+            ("outputs.max_tokens", self.outputs.max_tokens.get() >= 300, "a number from 300"),
             ("auth.max_failures_per_min", some(self.auth.max_failures_per_min), "a number from 1"),
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
             ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),

@@ -1,6 +1,6 @@
 //! The query of `/mcp` and `/sse`: who asks, and which tools are seen in which way.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
 use actix_web::HttpRequest;
 
@@ -13,10 +13,13 @@ use crate::{
 };
 
 /// Parameters that a request may have. `sessionId` is that of HTTP+SSE, which the server itself writes into a URL.
-const KNOWN: [&str; 8] = ["token", "mode", "apps", "tools", "exclude", "access", "pin", "sessionId"];
+const KNOWN: [&str; 9] = ["token", "mode", "apps", "tools", "exclude", "access", "pin", "output", "sessionId"];
 
 /// Names and patterns in one URL at most.
 const MAX_PATTERNS: usize = 256;
+
+/// Tokens that a URL may allow an output.
+const OUTPUT_TOKENS: RangeInclusive<usize> = 2_000..=100_000;
 
 /// Modes of tools, for an error.
 const MODES: &str = "static, dynamic, search and auto";
@@ -94,10 +97,21 @@ impl Query {
     pub fn scope(&self, max_apps: usize) -> Result<Scope, Error> {
         if let Some((name, _)) = self.0.iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
             let name = if name.len() <= MAX_SHOWN { format!(" {name:?}") } else { String::new() };
-            let known = "the parameters are token, mode, apps, tools, exclude, access and pin";
+            let known = "the parameters are token, mode, apps, tools, exclude, access, pin and output";
             return Err(Error::BadRequest(format!("unknown query parameter{name}: {known}")));
         }
-        Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)?, filter: Arc::new(self.filter()?) })
+        let (filter, output_tokens) = (Arc::new(self.filter()?), self.output_tokens()?);
+        Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)?, filter, output_tokens })
+    }
+
+    /// Returns the tokens of an output at most, where the query says so.
+    fn output_tokens(&self) -> Result<Option<usize>, Error> {
+        let Some(text) = self.single("output")? else { return Ok(None) };
+        let tokens = text.parse().ok().filter(|tokens| OUTPUT_TOKENS.contains(tokens));
+        let (least, most) = (OUTPUT_TOKENS.start(), OUTPUT_TOKENS.end());
+        tokens
+            .map(Some)
+            .ok_or_else(|| Error::BadRequest(format!("?output= is a number of tokens from {least} to {most}")))
     }
 
     /// Returns which tools of the apps may be seen, and which are pinned.

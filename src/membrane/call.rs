@@ -13,7 +13,13 @@ use super::{
     tool::Tool,
 };
 use crate::protocol::{
-    conform::conform, json, mend::Mended, refusal::schema_in_short, revision::Era, schema, tools::CallToolResult,
+    conform::conform,
+    json,
+    mend::Mended,
+    refusal::schema_in_short,
+    revision::Era,
+    schema,
+    tools::{CallToolResult, NO_OUTPUT},
 };
 
 /// Outcome of a call.
@@ -23,6 +29,19 @@ pub struct Called {
     pub result: CallToolResult,
     /// The upstream no longer accepts the caller's token.
     pub token_refused: bool,
+    /// Whether the action was run.
+    pub ran: Ran,
+}
+
+/// Whether an action was run, as far as the upstream has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ran {
+    /// Not run: arguments were wrong, the upstream could not be asked, or did not let it run.
+    No,
+    /// Run, with whatever result.
+    Yes,
+    /// Perhaps run: the answer was lost.
+    Unknown,
 }
 
 /// Memory that a value takes as a tree while it is checked.
@@ -44,15 +63,24 @@ pub async fn call(
 ) -> Called {
     let Input { json, mended } = match input(client, tool, arguments).await {
         Ok(input) => input,
-        Err(faults) => return Called { result: refusal(tool, &faults), token_refused: false },
+        Err(faults) => return Called { result: refusal(tool, &faults), token_refused: false, ran: Ran::No },
     };
     let run = client.run(caller, tool.integration(), tool.action(), json).await;
     let token_refused = run.as_ref().is_err_and(MembraneError::is_unauthenticated);
+    let ran = match &run {
+        Ok(_) => Ran::Yes,
+        Err(MembraneError::Refused(refusal)) if matches!(refusal.status, 401 | 403 | 429) => Ran::No,
+        Err(error) => match error.run_outcome() {
+            RunOutcome::NotRun => Ran::No,
+            RunOutcome::Unknown => Ran::Unknown,
+            RunOutcome::Told => Ran::Yes,
+        },
+    };
     let result = match run {
         Ok(output) => success(client, tool, output, era).await,
         Err(error) => failure(tool, &error),
     };
-    Called { token_refused, result: result.and_mended(mended) }
+    Called { token_refused, ran, result: result.and_mended(mended) }
 }
 
 /// Input of an action, as it is sent.
@@ -119,7 +147,7 @@ async fn success(client: &MembraneClient, tool: &Arc<Tool>, output: Option<Box<R
     let write = move || {
         let text = output.as_deref().map(json::compact);
         let structured = of.output_schema(era).map(|published| conform(text.as_deref(), published));
-        (text.unwrap_or_else(|| "No output".to_owned()), structured)
+        (text.unwrap_or_else(|| NO_OUTPUT.to_owned()), structured)
     };
     match client.upstream().pool.run(bytes, write).await {
         Some((text, Some(structured))) => CallToolResult::text(text).and_structured(structured),

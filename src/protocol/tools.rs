@@ -112,30 +112,43 @@ pub struct Icon<'a> {
 }
 
 /// Result of `tools/call`, of every era.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallToolResult {
     content: Vec<Text>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     structured_content: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_error: bool,
-    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
     meta: Option<ResultMeta>,
 }
 
 /// Notes of a result that are for the client, not for the model (MCP 2025-11-25, basic/index § `_meta`).
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ResultMeta {
     /// Changes that were made to the arguments so that they conform to the tool's schema.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mended: Vec<String>,
+    /// Whether the result is that of the same call made before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Text {
+    #[serde(skip_deserializing, default = "text_type")]
     r#type: &'static str,
     text: String,
 }
+
+fn text_type() -> &'static str {
+    "text"
+}
+
+/// Text of a success without an output.
+pub const NO_OUTPUT: &str = "No output";
 
 impl CallToolResult {
     /// Returns a success whose only block is `text`.
@@ -192,6 +205,28 @@ impl CallToolResult {
         // That came first.
         self.meta.get_or_insert_default().mended.insert(0, "/: a text was read as JSON".to_owned());
         self
+    }
+
+    /// Notes that the result is that of the same call made before.
+    #[must_use]
+    pub fn and_replayed(mut self) -> Self {
+        self.meta.get_or_insert_default().replayed = true;
+        self
+    }
+
+    /// Takes the output of a run out of a success, as JSON, with its structured form. Nothing where there is none.
+    pub fn take_output(&mut self) -> Option<(String, Option<Box<RawValue>>)> {
+        let first = self.content.first_mut().filter(|first| !self.is_error && first.text != NO_OUTPUT)?;
+        Some((std::mem::take(&mut first.text), self.structured_content.take()))
+    }
+
+    /// Puts an output in the place of the one that was taken.
+    #[must_use]
+    pub fn with_output(mut self, text: String, structured: Option<Box<RawValue>>) -> Self {
+        if let Some(first) = self.content.first_mut() {
+            first.text = text;
+        }
+        Self { structured_content: structured, ..self }
     }
 
     /// Takes the notes for the client out of the result.

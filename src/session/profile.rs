@@ -31,6 +31,7 @@ impl Profile {
             mode: self.scope.mode,
             apps: self.scope.apps.keys().cloned(),
             filter: (*self.scope.filter).clone(),
+            output_tokens: self.scope.output_tokens,
             tools,
             home: None,
         };
@@ -43,7 +44,12 @@ impl Profile {
         Self {
             revision: state.revision,
             client: state.client.clone(),
-            scope: Scope { mode: state.mode, apps: Apps::of(state.apps.clone()), filter: state.filter.clone().into() },
+            scope: Scope {
+                mode: state.mode,
+                apps: Apps::of(state.apps.clone()),
+                filter: state.filter.clone().into(),
+                output_tokens: state.output_tokens,
+            },
         }
     }
 }

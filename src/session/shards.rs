@@ -90,7 +90,7 @@ impl Shards {
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
         let client = Rc::new(MembraneClient::new(&settings.membrane, Arc::clone(upstream)));
         let tools =
-            ToolService::new(Rc::clone(&client), membranes.clone(), revocations.clone(), settings.log.arguments);
+            ToolService::new(Rc::clone(&client), membranes.clone(), revocations.clone(), self.store(), settings);
         let registry = SessionRegistry::new(number, tools.clone(), self.clone(), settings).start();
         revocations.tell(number, &registry);
         let watchers = Watchers { changes: registry.clone().recipient(), refusals: registry.clone().recipient() };

@@ -338,6 +338,7 @@ mod tests {
             client: None,
             mode: ToolMode::Static,
             filter: ToolFilter::default(),
+            output_tokens: None,
             apps: None,
             tools: vec![],
             home: None,

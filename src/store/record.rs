@@ -43,6 +43,9 @@ pub struct SessionState {
     /// Tools that its URL lets it see.
     #[serde(default, skip_serializing_if = "ToolFilter::is_default")]
     pub filter: ToolFilter,
+    /// Tokens of an output at most, where its URL says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<usize>,
     /// Tools that the session has enabled, in dynamic mode.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<EnabledTool>,

@@ -150,13 +150,11 @@ impl Builtin {
                 json!({"names": {"type": "array", "items": {"type": "string"}, "description": "1 to 10 names"}}),
                 json!(["names"]),
             ),
-            Self::RunReadTool | Self::RunWriteTool => (
-                json!({
-                    "name": {"type": "string", "description": "Name of the tool"},
-                    "arguments": {"type": "object", "properties": {}, "description": "Its input"}
-                }),
-                json!(["name"]),
-            ),
+            Self::RunReadTool => (run_properties(None), json!(["name"])),
+            Self::RunWriteTool => {
+                let key = json!({"type": "string", "description": "Under one key the same call runs once; repeats get its result"});
+                (run_properties(Some(("idempotency_key", key))), json!(["name"]))
+            }
             Self::ConnectApp => (
                 json!({
                     "app": {"type": "string", "description": "Key or name of the app"}
@@ -189,6 +187,20 @@ impl Builtin {
             open_world_hint: open_world,
         }
     }
+}
+
+/// Returns the properties that both runners have, and one more.
+fn run_properties(more: Option<(&str, Value)>) -> Value {
+    let properties = [
+        ("name", json!({"type": "string", "description": "Name of the tool"})),
+        ("arguments", json!({"type": "object", "properties": {}, "description": "Its input"})),
+        (
+            "fields",
+            json!({"type": "array", "items": {"type": "string"}, "description": "Parts of the output to keep, such as items[].id"}),
+        ),
+        ("range", json!({"type": "string", "description": "Part of a long list to keep, such as 20-39"})),
+    ];
+    properties.into_iter().chain(more).map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<_, _>>().into()
 }
 
 /// Adds the keys of the user's apps to a description.

@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{Builtin, audit::Audit, enable::Selection, view::View};
+use super::{
+    Builtin,
+    audit::Audit,
+    enable::Selection,
+    output::{Asked, RunnerInputs},
+    view::View,
+};
 use crate::{
     allowance::RunningCall,
     error::Error,
@@ -17,8 +23,7 @@ use crate::{
 pub struct ReadyCall {
     pub(super) what: What,
     pub(super) arguments: Box<RawValue>,
-    /// Whether a runner was asked to run the tool, whose headers the client then can't know.
-    pub(super) is_by_runner: bool,
+    pub(super) options: RunOptions,
     /// The arguments were sent as a text of JSON, and read.
     pub(super) came_as_text: bool,
     pub(super) view: View,
@@ -35,6 +40,25 @@ pub(super) enum What {
     Tool(Arc<Tool>),
     /// Nothing, for a reason that the model can read.
     Nothing(CallToolResult),
+}
+
+/// Options that a runner was given for the tool that it runs.
+#[derive(Debug)]
+pub(super) struct RunOptions {
+    /// Whether a runner was asked to run the tool, whose headers the client then can't know.
+    pub(super) is_by_runner: bool,
+    /// Part of the output that was asked for.
+    pub(super) asked: Asked,
+    /// Inputs by which another part can be had.
+    pub(super) inputs: RunnerInputs,
+    /// Key under which the call runs once.
+    pub(super) key: Option<String>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { is_by_runner: false, asked: Asked::default(), inputs: RunnerInputs::None, key: None }
+    }
 }
 
 /// Outcome of a call that was run.
@@ -56,7 +80,7 @@ impl ReadyCall {
         V: IntoIterator<Item = &'a [u8]>,
     {
         let What::Tool(tool) = &self.what else { return Ok(()) };
-        if tool.headers().is_empty() || self.is_by_runner {
+        if tool.headers().is_empty() || self.options.is_by_runner {
             return Ok(());
         }
         let told = param_headers::pick(tool.headers(), &self.arguments)

@@ -3,7 +3,12 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::protocol::json;
+use super::{
+    Builtin,
+    call::RunOptions,
+    output::{Asked, FieldPath, Range, RunnerInputs},
+};
+use crate::{protocol::json, search::Access};
 
 /// Arguments of the runners.
 #[derive(Debug, Deserialize)]
@@ -13,6 +18,15 @@ pub(super) struct Arguments {
     pub(super) name: String,
     #[serde(default)]
     arguments: Option<Box<RawValue>>,
+    /// Parts of the output that are kept.
+    #[serde(default)]
+    fields: Option<Vec<String>>,
+    /// Elements of a list in the output that are kept.
+    #[serde(default)]
+    range: Option<String>,
+    /// Key under which the same call runs once; of the runner of what writes alone.
+    #[serde(default)]
+    idempotency_key: Option<String>,
 }
 
 impl Arguments {
@@ -20,7 +34,7 @@ impl Arguments {
     ///
     /// # Errors
     /// Words on what is given in place of an object.
-    pub(super) fn of_tool(&self) -> Result<Box<RawValue>, &'static str> {
+    pub(super) fn of_tool(&self) -> Result<Box<RawValue>, String> {
         let Some(given) = self.arguments.as_deref() else { return Ok(json::to_raw(&serde_json::Map::new())) };
         let text = given.get();
         if text.starts_with('{') {
@@ -28,7 +42,29 @@ impl Arguments {
         }
         let parsed =
             json::read::<String>(given).ok().and_then(|text| RawValue::from_string(text.trim().to_owned()).ok());
-        parsed.filter(|parsed| parsed.get().starts_with('{')).ok_or("arguments must be an object")
+        parsed.filter(|parsed| parsed.get().starts_with('{')).ok_or_else(|| "arguments must be an object".to_owned())
+    }
+
+    /// Returns the options of the run. A tool that writes is not run again for another part of its answer, so nothing tells the
+    /// model to ask for a range of it.
+    ///
+    /// # Errors
+    /// Words on an option that can't be read.
+    pub(super) fn options(&self, runner: Builtin, access: Access) -> Result<RunOptions, String> {
+        let fields = self.fields.iter().flatten().map(|path| FieldPath::parse(path)).collect::<Result<Vec<_>, _>>();
+        let range = self.range.as_deref().map(Range::parse).transpose();
+        if self.idempotency_key.is_some() && runner == Builtin::RunReadTool {
+            return Err("a tool that reads needs no idempotency_key".to_owned());
+        }
+        Ok(RunOptions {
+            is_by_runner: true,
+            asked: Asked {
+                fields: fields.map_err(|fault| format!("fields: {fault}"))?,
+                range: range.map_err(|fault| format!("range: {fault}"))?,
+            },
+            inputs: if access == Access::Read { RunnerInputs::FieldsAndRange } else { RunnerInputs::Fields },
+            key: self.idempotency_key.clone(),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists, finds and calls tools for every transport.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Instant};
+use std::{rc::Rc, sync::Arc};
 
 use serde_json::value::RawValue;
 
@@ -8,12 +8,15 @@ use super::{
     EnabledTools, MaybeReady,
     audit::{Audit, Origin},
     builtin::{Builtin, read_arguments},
-    call::{Outcome, ReadyCall, What},
+    call::{Outcome, ReadyCall, RunOptions, What},
     catalog_cache::CatalogCache,
     connect_app, describe_tools,
     enable::{self, Selection},
     find::{find, find_forgiving, no_such_tool, unknown_tool},
+    governor::Governor,
     listing::{listed, may_be_seen},
+    once::{self, Turn},
+    output::Limit,
     run_tools,
     search_tools::{self, Searched},
     searches::Searches,
@@ -22,29 +25,33 @@ use super::{
 use crate::{
     allowance::CallLimit,
     auth::Revocations,
+    config::Settings,
     error::Error,
     ids::ToolName,
     membrane::{
-        Caller, Catalog, FindTools, KnownCatalog, LoadCatalog, MembraneActor, MembraneClient, MembraneError, Tool,
-        call, pool::LARGE,
+        Caller, Catalog, FindTools, MembraneActor, MembraneClient, Tool,
+        call::{self, Called},
     },
-    metrics::{self, Run, count_lookup},
+    metrics::{self, Run},
     protocol::{answer::ToolList, request::CallTool, revision::Era, tools::CallToolResult},
-    search::{self, Access},
-    token::AccessToken,
-    workers::{PerWorker, ask},
+    search::Access,
+    store::SessionStore,
+    workers::PerWorker,
 };
 
 /// Tools of all users, for requests on the thread of one worker. Cheap to clone.
 #[derive(Clone)]
-pub struct ToolService(Rc<Inner>);
+pub struct ToolService(pub(super) Rc<Inner>);
 
-struct Inner {
-    client: Rc<MembraneClient>,
-    membranes: PerWorker<MembraneActor>,
-    revocations: Revocations,
-    cache: CatalogCache,
+pub(super) struct Inner {
+    pub(super) client: Rc<MembraneClient>,
+    pub(super) membranes: PerWorker<MembraneActor>,
+    pub(super) revocations: Revocations,
+    pub(super) cache: CatalogCache,
     searches: Searches,
+    store: Arc<dyn SessionStore>,
+    /// Tokens of an output at most, where the URL names no other number.
+    output_tokens: usize,
     /// Whether audit lines hold the arguments of calls.
     audits_arguments: bool,
 }
@@ -56,7 +63,8 @@ impl ToolService {
         client: Rc<MembraneClient>,
         membranes: PerWorker<MembraneActor>,
         revocations: Revocations,
-        audits_arguments: bool,
+        store: Arc<dyn SessionStore>,
+        settings: &Settings,
     ) -> Self {
         Self(Rc::new(Inner {
             client,
@@ -64,7 +72,9 @@ impl ToolService {
             revocations,
             cache: CatalogCache::default(),
             searches: Searches::default(),
-            audits_arguments,
+            store,
+            output_tokens: settings.outputs.max_tokens.get(),
+            audits_arguments: settings.log.arguments,
         }))
     }
 
@@ -135,7 +145,7 @@ impl ToolService {
             what,
             arguments,
             came_as_text,
-            is_by_runner: false,
+            options: RunOptions::default(),
             view,
             audit,
             _running: running,
@@ -150,9 +160,9 @@ impl ToolService {
                 MaybeReady::Later(Box::pin(async move {
                     let found = this.find_for_runner(runner, &call).await;
                     match found.inspect_err(|error| call.audit.refuse(error))? {
-                        Ok((tool, arguments)) => {
+                        Ok((tool, arguments, options)) => {
                             call.audit.becomes(tool.name(), &arguments);
-                            Ok(ReadyCall { what: What::Tool(tool), arguments, is_by_runner: true, ..call })
+                            Ok(ReadyCall { what: What::Tool(tool), arguments, options, ..call })
                         }
                         Err(refused) => Ok(ReadyCall { what: What::Nothing(refused), ..call }),
                     }
@@ -177,7 +187,7 @@ impl ToolService {
         &self,
         runner: Builtin,
         call: &ReadyCall,
-    ) -> Result<Result<(Arc<Tool>, Box<RawValue>), CallToolResult>, Error> {
+    ) -> Result<Result<(Arc<Tool>, Box<RawValue>, RunOptions), CallToolResult>, Error> {
         let asked: run_tools::Arguments = match read_arguments(runner, &call.arguments) {
             Ok(asked) => asked,
             Err(refused) => return Ok(Err(refused)),
@@ -191,8 +201,11 @@ impl ToolService {
             let text = format!("{} writes, so run-read-tool does not run it. run-write-tool does.", tool.name());
             return Ok(Err(CallToolResult::failure(text)));
         }
-        let arguments = asked.of_tool().map(|arguments| (Arc::clone(tool), arguments));
-        Ok(arguments
+        let of_tool = asked.of_tool().and_then(|arguments| {
+            let options = asked.options(runner, tool.access())?;
+            Ok((Arc::clone(tool), arguments, options))
+        });
+        Ok(of_tool
             .map_err(|fault| CallToolResult::failure(format!("Invalid arguments for {}: {fault}", runner.name()))))
     }
 
@@ -201,13 +214,20 @@ impl ToolService {
     /// # Errors
     /// Where the user's catalog is needed and can't be had.
     pub async fn run(&self, call: ReadyCall, era: Era) -> Result<Outcome, Error> {
-        let ReadyCall { what, arguments, came_as_text, view, mut audit, _running, .. } = call;
+        let ReadyCall { what, arguments, came_as_text, options, view, mut audit, _running } = call;
         let outcome = match what {
             What::Nothing(result) => Ok(Outcome::Result(result)),
             What::Builtin(builtin) => self.run_builtin(builtin, &arguments, &view).await,
             What::Tool(tool) => {
                 self.0.searches.note_run(view.caller.user(), tool.name());
-                let result = self.call(&view.caller, &tool, arguments, era).await;
+                let RunOptions { asked, inputs, key, .. } = options;
+                let result = match key {
+                    None => self.call(&view.caller, &tool, arguments, era).await.result,
+                    Some(key) => self.call_once(&view.caller, &tool, arguments, era, &key).await,
+                };
+                let limit = Limit::from_tokens(view.scope.output_tokens.unwrap_or(self.0.output_tokens));
+                let governor = Governor { limit, asked, inputs };
+                let result = governor.apply(self.0.client.upstream().pool(), &tool, era, result).await;
                 Ok(Outcome::Result(if came_as_text { result.and_read_from_text() } else { result }))
             }
         };
@@ -245,102 +265,10 @@ impl ToolService {
         Ok(Outcome::Result(result))
     }
 
-    /// Returns a catalog that can be searched.
-    async fn indexed(&self, caller: &Caller, scope: &Scope) -> Result<Arc<Catalog>, Error> {
-        let catalog = self.catalog(caller, scope).get().await?;
-        self.index(&catalog).await;
-        Ok(catalog)
-    }
-
-    /// Builds the search indexes of a catalog that are not there yet, beside the workers: for thousands of tools it takes
-    /// longer than a worker may be kept.
-    async fn index(&self, catalog: &Arc<Catalog>) {
-        let missing: Vec<_> = catalog.parts().filter(|part| !part.is_indexed()).cloned().collect();
-        if missing.is_empty() {
-            return;
-        }
-        // Never here, however few they are: the first index of all has to read the tables of words.
-        let bytes = missing.iter().map(|part| part.bytes()).sum::<usize>().max(LARGE + 1);
-        let build = move || {
-            search::warm_up();
-            for part in &missing {
-                let _built = part.index();
-            }
-        };
-        // Given up, the indexes are built where they are used.
-        let _ = self.0.client.upstream().pool().run(bytes, build).await;
-    }
-
     /// Begins the audit line of a call that may be refused before anything is prepared.
     #[must_use]
     pub fn audit(&self, origin: Origin, caller: &Caller, call: &CallTool) -> Audit {
         Audit::begin(origin, caller.user().clone(), call, self.0.audits_arguments)
-    }
-
-    /// Looks up again the enabled tools that are not in the user's catalog.
-    ///
-    /// # Errors
-    /// As [`ToolService::catalog`].
-    pub async fn look_up(
-        &self,
-        caller: Caller,
-        scope: &Scope,
-        names: Vec<ToolName>,
-    ) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
-        let catalog = self.catalog(&caller, scope).get().await?;
-        self.find_all(scope, FindTools { caller, apps: scope.apps.clone(), catalog, names }).await
-    }
-
-    /// Returns the tools of a user.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`] where the upstream no longer accepts the token, [`Error::UpstreamUnavailable`] where it
-    /// can't be asked.
-    pub fn catalog(&self, caller: &Caller, scope: &Scope) -> MaybeReady<Result<Arc<Catalog>, Error>> {
-        if let Some(known) = self.0.cache.catalog(caller, &scope.apps, Instant::now()) {
-            count_lookup("fresh");
-            return MaybeReady::Now(Ok(self.0.cache.filtered(caller.user(), scope, known)));
-        }
-        let (this, caller, scope) = (self.clone(), caller.clone(), scope.clone());
-        MaybeReady::Later(Box::pin(async move {
-            let membrane = this.0.membranes.owner_of(caller.user())?;
-            let loaded = ask(membrane, LoadCatalog { caller: caller.clone(), apps: scope.apps.clone() }).await?;
-            let loaded = this.heed(caller.token(), loaded)?;
-            this.0.cache.remember(&caller, scope.apps.clone(), &loaded, Instant::now());
-            Ok(this.0.cache.filtered(caller.user(), &scope, Arc::clone(loaded.catalog())))
-        }))
-    }
-
-    /// Returns the tools of a user as far as they are known, without loading them.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub async fn known_catalog(&self, caller: &Caller, scope: &Scope) -> Result<Option<Arc<Catalog>>, Error> {
-        let known = KnownCatalog { user: caller.user().clone(), apps: scope.apps.clone() };
-        let known = ask(self.0.membranes.owner_of(caller.user())?, known).await?;
-        Ok(known.map(|known| self.0.cache.filtered(caller.user(), scope, known)))
-    }
-
-    async fn find_beyond(
-        self,
-        caller: Caller,
-        scope: Scope,
-        catalog: Arc<Catalog>,
-        name: ToolName,
-    ) -> Result<Arc<Tool>, Error> {
-        let apps = scope.apps.clone();
-        let find = FindTools { caller, apps, catalog: Arc::clone(&catalog), names: vec![name.clone()] };
-        let mut found = self.find_all(&scope, find).await?;
-        found.remove(&name).ok_or_else(|| no_such_tool(&catalog, name, None))
-    }
-
-    /// Looks up tools that are not in a user's catalog, by the names asked for. Tools that may not be seen are not found.
-    async fn find_all(&self, scope: &Scope, find: FindTools) -> Result<BTreeMap<ToolName, Arc<Tool>>, Error> {
-        let token = find.caller.token().clone();
-        let found = ask(self.0.membranes.owner_of(find.caller.user())?, find).await?;
-        let mut found = self.heed(&token, found)?;
-        found.retain(|_, tool| may_be_seen(scope, tool));
-        Ok(found)
     }
 
     /// Finds the tools of the given names: in the catalog, and beyond it in one batch.
@@ -373,24 +301,33 @@ impl ToolService {
         Ok(Selection { tools, unknown, catalog, apps: apps.clone() })
     }
 
+    /// Calls the tool of an action, unless a call under the same key was made before.
+    async fn call_once(
+        &self,
+        caller: &Caller,
+        tool: &Arc<Tool>,
+        arguments: Box<RawValue>,
+        era: Era,
+        key: &str,
+    ) -> CallToolResult {
+        match once::claim(&self.0.store, caller.user(), key, tool, arguments.get()).await {
+            Turn::Settled(result) => result,
+            Turn::Mine(claim) => {
+                let Called { result, ran, .. } = self.call(caller, tool, arguments, era).await;
+                claim.settle(&result, ran).await;
+                result
+            }
+        }
+    }
+
     /// Calls the tool of an action, and ends the trust in the caller's token if the upstream refuses it.
-    async fn call(&self, caller: &Caller, tool: &Arc<Tool>, arguments: Box<RawValue>, era: Era) -> CallToolResult {
+    async fn call(&self, caller: &Caller, tool: &Arc<Tool>, arguments: Box<RawValue>, era: Era) -> Called {
         let run = Run::begin(tool.integration().as_str());
         let called = caller.trace().around(call::call(&self.0.client, caller, tool, arguments, era)).await;
         run.end(if called.result.is_error() { metrics::Outcome::Error } else { metrics::Outcome::Success });
         if called.token_refused {
             self.0.revocations.revoke(caller.token());
         }
-        called.result
-    }
-
-    /// Ends the trust in a token that the upstream has refused.
-    fn heed<T>(&self, token: &AccessToken, outcome: Result<T, MembraneError>) -> Result<T, Error> {
-        outcome.map_err(|error| {
-            if error.is_unauthenticated() {
-                self.0.revocations.revoke(token);
-            }
-            error.into()
-        })
+        called
     }
 }

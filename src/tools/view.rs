@@ -21,6 +21,8 @@ pub struct Scope {
     pub apps: Apps,
     /// Tools of those that may be seen.
     pub filter: Arc<ToolFilter>,
+    /// Tokens of an output at most, where the URL says so.
+    pub output_tokens: Option<usize>,
 }
 
 impl Scope {

@@ -145,7 +145,8 @@ async fn a_query_parameter_that_there_is_not_is_refused_by_name() {
             assert_eq!(reply.status, 400, "{query}: {reply:?}");
             let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
             assert!(
-                message.contains(named) && message.contains("token, mode, apps, tools, exclude, access and pin"),
+                message.contains(named)
+                    && message.contains("token, mode, apps, tools, exclude, access, pin and output"),
                 "{query}: {message}"
             );
         }

@@ -33,7 +33,7 @@ async fn runs(server: &Server) -> u64 {
 
 #[tokio::test]
 async fn arguments_reach_the_upstream_exactly_as_sent() {
-    let server = Server::start();
+    let server = Server::builder().env("MCP__OUTPUTS__MAX_TOKENS", "10000000").start();
     let client = server.client("ann").open().await;
     let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(3 << 20));
     let cases = [
@@ -99,7 +99,7 @@ async fn a_result_has_a_structured_form_where_the_action_has_an_output_schema() 
 
 #[tokio::test]
 async fn a_large_output_arrives_whole() {
-    let server = Server::start();
+    let server = Server::builder().env("MCP__OUTPUTS__MAX_TOKENS", "10000000").start();
     let result = server.client("ann").open().await.call("sandbox-faults_large-output", json!({})).await.result();
     let output: String = serde_json::from_str(text(&result)).unwrap();
     assert!(output == "x".repeat(1 << 20), "{} characters", output.len());
@@ -263,13 +263,16 @@ async fn a_run_that_takes_too_long_is_a_failure_and_is_given_up() {
 async fn a_tool_is_found_by_its_name_or_the_one_way_to_misspell_it() {
     let server = Server::start();
     let client = server.client("ann").open().await;
-    for name in ["gmail_list-emails", "gmail-list-emails", "gmail_list_emails"] {
+    for name in ["gmail_list-emails", "gmail-list-emails"] {
         assert!(client.output(name, json!({})).await["emails"].is_array(), "{name}");
     }
-    for name in ["no-such-tool", "gmail_no-such-action", "gmail", "_", "gmail_", "GMAIL_LIST-EMAILS", "__proto__", ""] {
+    // With `_` for `-` it could be the name of another action.
+    let unknown =
+        ["gmail_list_emails", "no-such-tool", "gmail_no-such-action", "gmail", "_", "gmail_", "GMAIL_LIST-EMAILS"];
+    for name in unknown.into_iter().chain(["__proto__", ""]) {
         assert_eq!(client.call(name, json!({})).await.code(), -32602, "{name:?}");
     }
-    assert_eq!(runs(&server).await, 3);
+    assert_eq!(runs(&server).await, 2);
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ async fn what_the_log_no_longer_holds_is_refused() {
 
 #[tokio::test]
 async fn an_answer_too_large_for_the_log_is_delivered_but_not_again() {
-    let server = streaming().env("MCP__STREAMS__LOG_BYTES", "1000").start();
+    let server = streaming().env("MCP__STREAMS__LOG_BYTES", "1000").env("MCP__OUTPUTS__MAX_TOKENS", "10000000").start();
     let client = server.client("ann").open().await;
     let large = call(json!(1), "sandbox-faults_large-output", json!({}));
     let events = Wire::send(post_for_events(&client, large)).await.rest().await;

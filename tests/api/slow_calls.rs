@@ -39,7 +39,8 @@ const EVENTS: &str = "text/event-stream";
 /// Receiving Messages).
 #[tokio::test]
 async fn a_quick_answer_is_json() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start();
+    let server =
+        Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").env("MCP__OUTPUTS__MAX_TOKENS", "10000000").start();
     for era in ERAS {
         for token in [None, Some(json!("t"))] {
             let reply = call(&server, era, BOTH, "sandbox-faults_sleep", json!({"ms": 1}), token).await;

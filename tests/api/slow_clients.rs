@@ -178,7 +178,7 @@ async fn deaf(server: &Server, request: &str) -> TcpStream {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_cut() {
-    let server = impatient().start();
+    let server = impatient().env("MCP__OUTPUTS__MAX_TOKENS", "10000000").start();
     let client = server.client("ann").open().await;
     let session = client.session.clone().unwrap();
     // More than any socket keeps for a reader.
@@ -258,7 +258,8 @@ async fn ten_thousand_slow_clients_keep_nobody_out() {
         };
         asked += 1;
         tokio::select! {
-            held = &mut flood => break held,
+            // A machine that connects them all before the first answer has to ask again.
+            held = &mut flood, if asked > 1 => break held,
             () = requests => {}
         }
     };

@@ -48,6 +48,7 @@ const LAYERS: [(&str, &[&str]); 26] = [
             "membrane",
             "workers",
             "allowance",
+            "config",
             "search",
             "protocol",
             "error",

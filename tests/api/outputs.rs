@@ -1,0 +1,98 @@
+//! Outputs that fit: shortened to a limit, and to what was asked for.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Server, assert_error};
+
+fn output(result: &Value) -> Value {
+    assert_eq!(result["isError"], Value::Null, "{result}");
+    serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap()
+}
+
+async fn echo(client: &Client<'_>, input: Value) -> Value {
+    client.call("sandbox-faults_echo", input).await.result()
+}
+
+fn rows(count: usize) -> Value {
+    let row = |n: usize| json!({"id": format!("row-{n}"), "text": "x".repeat(100), "number": n});
+    json!({"items": (0..count).map(row).collect::<Vec<_>>(), "cursor": "next"})
+}
+
+#[tokio::test]
+async fn an_output_below_the_limit_is_as_it_was_and_one_above_says_what_is_missing() {
+    let server = Server::start();
+    for mode in ["static", "dynamic", "search"] {
+        let client = server.client("ann").query(&format!("mode={mode}")).open().await;
+        if mode == "dynamic" {
+            client.call("enable-tools", json!({"tools": ["sandbox-faults_echo"]})).await.result();
+        }
+        assert_eq!(output(&echo(&client, rows(10)).await), rows(10), "{mode}");
+        let result = echo(&client, rows(2_000)).await;
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert!(text.len() <= 70_000, "{mode}: {}", text.len());
+        let shortened = output(&result);
+        let items = shortened["items"].as_array().unwrap();
+        assert!(items.len() > 100, "{mode}: most of the room is used");
+        assert_eq!(
+            items[..],
+            rows(2_000)["items"].as_array().unwrap()[..items.len()],
+            "{mode}: from the beginning, unchanged"
+        );
+        let told = shortened["_shortened"]["lists"]["items"].as_str().unwrap();
+        assert_eq!(told, format!("1-{} of 2000", items.len()), "{mode}");
+    }
+    let metrics = String::from_utf8(server.metrics().unwrap()).unwrap();
+    assert!(metrics.contains("mcp_outputs_shortened_total 3"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_url_sets_its_own_limit_within_bounds() {
+    let server = Server::start();
+    let small = server.client("ann").query("output=2000").open().await;
+    let result = echo(&small, rows(500)).await;
+    assert!(result["content"][0]["text"].as_str().unwrap().len() <= 7_000);
+    let modern =
+        server.client("ann").query("output=100000").modern_call("sandbox-faults_echo", rows(2_000)).send().await;
+    assert_eq!(output(&modern.result()), rows(2_000));
+    for wrong in ["1999", "100001", "many", "-1"] {
+        let refused = server.client("ann").query(&format!("output={wrong}")).initialize("2025-11-25").await;
+        assert_error(&refused, 400, -32000, wrong);
+    }
+}
+
+#[tokio::test]
+async fn a_runner_gives_the_part_that_was_asked_for() {
+    let server = Server::start();
+    let client = server.client("ann").query("mode=search").open().await;
+    let run = async |options: Value| {
+        let mut arguments = json!({"name": "sandbox-faults_echo", "arguments": rows(50)});
+        arguments.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        client.call("run-write-tool", arguments).await.result()
+    };
+    let ids = output(&run(json!({"fields": ["items[].id"], "range": "3-4"})).await);
+    assert_eq!(ids["items"], json!([{"id": "row-2"}, {"id": "row-3"}]), "{ids}");
+    assert_eq!(ids["cursor"], Value::Null, "{ids}");
+    let unknown = output(&run(json!({"fields": ["items[].id", "nothing"]})).await);
+    assert!(unknown["_shortened"].to_string().contains("nothing"), "{unknown}");
+    for wrong in [json!({"fields": [""]}), json!({"range": "4-3"}), json!({"range": "x"})] {
+        let refused = run(wrong.clone()).await;
+        assert_eq!(refused["isError"], true, "{wrong}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn structured_content_is_shortened_and_conforms() {
+    let server = Server::start();
+    let client = server.client("ann").query("output=2000").open().await;
+    for n in 0..60 {
+        let mail = json!({"to": ["bob@example.com"], "subject": format!("{n}"), "body": "y".repeat(200)});
+        client.call("gmail_send-email", mail).await.result();
+    }
+    let tools = client.tools().await;
+    let schema = &tools.iter().find(|tool| tool["name"] == "gmail_list-emails").unwrap()["outputSchema"];
+    let result = client.call("gmail_list-emails", json!({"folder": "sent", "limit": 50})).await.result();
+    let (text, structured) = (output(&result), &result["structuredContent"]);
+    assert!(text["_shortened"].is_object(), "{text}");
+    assert!(structured.to_string().len() <= 7_000, "{structured}");
+    assert!(jsonschema::is_valid(schema, structured), "{structured}");
+}
