@@ -34,7 +34,7 @@
 //! # Words
 //!
 //! - action, integration, connection: Membrane's words for what can be done, the app it is done in, and a user's account there.
-//! - tool: an action as MCP clients see it. catalog: all tools of a user.
+//! - tool: an action as MCP clients see it. catalog: all tools of a user. view: the tools that a request sees of them.
 //! - caller: a user whose token was accepted, for one request.
 //! - session: what an MCP client has opened, or what a chat of 2026-07-28 is served by. chat: a conversation that the client
 //!   names by `x-chat-id`.
