@@ -1,7 +1,9 @@
 """Version 2 of the Python SDK, which speaks 2026-07-28 and the revisions with sessions."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -279,4 +281,16 @@ async def test_it_finds_its_own_way_to_a_token() -> None:
     assert tokens.tokens
     # Neither may show in the log.
     USED.update([tokens.tokens.access_token.rsplit(".", 1)[1], back["code"]])
+    server.kill()
+
+
+@pytest.mark.anyio
+async def test_the_example_of_an_agent_answers_its_chats() -> None:
+    server = Server()
+    example = Path(__file__).parents[3] / "docs/examples/agent.py"
+    environment = {"MCP_URL": f"{server.url}/mcp", "MCP_TOKEN": new_user()}
+    ran = await anyio.run_process([sys.executable, str(example)], env=environment)
+    said = ran.stdout.decode()
+    assert "chat-1: run-read-tool" in said and "chat-2: run-write-tool" in said, said
+    assert '"channels":[' in said and "kim@example.com" in said, said
     server.kill()

@@ -203,7 +203,7 @@ export function everyStreamableClient(dialect, server) {
 
   promise('learns which modes there are', async (t) => {
     const entered = enter(t, dialect, { ...server(), token: newUser(), query: '?mode=lazy' });
-    await assert.rejects(entered, /static and dynamic/);
+    await assert.rejects(entered, /static, dynamic, search and auto/);
   });
 }
 
