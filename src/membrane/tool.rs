@@ -105,6 +105,7 @@ impl Tool {
             // Clients of the legacy era refuse a whole list for one output schema that is of no object.
             output_schema: output.as_deref().filter(|_| output_is_object),
             annotations: Some(annotations(access, action.r#type.as_deref())),
+            meta: None,
             icons: app.logo.as_deref().map(|src| [Icon { src }]),
         };
         let definition = json::to_string(&legacy).into();

@@ -86,6 +86,20 @@ pub struct Definition<'a> {
     /// Logo of the tool's app, where it has a usable one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icons: Option<[Icon<'a>; 1]>,
+    /// Notes for clients that know them.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<DefinitionMeta>,
+}
+
+/// Notes on a tool for clients of Anthropic, by names that its documentation gives.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct DefinitionMeta {
+    /// Whether the tool is there from the start, and never searched for by the client.
+    #[serde(rename = "anthropic/alwaysLoad")]
+    pub always_load: bool,
+    /// Characters up to which a client takes a result whole.
+    #[serde(rename = "anthropic/maxResultSizeChars", skip_serializing_if = "Option::is_none")]
+    pub max_result_chars: Option<u32>,
 }
 
 /// Hints on a tool's behaviour (MCP 2025-11-25, schema `ToolAnnotations`).

@@ -13,13 +13,17 @@ use crate::{
     membrane::Catalog,
     protocol::{
         json,
-        tools::{Annotations, CallToolResult, Definition},
+        tools::{Annotations, CallToolResult, Definition, DefinitionMeta},
     },
 };
 
 /// Apps that the description of `search-tools` names. Some clients drop a server's instructions, so a model learns here what
 /// can be searched.
 const MAX_APPS: usize = 30;
+
+/// Characters of a result that a client may take whole, since longer ones are shortened here. Claude Code would put what is over
+/// its own, lower limit into a file.
+const MAX_RESULT_CHARS: u32 = 150_000;
 
 /// Bytes of that description at most: clients cut longer ones at 2,048.
 const MAX_DESCRIPTION: usize = 1_900;
@@ -87,8 +91,14 @@ impl Builtin {
             output_schema: None,
             annotations: Some(self.annotations()),
             icons: None,
+            meta: Some(DefinitionMeta { always_load: true, max_result_chars: self.max_result_chars() }),
         };
         json::to_string(&definition).into()
+    }
+
+    /// Returns the characters that a result of the tool may have, where outputs of actions are results of it.
+    fn max_result_chars(self) -> Option<u32> {
+        matches!(self, Self::RunReadTool | Self::RunWriteTool).then_some(MAX_RESULT_CHARS)
     }
 
     fn title(self) -> &'static str {

@@ -24,7 +24,7 @@ fn bare(mut result: Value) -> Value {
 }
 
 /// Two servers that take many calls of one user, and answer each as JSON.
-async fn start() -> Fleet {
+async fn start_fleet() -> Fleet {
     let set = |server: ServerBuilder| {
         let server = server.env("MCP__SESSIONS__MAX_IN_FLIGHT", "200").env("MCP__STREAMS__AFTER_MS", "60000");
         server.env("MCP__MEMBRANE__PER_USER_CALLS_PER_S", "1000")
@@ -36,9 +36,14 @@ async fn runs(server: &Server) -> u64 {
     server.requests("POST /action-instance/run").await
 }
 
+/// A server that answers as JSON however long it takes.
+fn start() -> Server {
+    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+}
+
 #[tokio::test]
 async fn a_repeat_gets_the_result_of_the_first_call() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search").open().await;
     let first = send(&client, "k1", "one").await;
     assert_eq!((&first["isError"], &first["_meta"]), (&Value::Null, &Value::Null), "{first}");
@@ -57,7 +62,7 @@ async fn a_repeat_gets_the_result_of_the_first_call() {
 
 #[tokio::test]
 async fn a_call_that_was_not_run_can_be_made_again() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search").open().await;
     let wrong = json!({"name": "gmail_send-email", "arguments": {"to": 7}, "idempotency_key": "k"});
     assert_eq!(client.call("run-write-tool", wrong).await.result()["isError"], true);
@@ -72,7 +77,7 @@ async fn a_call_that_was_not_run_can_be_made_again() {
 
 #[tokio::test]
 async fn of_a_hundred_calls_under_one_key_at_two_servers_one_runs() {
-    let fleet = start().await;
+    let fleet = start_fleet().await;
     let open = fleet.client("ann").query("mode=search").open().await;
     let clients: Vec<_> = (0..100).map(|n| fleet.at(n % 2, &open)).collect();
     // Under ids of their own: a request that is sent again under its id is the same call anyway.
@@ -91,7 +96,7 @@ async fn of_a_hundred_calls_under_one_key_at_two_servers_one_runs() {
 
 #[tokio::test]
 async fn a_call_whose_server_died_is_not_run_again() {
-    let fleet = start().await;
+    let fleet = start_fleet().await;
     let open = fleet.client("ann").query("mode=search").open().await;
     let there = fleet.at(1, &open);
     let sleep = async |client: &Client<'_>, id: u32| {

@@ -18,9 +18,14 @@ fn rows(count: usize) -> Value {
     json!({"items": (0..count).map(row).collect::<Vec<_>>(), "cursor": "next"})
 }
 
+/// A server that answers as JSON however long it takes: the first search reads tables of words, and outputs here are large.
+fn start() -> Server {
+    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+}
+
 #[tokio::test]
 async fn an_output_below_the_limit_is_as_it_was_and_one_above_says_what_is_missing() {
-    let server = Server::start();
+    let server = start();
     for mode in ["static", "dynamic", "search"] {
         let client = server.client("ann").query(&format!("mode={mode}")).open().await;
         if mode == "dynamic" {
@@ -47,7 +52,7 @@ async fn an_output_below_the_limit_is_as_it_was_and_one_above_says_what_is_missi
 
 #[tokio::test]
 async fn a_url_sets_its_own_limit_within_bounds() {
-    let server = Server::start();
+    let server = start();
     let small = server.client("ann").query("output=2000").open().await;
     let result = echo(&small, rows(500)).await;
     assert!(result["content"][0]["text"].as_str().unwrap().len() <= 7_000);
@@ -62,7 +67,7 @@ async fn a_url_sets_its_own_limit_within_bounds() {
 
 #[tokio::test]
 async fn a_runner_gives_the_part_that_was_asked_for() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search").open().await;
     let run = async |options: Value| {
         let mut arguments = json!({"name": "sandbox-faults_echo", "arguments": rows(50)});
@@ -82,7 +87,7 @@ async fn a_runner_gives_the_part_that_was_asked_for() {
 
 #[tokio::test]
 async fn structured_content_is_shortened_and_conforms() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("output=2000").open().await;
     for n in 0..60 {
         let mail = json!({"to": ["bob@example.com"], "subject": format!("{n}"), "body": "y".repeat(200)});

@@ -27,9 +27,14 @@ fn found(answer: &Value) -> Vec<&str> {
     answer["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect()
 }
 
+/// A server that answers as JSON however long it takes: the first search reads tables of words, and outputs here are large.
+fn start() -> Server {
+    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+}
+
 #[tokio::test]
 async fn the_search_mode_lists_five_tools_that_are_the_same_for_every_request() {
-    let server = Server::start();
+    let server = start();
     let session = server.client("ann").query("mode=search").open().await;
     assert_eq!(session.tool_names().await, FIVE);
     let again = server.client("ann").query("mode=search").open().await;
@@ -39,6 +44,9 @@ async fn the_search_mode_lists_five_tools_that_are_the_same_for_every_request() 
     for tool in session.tools().await {
         let name = tool["name"].as_str().unwrap();
         assert!(tool["description"].as_str().unwrap().len() <= 1_900, "{name}");
+        assert_eq!(tool["_meta"]["anthropic/alwaysLoad"], true, "{name}");
+        let is_runner = name.starts_with("run-");
+        assert_eq!(tool["_meta"]["anthropic/maxResultSizeChars"].is_u64(), is_runner, "{name}");
         for hint in ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"] {
             assert!(tool["annotations"][hint].is_boolean(), "{name} {hint}");
         }
@@ -49,7 +57,7 @@ async fn the_search_mode_lists_five_tools_that_are_the_same_for_every_request() 
 
 #[tokio::test]
 async fn a_search_finds_a_tool_and_a_runner_runs_it() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search").open().await;
     let answer = ask(&client, "search-tools", json!({"query": "list my mails"})).await;
     assert_eq!(answer["tools"][0]["name"], "gmail_list-emails", "{answer}");
@@ -69,7 +77,7 @@ async fn a_search_finds_a_tool_and_a_runner_runs_it() {
 
 #[tokio::test]
 async fn a_search_can_be_confined_and_asked_in_steps() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search").open().await;
     let answer = ask(&client, "search-tools", json!({"query": "message", "app": "Slack"})).await;
     assert!(found(&answer).iter().all(|name| name.starts_with("slack_")), "{answer}");
@@ -89,7 +97,7 @@ async fn a_search_can_be_confined_and_asked_in_steps() {
 
 #[tokio::test]
 async fn the_read_runner_refuses_what_writes_and_names_the_other() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search").open().await;
     let refused = refusal(&client, "run-read-tool", json!({"name": "gmail_send-email", "arguments": {}})).await;
     assert!(refused.contains("run-write-tool"), "{refused}");
@@ -103,7 +111,7 @@ async fn the_read_runner_refuses_what_writes_and_names_the_other() {
 
 #[tokio::test]
 async fn runners_take_names_and_arguments_as_models_write_them() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search").open().await;
     for name in ["gmail_list-emails", "GMAIL_List-Emails", "gmail.list_emails", "mcp__apps__gmail_list-emails"] {
         let ran = client.call("run-read-tool", json!({"name": name, "arguments": "{\"limit\": 1}"})).await.result();
@@ -120,7 +128,7 @@ async fn runners_take_names_and_arguments_as_models_write_them() {
 
 #[tokio::test]
 async fn describe_gives_whole_definitions_and_names_like_unknown_ones() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search").open().await;
     let answer = ask(&client, "describe-tools", json!({"names": ["gmail_send-email", "gmail_send-mail"]})).await;
     let [known, unknown] = &answer["tools"].as_array().unwrap()[..] else { panic!("{answer}") };
@@ -132,7 +140,7 @@ async fn describe_gives_whole_definitions_and_names_like_unknown_ones() {
 
 #[tokio::test]
 async fn the_automatic_mode_lists_few_tools_and_searches_many() {
-    let server = Server::start();
+    let server = start();
     let mut few = claims("ann");
     few["fields"] = json!({"connections": ["gmail"]});
     let few = server.client_with(&sign(&few, SECRET)).query("mode=auto").open().await;
@@ -144,7 +152,7 @@ async fn the_automatic_mode_lists_few_tools_and_searches_many() {
 
 #[tokio::test]
 async fn filters_of_the_url_hold_on_every_path() {
-    let server = Server::start();
+    let server = start();
     let listed = async |query: &str| server.client("ann").query(query).open().await.tool_names().await;
     assert_eq!(listed("tools=gmail_send-email,slack_list-users").await, ["gmail_send-email", "slack_list-users"]);
     let mails = listed("tools=gmail_*&exclude=*_send-*").await;
@@ -177,7 +185,7 @@ async fn filters_of_the_url_hold_on_every_path() {
 
 #[tokio::test]
 async fn pinned_tools_stand_beside_the_five() {
-    let server = Server::start();
+    let server = start();
     let client = server.client("ann").query("mode=search&pin=gmail_send-email").open().await;
     let names = client.tool_names().await;
     assert_eq!(names[..5], FIVE);
@@ -193,7 +201,7 @@ async fn pinned_tools_stand_beside_the_five() {
 
 #[tokio::test]
 async fn names_in_the_url_that_there_are_not_are_told() {
-    let server = Server::start();
+    let server = start();
     let url = "apps=gmail,nowhere&tools=gmail_send-email,gmail_nothing";
     server.client("ann").query(url).open().await.tools().await;
     let told = server.client("ann").query(url).initialize("2025-11-25").await.result()["instructions"].to_string();
@@ -208,7 +216,10 @@ async fn names_in_the_url_that_there_are_not_are_told() {
 #[tokio::test]
 async fn a_filter_outlasts_a_restart() {
     let folder = Folder::new();
-    let keeping = || Server::builder().env("MCP__STORE__PATH", folder.as_str()).start();
+    let keeping = || {
+        let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000");
+        server.env("MCP__STORE__PATH", folder.as_str()).start()
+    };
     let before = keeping();
     let session = before.client("ann").query("mode=search&access=read").open().await.session.clone().unwrap();
     before.kill();
