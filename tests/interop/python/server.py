@@ -89,14 +89,14 @@ class Server:
         assert not shown, f"a token shows in the log: {shown[0]}"
 
 
-def token(user: str, connections: Sequence[str] | None = None) -> str:
+def token(user: str, connections: Sequence[str] | None = None, seconds: int = 3600) -> str:
     """A token of `user`, for the apps that a new user has or for those named."""
 
     def encode(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
     fields = {} if connections is None else {"connections": list(connections)}
-    claims = {"id": user, "name": user, "iss": "sandbox", "exp": int(time.time()) + 3600, "fields": fields}
+    claims = {"id": user, "name": user, "iss": "sandbox", "exp": int(time.time()) + seconds, "fields": fields}
     content = ".".join(encode(json.dumps(part).encode()) for part in [{"alg": "HS256", "typ": "JWT"}, claims])
     signature = encode(hmac.digest(SECRET.encode(), content.encode(), hashlib.sha256))
     USED.add(signature)

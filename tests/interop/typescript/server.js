@@ -89,9 +89,9 @@ export async function startServer(settings = {}) {
 }
 
 /** A token of `user`, for the apps that a new user has or for those named. */
-export function token(user, connections) {
+export function token(user, connections, seconds = 3600) {
   const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const exp = Math.floor(Date.now() / 1000) + 3600;
+  const exp = Math.floor(Date.now() / 1000) + seconds;
   const claims = { id: user, name: user, iss: 'sandbox', exp, fields: connections ? { connections } : {} };
   const content = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
   const signature = createHmac('sha256', SECRET).update(content).digest('base64url');
