@@ -18,9 +18,9 @@ const TEXT: &str = concat!(
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const HTML: &str = include_str!("welcome.html");
+const HTML: &str = concat!(include_str!("page_head.html"), include_str!("welcome.html"));
 
-const ENDPOINT_HTML: &str = include_str!("endpoint.html");
+const ENDPOINT_HTML: &str = concat!(include_str!("page_head.html"), include_str!("endpoint.html"));
 
 /// `GET /`: HTML for a browser, two lines of text for others.
 pub async fn welcome(request: HttpRequest) -> HttpResponse {

@@ -1,31 +1,19 @@
 //! The search index of an app, made of what its tools' definitions say.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Tool;
 use crate::{
-    protocol::revision::Era,
+    protocol::json,
     search::{AppIndex, ToolText},
 };
 
 /// Levels of parameters that are searched. Deeper ones say little of what a tool does.
 const LEVELS: usize = 2;
 
-/// Words of a tool, as its definition has them.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Words<'a> {
-    #[serde(borrow)]
-    title: Cow<'a, str>,
-    #[serde(borrow)]
-    description: Cow<'a, str>,
-    input_schema: Schema,
-}
-
-#[derive(Deserialize)]
+/// Parameters of a tool, as its input schema has them.
+#[derive(Default, Deserialize)]
 struct Schema {
     #[serde(default)]
     properties: Map<String, Value>,
@@ -35,18 +23,20 @@ struct Schema {
 pub(super) fn index<'a>(key: &str, name: &str, tools: impl Iterator<Item = &'a Tool>) -> AppIndex {
     let mut builder = AppIndex::builder(key, name);
     for tool in tools {
-        let words = serde_json::from_slice::<Words<'_>>(tool.definition(Era::Legacy)).ok();
-        let words = words.as_ref();
-        let title = words.map_or(tool.action().as_str(), |words| &words.title);
+        let published = tool.published();
+        let published = published.as_ref();
+        let title = published.map_or(tool.action().as_str(), |published| &published.title);
+        let schema =
+            published.and_then(|published| json::read::<Schema>(published.input_schema).ok()).unwrap_or_default();
         let mut parameters = Vec::new();
-        if let Some(words) = words {
-            add_parameters(&words.input_schema.properties, LEVELS, &mut parameters);
-        }
+        add_parameters(&schema.properties, LEVELS, &mut parameters);
         builder.add(&ToolText {
             key: tool.action().as_str(),
             // Titles and descriptions begin with the app's name, which is a field of its own.
             name: title.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(title),
-            description: words.and_then(|words| words.description.split_once('\n')).map_or("", |(_, own)| own),
+            description: published
+                .and_then(|published| published.description.split_once('\n'))
+                .map_or("", |(_, own)| own),
             parameters: &parameters,
             access: tool.access(),
         });

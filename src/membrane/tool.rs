@@ -1,5 +1,7 @@
 //! An action as a tool.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -45,6 +47,22 @@ pub struct Tool {
     /// Output schema as it is published, and results conform to it.
     output: Option<Box<RawValue>>,
     output_is_object: bool,
+}
+
+/// Members of a tool's definition that other texts are made of. They are read again from the definition, so that a tool holds
+/// them once.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published<'a> {
+    /// Title of the tool, for people.
+    #[serde(borrow)]
+    pub title: Cow<'a, str>,
+    /// Description of the tool, for the model.
+    #[serde(borrow)]
+    pub description: Cow<'a, str>,
+    /// Schema of the arguments.
+    #[serde(borrow)]
+    pub input_schema: &'a RawValue,
 }
 
 /// The app whose actions become tools.
@@ -207,16 +225,16 @@ impl Tool {
         self.output.as_deref().filter(|_| era == Era::Modern || self.output_is_object)
     }
 
+    /// Returns what the definition tells of the tool. Definitions are JSON of this server's own.
+    #[must_use]
+    pub fn published(&self) -> Option<Published<'_>> {
+        serde_json::from_slice(&self.definition).ok()
+    }
+
     /// Returns the input schema as it is published.
     #[must_use]
     pub fn input_schema(&self) -> Option<&RawValue> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Published<'a> {
-            #[serde(borrow)]
-            input_schema: &'a RawValue,
-        }
-        serde_json::from_slice::<Published<'_>>(&self.definition).ok().map(|published| published.input_schema)
+        self.published().map(|published| published.input_schema)
     }
 
     /// Returns the check of arguments.

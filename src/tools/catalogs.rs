@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{MaybeReady, ToolService, find::no_such_tool, listing::may_be_seen, view::Scope};
+use super::{MaybeReady, ToolService, find::no_such_tool, listing::seen_by, view::Scope};
 use crate::{
     error::Error,
     ids::ToolName,
@@ -106,7 +106,8 @@ impl ToolService {
         let token = find.caller.token().clone();
         let found = ask(self.0.membranes.owner_of(find.caller.user())?, find).await?;
         let mut found = self.heed(&token, found)?;
-        found.retain(|_, tool| may_be_seen(scope, tool));
+        let is_seen = seen_by(scope);
+        found.retain(|_, tool| is_seen(tool));
         Ok(found)
     }
 

@@ -1,11 +1,13 @@
 //! `describe-tools`: whole definitions of tools, by their names.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use super::{find::find_forgiving, search_tools::access, similar::similar_names};
 use crate::{
-    membrane::Catalog,
+    membrane::{Catalog, tool::Published},
     protocol::{json, revision::Era, tools::CallToolResult},
 };
 
@@ -32,7 +34,7 @@ enum Described<'a> {
     Known {
         name: &'a str,
         access: &'static str,
-        description: String,
+        description: Cow<'a, str>,
         input_schema: &'a RawValue,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         output_fields: Vec<String>,
@@ -49,16 +51,6 @@ struct Tools<'a> {
     tools: Vec<Described<'a>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Definition<'a> {
-    description: String,
-    #[serde(borrow)]
-    input_schema: &'a RawValue,
-    #[serde(default)]
-    output_schema: Option<Value>,
-}
-
 /// Describes tools of a catalog whose index is built.
 pub(super) fn describe(catalog: &Catalog, Arguments { names }: &Arguments) -> CallToolResult {
     if names.is_empty() || names.len() > MAX_NAMES {
@@ -68,26 +60,27 @@ pub(super) fn describe(catalog: &Catalog, Arguments { names }: &Arguments) -> Ca
     }
     let described = names.iter().map(|name| {
         let tool = find_forgiving(catalog, name);
-        let definition =
-            tool.and_then(|tool| serde_json::from_slice::<Definition<'_>>(tool.definition(Era::Modern)).ok());
-        match (tool, definition) {
-            (Some(tool), Some(Definition { description, input_schema, output_schema })) => Described::Known {
+        match tool.and_then(|tool| Some((tool, tool.published()?))) {
+            Some((tool, Published { description, input_schema, .. })) => Described::Known {
                 name: tool.name().as_str(),
                 access: access(tool),
                 description,
                 input_schema,
-                output_fields: output_schema.map(|schema| fields(&schema)).unwrap_or_default(),
+                output_fields: tool.output_schema(Era::Modern).map(fields).unwrap_or_default(),
             },
-            _ => Described::Unknown { name, error: "unknown tool", similar: similar_names(catalog, name, SUGGESTIONS) },
+            None => {
+                Described::Unknown { name, error: "unknown tool", similar: similar_names(catalog, name, SUGGESTIONS) }
+            }
         }
     });
     CallToolResult::text(json::to_string(&Tools { tools: described.collect() }))
 }
 
 /// Returns the paths of an output's members, two levels deep, in the form that `fields` takes.
-fn fields(schema: &Value) -> Vec<String> {
+fn fields(schema: &RawValue) -> Vec<String> {
+    let schema: Value = json::read(schema).unwrap_or_default();
     let mut fields = Vec::new();
-    each_member(schema, "", &mut |path, schema| {
+    each_member(&schema, "", &mut |path, schema| {
         fields.push(path.to_owned());
         each_member(schema, path, &mut |path, _| fields.push(path.to_owned()));
     });
@@ -117,6 +110,6 @@ mod tests {
             "items": {"type": "array", "items": {"type": "object", "properties": {"id": {}, "deep": {"properties": {"er": {}}}}}},
             "cursor": {"type": "string"}
         }});
-        assert_eq!(fields(&schema), ["items", "items[].id", "items[].deep", "cursor"]);
+        assert_eq!(fields(&json::to_raw(&schema)), ["items", "items[].id", "items[].deep", "cursor"]);
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn listed(catalog: &Catalog, scope: &Scope, enabled: &Enabled, era: E
     match (mode, enabled) {
         (ToolMode::Static, _) => catalog.list_into(&mut list, era),
         (ToolMode::Dynamic, Enabled::InSession(enabled)) => {
-            for tool in enabled.in_order(catalog, &scope.apps).into_iter().filter(|tool| may_be_seen(scope, tool)) {
+            let is_seen = seen_by(scope);
+            for tool in enabled.in_order(catalog, &scope.apps).into_iter().filter(|tool| is_seen(tool)) {
                 list.push(tool.definition(era).clone());
             }
         }
@@ -36,7 +37,8 @@ pub(super) fn listed(catalog: &Catalog, scope: &Scope, enabled: &Enabled, era: E
     list
 }
 
-/// Returns whether the URL lets a tool be seen that is not of a filtered catalog.
-pub(super) fn may_be_seen(scope: &Scope, tool: &Tool) -> bool {
-    scope.filter.permits_all() || Permits::new(&scope.filter).permit(tool)
+/// Returns whether the URL lets tools be seen that are not of a filtered catalog. The patterns are read once for all of them.
+pub(super) fn seen_by(scope: &Scope) -> impl Fn(&Tool) -> bool + use<> {
+    let permits = (!scope.filter.permits_all()).then(|| Permits::new(&scope.filter));
+    move |tool| permits.as_ref().is_none_or(|permits| permits.permit(tool))
 }

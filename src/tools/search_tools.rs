@@ -1,14 +1,15 @@
 //! `search-tools`: finds the tools of a user by what they do.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{signature::signature, text::cut};
 use crate::{
+    ids::ToolName,
     membrane::{Catalog, Tool, app_tools::AppTools},
-    protocol::{json, revision::Era, tools::CallToolResult},
+    protocol::{json, tools::CallToolResult},
     search::{self, Access, Options},
 };
 
@@ -57,7 +58,7 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct Searched {
     pub(super) result: CallToolResult,
-    pub(super) found: Vec<crate::ids::ToolName>,
+    pub(super) found: Vec<ToolName>,
 }
 
 #[derive(Serialize)]
@@ -87,28 +88,18 @@ struct Hit<'a> {
 struct One<'a> {
     #[serde(flatten)]
     found: Found<'a>,
-    apps: Map<String, serde_json::Value>,
+    apps: Map<String, Value>,
 }
 
 #[derive(Serialize)]
 struct Several<'a> {
     steps: Vec<Found<'a>>,
-    apps: Map<String, serde_json::Value>,
+    apps: Map<String, Value>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
-}
-
-/// Members of a tool's definition that answers are made of.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Definition<'a> {
-    #[serde(borrow)]
-    description: Cow<'a, str>,
-    #[serde(borrow)]
-    input_schema: &'a RawValue,
 }
 
 /// Searches a catalog whose index is built.
@@ -126,6 +117,7 @@ pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
     let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let mut schema_bytes = MAX_SCHEMA_BYTES;
     let mut apps: Vec<&AppTools> = Vec::new();
+    let indexes: Vec<_> = parts.iter().map(|part| part.index()).collect();
     let mut step = |query: &'_ str| {
         let visible = |app: usize, tool: usize| parts.get(app).is_some_and(|part| part.indexed(tool).is_some());
         let options = Options {
@@ -140,7 +132,6 @@ pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
             others: None,
             visible: Some(&visible),
         };
-        let indexes: Vec<_> = parts.iter().map(|part| part.index()).collect();
         let answer = search::search(&indexes, query, &options);
         let whole = if answer.close { 2 } else { 1 };
         let mut hits = Vec::new();
@@ -185,8 +176,8 @@ pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
 
 /// Returns a tool as a hit: with its whole input schema where that is wanted and fits, else with a line on its parameters.
 fn described<'a>(tool: &'a Tool, is_whole: bool, schema_bytes: &mut usize) -> Hit<'a> {
-    let definition = serde_json::from_slice::<Definition<'a>>(tool.definition(Era::Legacy)).ok();
-    let schema = definition.as_ref().map(|definition| definition.input_schema);
+    let published = tool.published();
+    let schema = published.as_ref().map(|published| published.input_schema);
     let shown = schema.filter(|schema| is_whole && schema.get().len() <= *schema_bytes);
     if let Some(schema) = shown {
         *schema_bytes -= schema.get().len();
@@ -194,8 +185,8 @@ fn described<'a>(tool: &'a Tool, is_whole: bool, schema_bytes: &mut usize) -> Hi
     Hit {
         name: tool.name().as_str(),
         access: access(tool),
-        description: definition
-            .map_or_else(String::new, |definition| cut(&definition.description, MAX_DESCRIPTION).into_owned()),
+        description: published
+            .map_or_else(String::new, |published| cut(&published.description, MAX_DESCRIPTION).into_owned()),
         input_schema: shown,
         params: if shown.is_none() { schema.map(signature) } else { None },
     }
@@ -210,13 +201,12 @@ pub(super) fn access(tool: &Tool) -> &'static str {
 }
 
 /// Finds an app by its key or name, however that is written.
-fn find_app<'a>(parts: &[&'a std::sync::Arc<AppTools>], wanted: &str) -> Option<&'a AppTools> {
+fn find_app<'a>(parts: &[&'a Arc<AppTools>], wanted: &str) -> Option<&'a AppTools> {
     let letters =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
     let wanted = letters(wanted);
-    let is_it = |part: &&&'a std::sync::Arc<AppTools>| {
-        letters(part.integration().as_str()) == wanted || letters(part.name()) == wanted
-    };
+    let is_it =
+        |part: &&&'a Arc<AppTools>| letters(part.integration().as_str()) == wanted || letters(part.name()) == wanted;
     parts.iter().find(is_it).map(|part| &***part)
 }
 
@@ -229,15 +219,15 @@ fn no_such_app(catalog: &Catalog, wanted: &str) -> Searched {
 }
 
 /// Returns the state of apps, those that could not be asked included.
-fn statuses(catalog: &Catalog, apps: &[&AppTools]) -> Map<String, serde_json::Value> {
+fn statuses(catalog: &Catalog, apps: &[&AppTools]) -> Map<String, Value> {
     let status = |app: &&AppTools| {
         let status = if app.needs_reconnect() { "reconnect" } else { "connected" };
-        (app.integration().as_str().to_owned(), serde_json::json!({"status": status, "name": app.name()}))
+        (app.integration().as_str().to_owned(), json!({"status": status, "name": app.name()}))
     };
     let mut statuses: Map<_, _> = apps.iter().map(status).collect();
     for failed in catalog.failed() {
         let retry = format!("its tools can't be loaded right now: try again {}", failed.when());
-        let entry = serde_json::json!({"status": "failed", "name": failed.name, "reason": retry});
+        let entry = json!({"status": "failed", "name": failed.name, "reason": retry});
         statuses.insert(failed.key.as_str().to_owned(), entry);
     }
     statuses

@@ -14,7 +14,7 @@ use super::{
     enable::{self, Selection},
     find::{find, find_forgiving, no_such_tool, unknown_tool},
     governor::Governor,
-    listing::{listed, may_be_seen},
+    listing::{listed, seen_by},
     once::{self, Turn},
     output::Limit,
     run_tools,
@@ -106,7 +106,7 @@ impl ToolService {
                 catalog.and_then(move |catalog| {
                     let found = find(&catalog, Some(&enabled), name.clone(), &scope.apps);
                     MaybeReady::Now(match found {
-                        Ok(tool) if !may_be_seen(&scope, &tool) => Err(no_such_tool(&catalog, name, None)),
+                        Ok(tool) if !seen_by(&scope)(&tool) => Err(no_such_tool(&catalog, name, None)),
                         found => found,
                     })
                 })

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
+use crate::protocol::clean::beginning;
+
 /// Returns a text of at most so many bytes; one that was cut ends in `…`.
 pub(super) fn cut(text: &str, max_bytes: usize) -> Cow<'_, str> {
     if text.len() <= max_bytes {
         return text.into();
     }
     let room = max_bytes.saturating_sub('…'.len_utf8());
-    let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", text.get(..end).unwrap_or_default()).into()
+    format!("{}…", beginning(text, room)).into()
 }
 
 #[cfg(test)]

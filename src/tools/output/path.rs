@@ -5,6 +5,7 @@
 use thiserror::Error;
 
 use super::strings;
+use crate::protocol::clean::beginning;
 
 /// Bytes of a path at most.
 const MAX_BYTES: usize = 500;
@@ -165,8 +166,7 @@ impl<'a> Path<'a> {
                 Step::Member(name) => push_name(&mut text, &strings::decoded(name)),
             }
             if text.len() > MAX_SHOWN_BYTES {
-                let end = (0..=MAX_SHOWN_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-                text.truncate(end);
+                text.truncate(beginning(&text, MAX_SHOWN_BYTES).len());
                 text.push('…');
                 break;
             }
