@@ -1,4 +1,4 @@
-//! What somebody at a terminal wants to know of a server that starts.
+//! Facts on a server that starts, for a person at the terminal.
 
 use std::{
     fmt,

@@ -10,7 +10,7 @@ use crate::ids::ClientAddress;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Returns the client's address: that of the connection or, behind so many proxies, what the outermost of them saw.
-/// What stands before that in the header is the client's own word.
+/// Entries before that in the header are the client's own word.
 #[must_use]
 pub fn of(request: &HttpRequest, proxies: usize) -> ClientAddress {
     let peer = || request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());

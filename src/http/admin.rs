@@ -1,4 +1,4 @@
-//! What operators ask, on a listener of its own that clients need not reach.
+//! Endpoints for operators, on a listener of its own that clients need not reach.
 
 use actix_web::{
     App, Error as ActixError, HttpResponse,

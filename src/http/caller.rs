@@ -1,4 +1,4 @@
-//! Who is asking: the token of a request, and whose the upstream says it is.
+//! Caller of a request: its token, and the user that the upstream names for it.
 
 use std::{rc::Rc, time::SystemTime};
 

@@ -1,4 +1,4 @@
-//! What this is, for those who come by.
+//! Pages that tell people in a browser where they are.
 
 use actix_web::{
     HttpRequest, HttpResponse,

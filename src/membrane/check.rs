@@ -139,7 +139,7 @@ impl Check {
     /// Checks a value that is still to be read.
     ///
     /// # Errors
-    /// What is wrong, with the path. What can't be checked passes.
+    /// The faults, each with its path. Arguments that can't be checked pass.
     pub(super) fn check_raw(&self, tool: &ToolName, value: &RawValue) -> Result<(), String> {
         let Ok(value) = json::read(value) else {
             Unchecked::Form.note(tool);
@@ -151,7 +151,7 @@ impl Check {
     /// Checks a value.
     ///
     /// # Errors
-    /// What is wrong, with the path. What can't be checked passes.
+    /// The faults, each with its path. Arguments that can't be checked pass.
     pub(super) fn check(&self, tool: &ToolName, value: &Value) -> Result<(), String> {
         // Compiled by whoever comes first; others wait for it rather than do the same.
         let fresh;

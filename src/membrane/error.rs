@@ -1,4 +1,4 @@
-//! What goes wrong with the upstream.
+//! Failures of the upstream.
 
 use std::time::Duration;
 

@@ -214,7 +214,7 @@ impl Tool {
     /// Checks arguments against the action's schema.
     ///
     /// # Errors
-    /// What is wrong, with the path.
+    /// The faults, each with its path.
     pub fn check_arguments(&self, arguments: &Value) -> Result<(), String> {
         self.input.check(&self.name, arguments)
     }

@@ -1,4 +1,4 @@
-//! What all clients of the process have in common: the upstream is one, however many threads ask it.
+//! State that all clients of the process share: the upstream is one, however many threads ask it.
 
 use std::{
     path::Path,

@@ -7,7 +7,7 @@
 //! - a member or element of a wrong type is left out, and so is a value that many clients can't read: one nested too deep,
 //!   and a number beyond every float.
 //!
-//! It is one walk over the text, which is copied but for what is left out: an output of any size takes linear time and no
+//! The work is one walk over the text, which is copied but for what is left out: an output of any size takes linear time and no
 //! tree.
 
 use std::{borrow::Cow, collections::HashMap, fmt};

@@ -5,7 +5,7 @@
 //! which members there may be and of which type, and nothing else: no `required`, `enum`, `format`, pattern or bound, null
 //! beside every type, and members of other names allowed.
 //!
-//! It has no `$ref`, `$id`, `$schema`, `anyOf`, `oneOf` or `allOf` either: local references are put in place, branches become
+//! The schema has no `$ref`, `$id`, `$schema`, `anyOf`, `oneOf` or `allOf` either: local references are put in place, branches become
 //! the union of what they allow, and what can't be read is left out. Its root is of type `object`, or of type `array`, which
 //! clients of the legacy era are not shown.
 

@@ -4,7 +4,7 @@
 //! - a text of JSON where an object or array is declared is read;
 //! - `"5"` and `"true"` where a number or boolean is declared become 5 and true.
 //!
-//! It is written from token to token: what is not repaired stays as it was sent, digit for digit. Whether the outcome is
+//! The result is written from token to token: what is not repaired stays as it was sent, digit for digit. Whether the outcome is
 //! valid is for a check to say.
 
 use std::cell::Cell;
@@ -286,7 +286,7 @@ mod tests {
         Some((mended.json, mended.notes.join("; ")))
     }
 
-    /// What becomes of a property `a` with this schema.
+    /// Returns the published form of a property `a` with this schema.
     fn property(schema: &Value, value: &str) -> Option<String> {
         let object = json!({"type": "object", "properties": {"a": schema, "b": {}}, "required": ["b"]});
         mended(&object, &format!(r#"{{"a":{value},"b":1.50}}"#)).map(|(json, _)| json)

@@ -139,7 +139,7 @@ mod tests {
         InputSchema::of(Some(raw)).published.get().to_owned()
     }
 
-    /// What is published for an action that takes nothing that is known.
+    /// Published schema of an action whose input is not known.
     const ANYTHING: &str = r#"{"type":"object","properties":{}}"#;
 
     #[test]

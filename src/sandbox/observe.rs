@@ -1,4 +1,4 @@
-//! What tests want to know of the sandbox, and want it to do wrong.
+//! Counters of the sandbox for tests, and faults that tests ask for.
 
 use std::{
     collections::BTreeMap,

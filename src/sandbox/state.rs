@@ -1,4 +1,4 @@
-//! What the sandbox's users have: connections and records, each user's apart.
+//! Connections and records of the sandbox's users, each user's apart.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,4 @@
-//! What a session has enabled: how that changes, and moves with a chat to another session.
+//! Enabled tools of a session: how they change, and move with a chat to another session.
 
 use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 

@@ -1,4 +1,4 @@
-//! What was sent on a session's streams, kept for clients that lose their connection
+//! Events that were sent on a session's streams, kept for clients that lose their connection
 //! (MCP 2025-11-25, basic/transports § Resumability and Redelivery).
 
 use std::{

@@ -1,4 +1,4 @@
-//! What waits for the reader of a stream: bounded in events and in bytes, so that a reader that stalls costs little.
+//! Queue of events for the reader of a stream: bounded in events and in bytes, so that a reader that stalls costs little.
 
 use std::{
     pin::Pin,

@@ -1,4 +1,4 @@
-//! What servers that share a store tell each other. It is told once and not repeated: who was away is told that it missed
+//! News that servers which share a store tell each other, once and not repeated: a server that was away is told that it missed
 //! something, and looks for itself.
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What is kept of a session.
+//! Record of a session, as the store keeps it.
 
 use std::{collections::BTreeSet, time::SystemTime};
 

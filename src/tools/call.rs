@@ -38,7 +38,7 @@ pub(super) enum What {
     Builtin(Builtin),
     /// The tool of an action.
     Tool(Arc<Tool>),
-    /// Nothing, for a reason that the model can read.
+    /// No run, for a reason that the model can read.
     Nothing(CallToolResult),
 }
 

@@ -1,4 +1,4 @@
-//! What a model should know before it uses the tools: the `instructions` of the server.
+//! The `instructions` of the server: facts that a model should know before it uses the tools.
 
 use super::{text::cut, view::Scope};
 use crate::{membrane::Catalog, protocol::tools::ToolMode};

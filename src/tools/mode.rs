@@ -1,4 +1,4 @@
-//! What each mode of tools means.
+//! Meaning of each mode of tools.
 
 use super::Builtin;
 use crate::{ids::ToolName, membrane::Catalog, protocol::tools::ToolMode};

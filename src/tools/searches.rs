@@ -1,4 +1,4 @@
-//! What became of searches, for the metrics: a search is good if the tool that is run next was among its first hits.
+//! Outcome of searches, for the metrics: a search is good if the tool that is run next was among its first hits.
 
 use std::{cell::RefCell, num::NonZeroUsize};
 

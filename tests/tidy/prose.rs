@@ -37,6 +37,18 @@ fn documentation(source: &Source) -> Vec<(usize, String)> {
     found
 }
 
+/// The documentation of modules begins as that of items does.
+#[test]
+fn the_documentation_of_a_module_begins_with_its_subject_or_a_verb() {
+    let mut broken = Broken::default();
+    for source in sources() {
+        let text = source.text().lines().find_map(|line| line.strip_prefix("//! ")).unwrap_or_default();
+        let first = text.split([' ', ':']).next().unwrap_or_default();
+        broken.add_unless(!WITHOUT_SUBJECT.contains(&first), &source, 1, &format!("begins with {first:?}: {text}"));
+    }
+    broken.report();
+}
+
 #[test]
 fn documentation_begins_with_its_subject_or_a_verb_and_says_something() {
     let mut broken = Broken::default();

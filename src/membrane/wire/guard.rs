@@ -25,7 +25,7 @@ const HEAD_READ_BYTES: usize = 4096;
 /// A connection on which anything else comes is closed: bytes while no request is unanswered, bytes behind the end of a
 /// response, or a response that does not say where it ends. What `awc` reads and writes afterwards fails.
 ///
-/// It serves one request. With the last byte of the response the connection goes back to the connector, which knows whose
+/// A connection serves one request. With the last byte of the response the connection goes back to the connector, which knows whose
 /// next request it may carry; to `awc`, which would lend it to anybody, it looks closed from then on.
 pub struct GuardedStream {
     /// Gone once the connection is closed.

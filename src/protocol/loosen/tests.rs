@@ -4,7 +4,7 @@ fn loosened(schema: &Value) -> Value {
     loosen(&to_raw(schema)).map_or(Value::Null, |schema| json::read(&schema).unwrap())
 }
 
-/// What is published for a property of this schema.
+/// Returns the published form of a property of this schema.
 fn property(schema: &Value) -> Value {
     loosened(&json!({"type": "object", "properties": {"a": schema}}))["properties"]["a"].clone()
 }

@@ -11,7 +11,7 @@ fn published(own: &Value) -> Value {
     once
 }
 
-/// What is published for a property of this schema.
+/// Returns the published form of a property of this schema.
 fn property(own: Value) -> Value {
     published(&json!({"type": "object", "properties": {"a": own}}))["properties"]["a"].take()
 }

@@ -1,4 +1,4 @@
-//! What becomes of requests, and of the server, when something panics.
+//! Fate of requests, and of the server, when something panics.
 
 use std::time::Duration;
 
