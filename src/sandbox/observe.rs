@@ -10,7 +10,7 @@ use actix_web::{
     Error, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::StatusCode,
+    http::{Method, StatusCode},
     middleware::Next,
     web::Data,
 };
@@ -39,6 +39,8 @@ pub struct Stats {
     requests: BTreeMap<String, u64>,
     /// Requests that wait for their answer.
     in_flight: u64,
+    /// Runs of actions among them.
+    running: u64,
     /// The most that ever waited at once.
     max_in_flight: u64,
     /// Requests whose client left before the answer.
@@ -123,18 +125,22 @@ impl Observer {
         Some(fault.clone())
     }
 
-    fn begin(&self, what: String) -> InFlight<'_> {
+    fn begin(&self, method: &Method, path: &str) -> InFlight<'_> {
         let stats = &mut self.observed().stats;
-        *stats.requests.entry(what).or_default() += 1;
+        *stats.requests.entry(format!("{method} {path}")).or_default() += 1;
+        let runs = u64::from(path == "/act" || path.ends_with("/run"));
         stats.in_flight += 1;
+        stats.running += runs;
         stats.max_in_flight = stats.max_in_flight.max(stats.in_flight);
-        InFlight { observer: self, answered: false }
+        InFlight { observer: self, runs, answered: false }
     }
 }
 
 /// A request that waits for its answer. Dropped before it has one: its client has left.
 struct InFlight<'a> {
     observer: &'a Observer,
+    /// Runs of actions that it is: one or none.
+    runs: u64,
     answered: bool,
 }
 
@@ -142,6 +148,7 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let stats = &mut self.observer.observed().stats;
         stats.in_flight -= 1;
+        stats.running -= self.runs;
         stats.abandoned += u64::from(!self.answered);
     }
 }
@@ -155,7 +162,7 @@ pub async fn observe<B: MessageBody>(
     let Some(shared) = shared.filter(|_| !request.path().starts_with("/sandbox/")) else {
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
     };
-    let mut in_flight = shared.observer.begin(format!("{} {}", request.method(), request.path()));
+    let mut in_flight = shared.observer.begin(request.method(), request.path());
     tokio::time::sleep(shared.settings.latency).await;
     let fault = shared.observer.fault(request.path(), request.query_string());
     if let Some(fault) = &fault {

@@ -282,7 +282,7 @@ async fn calls_of_one_session_run_side_by_side() {
     let sleep = |ms: u32| client.call("sandbox-faults_sleep", json!({"ms": ms}));
     let calls = join_all((0..20).map(|n| sleep(60_000 - n)));
     let end = async {
-        eventually("twenty calls run", async || server.stats().await["inFlight"] == 20).await;
+        eventually("twenty calls run", async || server.stats().await["running"] == 20).await;
         assert_eq!(client.ask("ping", json!({})).await.result(), json!({}), "a call keeps nobody waiting");
         client.delete().await
     };

@@ -106,7 +106,7 @@ async fn a_client_listens_and_calls_on_through_a_whole_day() {
                 let outside = Client { query: String::new(), ..server.client_with(&day.token) }.open().await;
                 let call = outside.request(Method::POST).header("accept", "application/json");
                 let call = tokio::spawn(call.json(&sleep(json!(1), 300)).send());
-                eventually("the call runs", async || server.stats().await["inFlight"] == 1).await;
+                eventually("the call runs", async || server.stats().await["running"] == 1).await;
                 assert!(server.stop().success());
                 let reply = Reply::read(call.await.unwrap().unwrap()).await;
                 assert!(reply.result()["content"].is_array(), "{number}: no call is lost: {reply:?}");

@@ -23,7 +23,7 @@ async fn a_session_runs_so_many_calls_at_once_and_no_more() {
     let ids = [json!("one"), json!("two")];
     let long = join_all(ids.iter().map(|id| client.post(sleep(id.clone(), VERY_LONG_MS))));
     let (ended, ()) = tokio::join!(long, async {
-        eventually("both run", async || server.stats().await["inFlight"] == 2).await;
+        eventually("both run", async || server.stats().await["running"] == 2).await;
         let refused = client.call("sandbox-faults_echo", json!({})).await;
         assert_error(&refused, 200, -32603, "a third call");
         let message = refused.json()["error"]["message"].as_str().unwrap().to_lowercase();
@@ -54,7 +54,7 @@ async fn calls_without_a_session_are_bounded_by_chat_and_by_user() {
         let long = client.modern_call("sandbox-faults_sleep", json!({"ms": VERY_LONG_MS}));
         let mut running: Vec<_> = (0..2).map(|_| Box::pin(long.send())).collect();
         let meanwhile = async {
-            eventually("both run", async || server.stats().await["inFlight"] == 2).await;
+            eventually("both run", async || server.stats().await["running"] == 2).await;
             let refused = client.modern_call("sandbox-faults_echo", json!({})).send().await;
             assert_error(&refused, 200, -32603, case);
             assert!(refused.text.contains("at most 2"), "{case}: {refused:?}");
@@ -77,7 +77,7 @@ async fn calls_without_a_session_are_bounded_by_chat_and_by_user() {
             reply.json().get("result").is_some()
         };
         eventually("a call is taken when others were given up", is_taken).await;
-        eventually("the upstream sees them go", async || server.stats().await["inFlight"] == 0).await;
+        eventually("the upstream sees them go", async || server.stats().await["running"] == 0).await;
     }
 }
 
@@ -101,7 +101,7 @@ async fn a_reader_that_stalls_loses_its_stream_and_can_go_on_with_it() {
     assert_eq!(stalled.status, 200);
     let has_ended = async || {
         let stats = server.stats().await;
-        (&stats["requests"]["POST /action-instance/run"], &stats["inFlight"]) == (&json!(1), &json!(0))
+        (&stats["requests"]["POST /action-instance/run"], &stats["running"]) == (&json!(1), &json!(0))
     };
     eventually("the call has ended", has_ended).await;
     assert_eq!(client.ask("ping", json!({})).await.result(), json!({}), "the session lives");

@@ -109,7 +109,7 @@ async fn a_call_whose_server_died_is_not_run_again() {
     let first = sleep(&open, 1);
     tokio::select! {
         _ = first => panic!("it ended"),
-        () = eventually("it runs", async || fleet.front.stats().await["inFlight"] == 1) => {}
+        () = eventually("it runs", async || fleet.front.stats().await["running"] == 1) => {}
     }
     fleet.servers[0].kill();
     let again = sleep(&there, 2).await.result();

@@ -70,7 +70,7 @@ async fn equal_request_ids_of_two_sessions_do_not_mix() {
         runs(&server, 41).await;
         cancel(&two, json!({"requestId": 1})).await;
         assert_eq!(two.ask("ping", json!({})).await.result(), json!({}));
-        assert_eq!(server.stats().await["inFlight"], 1, "the other session's call is not the one to cancel");
+        assert_eq!(server.stats().await["running"], 1, "the other session's call is not the one to cancel");
         cancel(&one, json!({"requestId": 1})).await;
     });
     assert_eq!(asleep.text, "");
@@ -181,7 +181,7 @@ async fn a_cancellation_that_names_no_call_is_ignored() {
             let reply = cancel(&client, params.clone()).await;
             assert_eq!((reply.status.as_u16(), reply.text.as_str()), (202, ""), "{params}");
             let stats = server.stats().await;
-            assert_eq!((&stats["inFlight"], &stats["abandoned"]), (&json!(1), &json!(0)), "{params}");
+            assert_eq!((&stats["running"], &stats["abandoned"]), (&json!(1), &json!(0)), "{params}");
         }
         cancel(&client, json!({"requestId": 1})).await;
     });
@@ -225,7 +225,7 @@ async fn a_client_that_leaves_does_not_cancel() {
             reply = sleep(&client, json!(1), 2000) => panic!("{accept}: too late to leave: {reply:?}"),
             () = runs(&server, begun) => {}
         }
-        eventually("the run ends", async || server.stats().await["inFlight"] == 0).await;
+        eventually("the run ends", async || server.stats().await["running"] == 0).await;
         assert_eq!(server.stats().await["abandoned"], 0, "{accept}: it ends by itself");
     }
 }

@@ -197,11 +197,11 @@ async fn a_user_whose_calls_take_their_time_leaves_others_a_connection() {
     bob.tools().await;
     // The call that will be cancelled has to be one that runs, so it comes before those that may have to wait.
     let calls = join(ann.post(sleep(json!(0), VERY_LONG_MS)), async {
-        eventually("the first runs", async || server.stats().await["inFlight"] == 1).await;
+        eventually("the first runs", async || server.stats().await["running"] == 1).await;
         join_all((1..10).map(|id| ann.post(sleep(json!(id), VERY_LONG_MS)))).await
     });
     let others = async {
-        eventually("some run", async || server.stats().await["inFlight"] == 2).await;
+        eventually("some run", async || server.stats().await["running"] == 2).await;
         assert_eq!(bob.output("sandbox-faults_echo", json!({"a": 1})).await, json!({"a": 1}));
         assert_eq!(server.requests("POST /action-instance/run").await, 3, "ann's others wait");
         cancel(&ann, &json!(0)).await;
