@@ -68,6 +68,13 @@ Integration App MCP Server {version}
     );
 }
 
+/// Returns what to try with an app that is not connected yet.
+fn to_try(app: &String) -> String {
+    format!(
+        "\nTo try: ask your agent to connect {app}, open the link, allow it on the sandbox's sign-in page, and go on in the chat.\n"
+    )
+}
+
 /// Prints where the server is, a token, and what to paste into clients.
 ///
 /// # Errors
@@ -95,7 +102,7 @@ Claude Code:
 
 VS Code, .vscode/mcp.json:
   {vscode}
-
+{to_try}
 A token for another user:
   integration-app-mcp-server token --user bob --secret {secret}
 ",
@@ -103,6 +110,7 @@ A token for another user:
         upstream = sandbox.url,
         days = token::LIFE.as_secs() / (24 * 60 * 60),
         secret = sandbox.secret.reveal(),
+        to_try = sandbox.unconnected.as_ref().map(to_try).unwrap_or_default(),
     );
     Ok(())
 }

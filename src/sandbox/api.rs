@@ -1,23 +1,26 @@
 //! The sandbox's HTTP API: that part of Membrane's which the product uses.
 
-use std::fmt;
-
 use actix_web::{
-    HttpRequest, HttpResponse, ResponseError,
-    http::{StatusCode, header::AUTHORIZATION},
+    HttpRequest, HttpResponse,
     middleware::from_fn,
     web::{self, Data, Json, Path, Query, ServiceConfig},
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json, value::RawValue};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 
 use super::{
     Shared,
     catalog::{Action, App},
+    connecting,
+    connections::{self, Filter, page},
+    failure::{Failure, not_found},
     oauth,
     observe::{Fault, observe},
     run::run,
-    token::{self, Claims},
+    sign_in,
+    state::Connection,
+    token::Claims,
+    webhook::{self, Webhook},
 };
 
 /// Registers the routes of the imitated API.
@@ -27,10 +30,17 @@ pub fn routes(config: &mut ServiceConfig) {
             .wrap(from_fn(observe))
             .app_data(web::JsonConfig::default().limit(32 * 1024 * 1024))
             .route("/self", web::get().to(customer))
-            .route("/connections", web::get().to(connections))
-            .route("/connections", web::post().to(connect))
-            .route("/connections/{id}", web::patch().to(change_connection))
-            .route("/connections/{id}", web::delete().to(disconnect))
+            .route("/integrations", web::get().to(connections::integrations))
+            .route("/connections", web::get().to(connections::list))
+            .route("/connections", web::post().to(connections::connect))
+            .route("/connections/{id}", web::get().to(connections::one))
+            .route("/connections/{id}", web::patch().to(connections::change))
+            .route("/connections/{id}", web::delete().to(connections::disconnect))
+            .route("/connections/{id}/actions/{key}/run", web::post().to(run_of_connection))
+            .route("/connection-requests", web::post().to(connecting::create))
+            .route("/connection-requests/{id}", web::get().to(connecting::one))
+            .route("/sign-in/{id}", web::get().to(sign_in::show))
+            .route("/sign-in/{id}", web::post().to(sign_in::answer))
             .route("/actions", web::get().to(actions))
             .route("/action", web::get().to(action))
             .route("/action-instance/run", web::post().to(run_instance))
@@ -39,161 +49,23 @@ pub fn routes(config: &mut ServiceConfig) {
             .route("/oauth/authorize", web::get().to(oauth::authorize))
             .route("/oauth/token", web::post().to(oauth::redeem))
             .route("/sandbox/stats", web::get().to(stats))
-            .route("/sandbox/faults", web::put().to(set_faults)),
+            .route("/sandbox/faults", web::put().to(set_faults))
+            .route("/sandbox/webhook", web::put().to(set_webhook)),
     );
 }
 
-/// An answer that is an error.
-#[derive(Debug)]
-pub struct Failure {
-    status: StatusCode,
-    body: Value,
-}
-
-impl Failure {
-    /// Returns an error with a status and the API's error object.
-    pub fn new(status: u16, body: Value) -> Self {
-        Self { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body }
-    }
-
-    fn bad_request(status: u16, key: &str, message: &str) -> Self {
-        Self::new(status, json!({"type": "bad_request", "key": key, "message": message}))
-    }
-}
-
-/// Returns the failure for an input that can't be read.
-pub fn unreadable(error: &serde_json::Error) -> Failure {
-    Failure::new(400, json!({"type": "bad_request", "message": error.to_string()}))
-}
-
-/// Returns the failure for something that is not there.
-pub fn not_found(message: &str) -> Failure {
-    Failure::bad_request(404, "not_found", message)
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.body.fmt(f)
-    }
-}
-
-impl ResponseError for Failure {
-    fn status_code(&self) -> StatusCode {
-        self.status
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.status).json(&self.body)
-    }
-}
-
-fn claims(request: &HttpRequest, shared: &Shared) -> Result<Claims, Failure> {
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    token::verify(token, &shared.secret).map_err(|message| Failure::bad_request(401, "not_authenticated", message))
-}
-
 async fn customer(request: HttpRequest, shared: Data<Shared>) -> Result<HttpResponse, Failure> {
-    let claims = claims(&request, &shared)?;
+    let claims = shared.claims(&request)?;
     Ok(HttpResponse::Ok().json(json!({
-        "id": format!("customer-{}", claims.id),
+        "id": webhook::customer_id(&claims),
         "internalId": claims.id,
         "name": claims.name,
-        "workspaceKey": token::WORKSPACE,
+        "workspaceKey": super::token::WORKSPACE,
     })))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Filter {
-    integration_key: Option<String>,
-    integration_id: Option<String>,
-    limit: Option<usize>,
-    cursor: Option<String>,
-}
-
-/// Returns a page of a list, whose cursor is the place of its first item.
-fn page<T: Serialize>(items: &[T], filter: &Filter, shared: &Shared) -> HttpResponse {
-    #[derive(Serialize)]
-    struct Page<'a, T> {
-        items: &'a [T],
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cursor: Option<String>,
-    }
-    let start = filter.cursor.as_ref().and_then(|cursor| cursor.parse().ok()).unwrap_or(0).min(items.len());
-    let size = filter.limit.unwrap_or(25).min(shared.settings.page_size.get());
-    let end = (start + size).min(items.len());
-    HttpResponse::Ok().json(Page {
-        items: items.get(start..end).unwrap_or_default(),
-        cursor: (end < items.len()).then(|| end.to_string()),
-    })
-}
-
-async fn connections(
-    request: HttpRequest,
-    shared: Data<Shared>,
-    filter: Query<Filter>,
-) -> Result<HttpResponse, Failure> {
-    let claims = claims(&request, &shared)?;
-    let mut connections = shared.state.of(&claims, &shared.catalog, |own| own.connections.clone());
-    if let Some(key) = &filter.integration_key {
-        connections.retain(|connection| connection.integration.key == *key);
-    }
-    Ok(page(&connections, &filter, &shared))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Connect {
-    integration_key: String,
-}
-
-async fn connect(request: HttpRequest, shared: Data<Shared>, body: Json<Connect>) -> Result<HttpResponse, Failure> {
-    let claims = claims(&request, &shared)?;
-    let app = shared.catalog.by_key(&body.integration_key).ok_or_else(|| not_found("Integration not found"))?;
-    let connection = shared.state.of(&claims, &shared.catalog, |own| own.connect(&claims.id, app));
-    Ok(HttpResponse::Created().json(connection))
-}
-
-#[derive(Deserialize)]
-struct Change {
-    disconnected: bool,
-}
-
-/// By id or by integration key.
-async fn change_connection(
-    request: HttpRequest,
-    shared: Data<Shared>,
-    selector: Path<String>,
-    change: Json<Change>,
-) -> Result<HttpResponse, Failure> {
-    let claims = claims(&request, &shared)?;
-    shared.state.of(&claims, &shared.catalog, |own| {
-        let connection = own
-            .connections
-            .iter_mut()
-            .find(|connection| connection.id == *selector || connection.integration.key == *selector)
-            .ok_or_else(|| not_found("Connection not found"))?;
-        connection.disconnected = change.disconnected;
-        Ok(HttpResponse::Ok().json(connection))
-    })
-}
-
-/// By id or by integration key.
-async fn disconnect(
-    request: HttpRequest,
-    shared: Data<Shared>,
-    selector: Path<String>,
-) -> Result<HttpResponse, Failure> {
-    let claims = claims(&request, &shared)?;
-    shared.state.of(&claims, &shared.catalog, |own| {
-        own.connections.retain(|connection| connection.id != *selector && connection.integration.key != *selector);
-    });
-    Ok(HttpResponse::NoContent().finish())
-}
-
 async fn actions(request: HttpRequest, shared: Data<Shared>, filter: Query<Filter>) -> Result<HttpResponse, Failure> {
-    claims(&request, &shared)?;
+    shared.claims(&request)?;
     let app = match (&filter.integration_id, &filter.integration_key) {
         (Some(id), _) => shared.catalog.by_id(id),
         (None, Some(key)) => shared.catalog.by_key(key),
@@ -210,6 +82,8 @@ struct Selector {
     integration_key: String,
     #[serde(alias = "parentKey")]
     key: String,
+    #[serde(default)]
+    connection_id: Option<String>,
 }
 
 impl Selector {
@@ -225,7 +99,7 @@ async fn action(
     shared: Data<Shared>,
     selector: Query<Selector>,
 ) -> Result<HttpResponse, Failure> {
-    claims(&request, &shared)?;
+    shared.claims(&request)?;
     let (_, action) = selector.find(&shared)?;
     Ok(HttpResponse::Ok().json(&action.json))
 }
@@ -236,44 +110,78 @@ async fn run_instance(
     selector: Query<Selector>,
     input: Json<Box<RawValue>>,
 ) -> Result<HttpResponse, Failure> {
-    let claims = claims(&request, &shared)?;
-    run_selected(&shared, &claims, &selector, &input).await
+    let claims = shared.claims(&request)?;
+    // As upstream, a key that is unknown is told before the account that is missing.
+    selector.find(&shared)?;
+    let connection = selector.connection_id.as_deref().unwrap_or(&selector.integration_key);
+    run_by(&shared, &claims, connection, &selector.key, &input).await
+}
+
+/// Runs an action by the connection, which may be named by its id, its key or its integration's key.
+async fn run_of_connection(
+    request: HttpRequest,
+    shared: Data<Shared>,
+    selectors: Path<(String, String)>,
+    input: Json<Box<RawValue>>,
+) -> Result<HttpResponse, Failure> {
+    let claims = shared.claims(&request)?;
+    let (connection, action) = selectors.into_inner();
+    run_by(&shared, &claims, &connection, &action, &input).await
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Act {
     key: String,
-    integration_key: String,
+    #[serde(default)]
+    integration_key: Option<String>,
+    #[serde(default)]
+    connection_id: Option<String>,
+    #[serde(default)]
+    connection_key: Option<String>,
     #[serde(default)]
     input: Box<RawValue>,
 }
 
 async fn act(request: HttpRequest, shared: Data<Shared>, act: Json<Act>) -> Result<HttpResponse, Failure> {
-    let claims = claims(&request, &shared)?;
-    let Act { key, integration_key, input } = act.into_inner();
-    run_selected(&shared, &claims, &Selector { integration_key, key }, &input).await
+    let claims = shared.claims(&request)?;
+    let Act { key, integration_key, connection_id, connection_key, input } = act.into_inner();
+    if let Some(integration_key) = &integration_key {
+        let selector = Selector { integration_key: integration_key.clone(), key: key.clone(), connection_id: None };
+        selector.find(&shared)?;
+    }
+    let connection = connection_id.or(connection_key).or(integration_key);
+    let connection = connection.ok_or_else(|| not_found("Action not found"))?;
+    run_by(&shared, &claims, &connection, &key, &input).await
 }
 
-async fn run_selected(
+async fn run_by(
     shared: &Shared,
     claims: &Claims,
-    selector: &Selector,
+    connection: &str,
+    action: &str,
     input: &RawValue,
 ) -> Result<HttpResponse, Failure> {
-    let (app, action) = selector.find(shared)?;
-    let connection = shared.state.of(claims, &shared.catalog, |own| {
-        let mut connections = own.connections.iter();
-        connections.find(|connection| connection.integration.key == app.integration.key).cloned()
-    });
-    match connection {
-        None => Err(not_found("Connection not found")),
-        Some(connection) if connection.disconnected => Err(Failure::new(
-            400,
-            json!({"type": "connection", "key": "access_token_expired", "message": "Access token is expired", "data": {"connectionId": connection.id}}),
-        )),
-        Some(_) => run(shared, claims, app, &action.run, input).await,
+    let connection = shared.state.of(claims, &shared.catalog, |own| own.connection(connection).cloned());
+    let connection = connection.ok_or_else(|| not_found("Connection not found"))?;
+    let app = shared.catalog.by_key(&connection.integration.key);
+    let app = app.ok_or_else(|| not_found("Integration not found"))?;
+    let action = app.action(action).ok_or_else(|| not_found("Action not found"))?;
+    if connection.is_lost() {
+        return Err(credentials_lost(&connection));
     }
+    run(shared, claims, (app, connection.account), &action.run, input).await
+}
+
+fn credentials_lost(connection: &Connection) -> Failure {
+    let data = json!({"connectionId": connection.id, "connectorKey": connection.integration.key});
+    let body = json!({
+        "type": "connection",
+        "key": "access_token_expired",
+        "message": "Access token is expired",
+        "data": data,
+    });
+    Failure::new(400, body)
 }
 
 async fn stats(shared: Data<Shared>) -> HttpResponse {
@@ -282,5 +190,10 @@ async fn stats(shared: Data<Shared>) -> HttpResponse {
 
 async fn set_faults(shared: Data<Shared>, faults: Json<Vec<Fault>>) -> HttpResponse {
     shared.observer.set_faults(faults.into_inner());
+    HttpResponse::NoContent().finish()
+}
+
+async fn set_webhook(shared: Data<Shared>, webhook: Json<Webhook>) -> HttpResponse {
+    shared.webhooks.set(webhook.into_inner());
     HttpResponse::NoContent().finish()
 }

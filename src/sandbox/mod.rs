@@ -3,26 +3,37 @@
 //! It is an HTTP server of its own on a loopback port; the product reaches it through the same client as the real one.
 //! Actions keep state: what one creates, another lists, for each user apart. Tokens are verified as the real ones are.
 //!
-//! Beyond Membrane's API it has a few paths of its own, for tests: `GET /sandbox/stats`, `PUT /sandbox/faults`, and
-//! `POST`, `PATCH` and `DELETE` on `/connections`.
+//! Apps are connected as there: `POST /connection-requests` gives a link, and the page behind it asks the user.
+//!
+//! Beyond Membrane's API it has a few paths of its own, for tests: `GET /sandbox/stats`, `PUT /sandbox/faults`,
+//! `PUT /sandbox/webhook`, and `POST`, `PATCH` and `DELETE` on `/connections`.
 
 mod api;
 pub mod catalog;
+mod connecting;
+mod connections;
+mod failure;
 mod oauth;
 mod observe;
 mod run;
+mod sign_in;
 mod state;
 pub mod token;
+mod webhook;
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use actix_web::{App, HttpRequest, HttpServer, dev::ServerHandle, http::header::AUTHORIZATION, web};
 
 use crate::{config, secret::Secret};
 use catalog::{Catalog, CatalogError};
+use connecting::Requests;
+use failure::Failure;
 use oauth::Codes;
 use observe::Observer;
 use state::State;
+use token::Claims;
+use webhook::Webhooks;
 
 /// Sandbox that runs on a thread of the server's process.
 #[derive(Debug)]
@@ -31,6 +42,8 @@ pub struct Sandbox {
     pub url: String,
     /// The key that signs its tokens.
     pub secret: Secret,
+    /// Name of the app that users of minted tokens have yet to connect, if it has that app.
+    pub unconnected: Option<String>,
     handle: ServerHandle,
 }
 
@@ -54,10 +67,21 @@ pub enum SandboxError {
 struct Shared {
     catalog: Catalog,
     state: State,
+    requests: Requests,
+    webhooks: Webhooks,
     observer: Observer,
     codes: Codes,
     secret: Secret,
     settings: config::Sandbox,
+}
+
+impl Shared {
+    /// Returns the claims of the token that a request carries.
+    fn claims(&self, request: &HttpRequest) -> Result<Claims, Failure> {
+        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        token::verify(token, &self.secret).map_err(|message| Failure::bad_request(401, "not_authenticated", message))
+    }
 }
 
 impl Sandbox {
@@ -70,9 +94,13 @@ impl Sandbox {
             true => token::draw_secret(),
             false => settings.secret.clone(),
         };
+        let catalog = Catalog::load(&settings.catalog)?;
+        let unconnected = catalog.by_key(token::UNCONNECTED).map(|app| app.integration.name.clone());
         let shared = Arc::new(Shared {
-            catalog: Catalog::load(&settings.catalog)?,
+            catalog,
             state: State::default(),
+            requests: Requests::default(),
+            webhooks: Webhooks::default(),
             observer: Observer::default(),
             codes: Codes::default(),
             secret: secret.clone(),
@@ -95,7 +123,7 @@ impl Sandbox {
         let server = server.run();
         let handle = server.handle();
         actix::spawn(server);
-        Ok(Self { url, secret, handle })
+        Ok(Self { url, secret, unconnected, handle })
     }
 
     /// Stops the sandbox at once.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Shared, api::Failure, token};
+use super::{Shared, failure::Failure, token};
 
 /// The user as whom everybody is let in.
 const USER: &str = "oauth-user";

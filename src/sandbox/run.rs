@@ -7,17 +7,20 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     Shared,
-    api::{Failure, not_found, unreadable},
     catalog::{App, Behaviour},
+    failure::{Failure, not_found, unreadable},
     state::{Belongings, Fields, Record},
     token::Claims,
 };
 
-/// Runs an action with an input.
+/// Account of an app, by its number.
+type Account<'a> = (&'a App, usize);
+
+/// Runs an action of an account with an input.
 pub async fn run(
     shared: &Shared,
     claims: &Claims,
-    app: &App,
+    account: Account<'_>,
     behaviour: &Behaviour,
     input: &RawValue,
 ) -> Result<HttpResponse, Failure> {
@@ -45,22 +48,22 @@ pub async fn run(
                 Value::Object(input) => input,
                 _ => Map::new(),
             };
-            shared.state.of(claims, &shared.catalog, |own| work(own, app, stateful, input))?
+            shared.state.of(claims, &shared.catalog, |own| work(own, account, stateful, input))?
         }
     };
     Ok(HttpResponse::Ok().json(json!({"output": output})))
 }
 
 /// Returns the behaviours that read or change what the user has.
-fn work(own: &mut Belongings, app: &App, behaviour: &Behaviour, input: Record) -> Result<Value, Failure> {
+fn work(own: &mut Belongings, account: Account<'_>, behaviour: &Behaviour, input: Record) -> Result<Value, Failure> {
     match behaviour {
-        Behaviour::Create { records, with } => Ok(create(own, app, records, with.clone(), input)),
-        Behaviour::FindOrCreate { records, by } => match position(own.records(app, records), by, &input) {
-            Some(i) => Ok(at(own.records(app, records), i)),
-            None => Ok(create(own, app, records, Map::new(), input)),
+        Behaviour::Create { records, with } => Ok(create(own, account, records, with.clone(), input)),
+        Behaviour::FindOrCreate { records, by } => match position(own.records(account, records), by, &input) {
+            Some(i) => Ok(at(own.records(account, records), i)),
+            None => Ok(create(own, account, records, Map::new(), input)),
         },
         Behaviour::List { records, r#as, r#where, limit } => {
-            let found = own.records(app, records).iter().filter(|record| matches(record, r#where, &input));
+            let found = own.records(account, records).iter().filter(|record| matches(record, r#where, &input));
             Ok(listed(r#as, found, limit.as_deref(), &input))
         }
         Behaviour::Search { records, r#as, query, r#in, limit } => {
@@ -70,16 +73,17 @@ fn work(own: &mut Belongings, app: &App, behaviour: &Behaviour, input: Record) -
                     record.get(field).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
                 value.is_some_and(|value| value.to_lowercase().contains(&text))
             };
-            let found = own.records(app, records).iter().filter(|record| r#in.iter().any(|field| holds(field, record)));
+            let found =
+                own.records(account, records).iter().filter(|record| r#in.iter().any(|field| holds(field, record)));
             Ok(listed(r#as, found, limit.as_deref(), &input))
         }
         Behaviour::Find { records, by } => {
-            let records = own.records(app, records);
+            let records = own.records(account, records);
             let i = position(records, by, &input).ok_or_else(|| not_found("Record not found"))?;
             Ok(at(records, i))
         }
         Behaviour::Update { records, by, patch } => {
-            let records = own.records(app, records);
+            let records = own.records(account, records);
             let i = position(records, by, &input).ok_or_else(|| not_found("Record not found"))?;
             let changes = match patch {
                 Some(member) => input.get(member).and_then(Value::as_object).cloned().unwrap_or_default(),
@@ -91,7 +95,7 @@ fn work(own: &mut Belongings, app: &App, behaviour: &Behaviour, input: Record) -
             Ok(at(records, i))
         }
         Behaviour::Delete { records, by } => {
-            let records = own.records(app, records);
+            let records = own.records(account, records);
             let i = position(records, by, &input).ok_or_else(|| not_found("Record not found"))?;
             Ok(json!({"id": records.remove(i).get("id"), "deleted": true}))
         }
@@ -99,13 +103,13 @@ fn work(own: &mut Belongings, app: &App, behaviour: &Behaviour, input: Record) -
     }
 }
 
-fn create(own: &mut Belongings, app: &App, collection: &str, with: Record, input: Record) -> Value {
+fn create(own: &mut Belongings, account: Account<'_>, collection: &str, with: Record, input: Record) -> Value {
     let mut record = Map::new();
     record.insert("id".to_owned(), Value::String(own.draw_id(collection)));
     record.extend(with);
     record.extend(input);
     record.insert("createdAt".to_owned(), Value::String(jiff::Timestamp::now().to_string()));
-    own.records(app, collection).push(record.clone());
+    own.records(account, collection).push(record.clone());
     Value::Object(record)
 }
 

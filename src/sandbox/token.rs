@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{secret::Secret, signing};
 
@@ -13,8 +14,14 @@ pub const WORKSPACE: &str = "sandbox";
 /// How long a token is good.
 pub const LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Key of the app that users of minted tokens have yet to connect, so that they can try how that goes.
+pub const UNCONNECTED: &str = "notion";
+
+/// How long the token of a webhook is good, which is sent at once.
+const WEBHOOK_LIFE: Duration = Duration::from_secs(60);
+
 /// Claims of a sandbox token, in the names of either generation.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Claims {
     /// Id of the user within the workspace.
     #[serde(alias = "tenantKey")]
@@ -34,11 +41,26 @@ pub struct Claims {
 }
 
 /// The fields that the sandbox reads.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Fields {
-    /// The keys of the integrations that the user has connected; all but the extra ones where this is missing.
+    /// The keys of the integrations that the user has connected at first, each as often as the user has accounts there; all
+    /// but the extra ones where this is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<Vec<String>>,
+    /// The keys of integrations that the user has not connected at first, where `connections` is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconnected: Vec<String>,
+}
+
+impl Fields {
+    /// Returns how many accounts of an integration the user has connected at first.
+    #[must_use]
+    pub fn accounts(&self, key: &str, is_extra: bool) -> usize {
+        match &self.connections {
+            Some(keys) => keys.iter().filter(|known| *known == key).count(),
+            None => usize::from(!is_extra && !self.unconnected.iter().any(|known| known == key)),
+        }
+    }
 }
 
 /// Draws a new key for signing tokens.
@@ -52,17 +74,32 @@ pub fn draw_secret() -> Secret {
 /// # Errors
 /// Where the claims can't be signed.
 pub fn mint(user: &str, secret: &Secret) -> jsonwebtoken::errors::Result<String> {
-    signing::install();
-    let end = SystemTime::now() + LIFE;
     let claims = Claims {
         id: user.to_owned(),
         name: Some(user.to_owned()),
         iss: WORKSPACE.to_owned(),
-        exp: end.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()),
-        fields: Fields::default(),
+        exp: end(LIFE),
+        fields: Fields { connections: None, unconnected: vec![UNCONNECTED.to_owned()] },
     };
-    let key = EncodingKey::from_secret(secret.reveal().as_bytes());
-    encode(&Header::new(Algorithm::HS256), &claims, &key)
+    sign(&claims, secret)
+}
+
+/// Mints the token by which a webhook on a user shows that it comes from the workspace.
+///
+/// # Errors
+/// Where the claims can't be signed.
+pub fn mint_webhook(user: &str, secret: &Secret) -> jsonwebtoken::errors::Result<String> {
+    sign(&json!({"iss": WORKSPACE, "sub": user, "exp": end(WEBHOOK_LIFE), "fields": {}}), secret)
+}
+
+fn end(life: Duration) -> Option<u64> {
+    let end = SystemTime::now() + life;
+    end.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+fn sign(claims: &impl Serialize, secret: &Secret) -> jsonwebtoken::errors::Result<String> {
+    signing::install();
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.reveal().as_bytes()))
 }
 
 /// Verifies a token, or a personal access token, which is one behind `pat-`.
@@ -86,7 +123,6 @@ pub fn verify(token: &str, secret: &Secret) -> Result<Claims, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn only_what_was_signed_with_the_key_is_good() {
@@ -100,6 +136,7 @@ mod tests {
 
     #[test]
     fn both_generations_of_claims_are_read() {
+        signing::install();
         let secret = draw_secret();
         let key = EncodingKey::from_secret(secret.reveal().as_bytes());
         let cases = [

@@ -66,7 +66,7 @@ mod replicas;
 mod requirements;
 mod results;
 mod resumption;
-mod schemas;
+mod sandbox_connecting;
 mod search;
 mod sessions;
 mod shares;
