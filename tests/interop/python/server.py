@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 BINARY = os.environ.get(
     "SERVER_BINARY", str(Path(__file__).parents[3] / "target/debug/integration-app-mcp-server")
@@ -70,11 +71,27 @@ class Server:
                 found.put(address)
         found.put(None)
 
-    def abandoned(self) -> int:
-        """How many requests the sandbox has seen whose sender left before the answer."""
+    def lines(self, part: str) -> list[str]:
+        """Waits for lines of the log that have a part in them."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := [line for line in self._log if part in line]):
+            assert time.monotonic() < deadline, f"{part} does not show in the log"
+            time.sleep(0.01)
+        return found
+
+    def stats(self) -> dict[str, Any]:
+        """What the sandbox has seen."""
         headers = {"authorization": f"Bearer {token('tester')}"}
         with urllib.request.urlopen(urllib.request.Request(f"{self.sandbox}/sandbox/stats", headers=headers)) as answer:
-            return json.load(answer)["abandoned"]
+            return json.load(answer)
+
+    def abandoned(self) -> int:
+        """How many requests the sandbox has seen whose sender left before the answer."""
+        return self.stats()["abandoned"]
+
+    def runs(self) -> int:
+        """How many actions the sandbox has been asked to run."""
+        return self.stats()["requests"].get("POST /action-instance/run", 0)
 
     def drain(self) -> None:
         """Asks it to stop."""
