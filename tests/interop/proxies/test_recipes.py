@@ -19,13 +19,13 @@ RECIPES = [*NAMES, *PATHS, *INNER]
 
 # Limits on the silence of streams, and as short as they can be for a test.
 IMPATIENT = [
-    ("proxy_read_timeout 5m;", "proxy_read_timeout 3s;"),
-    ("timeout client 5m\n", "timeout client 3s\n"),
-    ("timeout server 5m\n", "timeout server 3s\n"),
-    ("stream_idle_timeout: 300s", "stream_idle_timeout: 3s"),
+    ("proxy_read_timeout 5m;", "proxy_read_timeout 4s;"),
+    ("timeout client 5m\n", "timeout client 4s\n"),
+    ("timeout server 5m\n", "timeout server 4s\n"),
+    ("stream_idle_timeout: 300s", "stream_idle_timeout: 4s"),
 ]
 # Comments come each second where the server is told so.
-PATIENCE_IN_COMMENTS = 5
+PATIENCE_IN_COMMENTS = 6
 
 
 def of(*recipes: Recipe) -> pytest.MarkDecorator:
@@ -34,7 +34,7 @@ def of(*recipes: Recipe) -> pytest.MarkDecorator:
 
 @contextmanager
 def impatient(recipe: Recipe, servers: Servers, keep_alive_s: int) -> Iterator[Site]:
-    """A site whose proxies wait for three seconds, before a server that is silent for so long at most."""
+    """A site whose proxies wait for four seconds, before a server that is silent for so long at most."""
     server = servers.of(**recipe.settings, MCP__STREAMS__KEEP_ALIVE_S=str(keep_alive_s))
     site = Site(recipe, server, IMPATIENT)
     try:
@@ -163,7 +163,7 @@ def test_a_stream_that_was_cut_is_resumed_and_nothing_is_lost(recipe: Recipe, se
 def test_a_call_whose_stream_was_cut_is_answered_to_who_comes_back(recipe: Recipe, servers: Servers) -> None:
     with impatient(recipe, servers, keep_alive_s=60) as site:
         visitor = Visitor(site, ["sandbox-faults"]).enter()
-        with visitor.sleep(5_000) as stream:
+        with visitor.sleep(8_000) as stream:
             seen = list(events(stream))
         assert not any("result" in event.message for event in seen), "it is to be cut before the answer"
         results: list[Json] = []
