@@ -15,7 +15,7 @@ use socket2::SockRef;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    config::{Settings, unsupported_proxy},
+    config::{Discovery, Settings, unsupported_proxy},
     http::{
         self, Admin, KnownHost, PendingBodies, Worker,
         connections::{self, Limits, Traffic},
@@ -85,6 +85,7 @@ pub struct Server {
     admin_address: SocketAddr,
     admin_server: actix_server::Server,
     admin: Admin,
+    settings: Arc<Settings>,
     told_to_stop: Pin<Box<dyn Future<Output = ()>>>,
     hangups: Signal,
     patience: Duration,
@@ -120,6 +121,7 @@ impl Server {
             admin_address,
             admin_server,
             admin,
+            settings: Arc::clone(settings),
             told_to_stop,
             hangups,
             patience: settings.server.shutdown,
@@ -149,6 +151,9 @@ impl Server {
         actix::spawn(stopping.stop_when_told(self.told_to_stop, self.patience));
         actix::spawn(ignore_hangups(self.hangups));
         actix::spawn(self.admin.shards.clone().follow_news());
+        if self.settings.oauth.enabled != Discovery::Off {
+            actix::spawn(self.admin.shards.clone().follow_authorization_server(self.settings));
+        }
         actix::spawn(self.admin_server);
         tokio::select! {
             done = self.server => done?,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{SettingsError, Sources, load};
 pub use proxy::unsupported_proxy;
-pub use values::Count;
+pub use values::{Count, Discovery};
 use values::{list, millis, seconds};
 
 use crate::secret::Secret;
@@ -179,7 +179,7 @@ pub struct Auth {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct OAuth {
-    pub enabled: bool,
+    pub enabled: Discovery,
     pub public_url: String,
 }
 

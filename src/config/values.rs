@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroU32, time::Duration};
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{SeqAccess, Visitor},
 };
 
@@ -30,6 +30,52 @@ impl Count {
     #[must_use]
     pub fn port(self) -> u16 {
         u16::try_from(self.0).unwrap_or(u16::MAX)
+    }
+}
+
+/// Whether clients without a token are told where to get one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discovery {
+    /// Where the upstream says that it issues tokens.
+    Auto,
+    /// In any case: where the upstream does not say, at its usual paths.
+    On,
+    /// Never, whatever the upstream says.
+    Off,
+}
+
+impl<'de> Deserialize<'de> for Discovery {
+    /// Reads a truth value or `"auto"`. In the environment both are texts.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Discovery;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"auto\", true or false")
+            }
+            fn visit_bool<E>(self, is_on: bool) -> Result<Discovery, E> {
+                Ok(if is_on { Discovery::On } else { Discovery::Off })
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Discovery, E> {
+                match text {
+                    "auto" => Ok(Discovery::Auto),
+                    "true" => Ok(Discovery::On),
+                    "false" => Ok(Discovery::Off),
+                    other => Err(E::custom(format_args!("{other:?} is none of \"auto\", true and false"))),
+                }
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl Serialize for Discovery {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::On => serializer.serialize_bool(true),
+            Self::Off => serializer.serialize_bool(false),
+        }
     }
 }
 
@@ -60,9 +106,7 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
 macro_rules! duration_unit {
     ($name:ident, $from:ident, $as:ident) => {
         pub(super) mod $name {
-            use super::{Deserialize, Duration};
-            use serde::{Deserializer, Serializer};
-
+            use super::{Deserialize, Deserializer, Duration, Serializer};
             pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
                 u64::deserialize(d).map(Duration::$from)
             }

@@ -3,6 +3,7 @@
 mod access_log;
 mod address;
 mod admin;
+mod base;
 mod bodies;
 mod body;
 mod caller;
@@ -39,7 +40,12 @@ use actix_web::{
 };
 
 use crate::{
-    auth::Authenticator, config::Settings, error::Error, protocol::revision::Era, session::Shards, tools::ToolService,
+    auth::Authenticator,
+    config::{Discovery, Settings},
+    error::Error,
+    protocol::revision::Era,
+    session::Shards,
+    tools::ToolService,
 };
 
 pub use access_log::log_requests;
@@ -88,7 +94,7 @@ pub fn app(
     });
     App::new()
         .app_data(Data::new(worker))
-        .wrap(Condition::new(settings.oauth.enabled, from_fn(oauth::point_to_metadata)))
+        .wrap(Condition::new(settings.oauth.enabled != Discovery::Off, from_fn(oauth::point_to_metadata)))
         .wrap(from_fn(panics::answer_panics))
         .wrap(from_fn(limits::refuse_at_once))
         // A page that may ask can read whatever is answered, the refusals and failures above included.

@@ -1,10 +1,10 @@
 //! OAuth discovery for clients that have no token yet: where to get one for this server.
 //!
 //! Membrane's authorization server issues the tokens. This server describes itself as a protected resource (RFC 9728) and
-//! points to Membrane's endpoints (RFC 8414); only the authorization request passes through here, because Membrane takes one
-//! scope where clients may ask for several.
+//! points to the endpoints that Membrane's own metadata names (RFC 8414); only the authorization request passes through here,
+//! because Membrane takes one scope where clients may ask for several.
 
-use std::sync::Once;
+use std::sync::Arc;
 
 use actix_web::{
     Error as ActixError, HttpRequest, HttpResponse,
@@ -12,14 +12,15 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION, WWW_AUTHENTICATE},
+        header::{CACHE_CONTROL, HeaderValue, LOCATION, WWW_AUTHENTICATE},
     },
     middleware::Next,
     web::{Data, Path},
 };
 use serde_json::{Value, json};
 
-use super::{Worker, address, no_such_path, reply};
+use super::{Worker, base, no_such_path, reply};
+use crate::{config::Discovery, membrane::AuthorizationServer};
 
 /// The scope of a user's own access: the one that is offered.
 const SCOPE: &str = "tenant";
@@ -27,17 +28,47 @@ const SCOPE: &str = "tenant";
 /// The scopes that Membrane knows, strongest first.
 const SCOPES: [&str; 2] = ["platform-user", SCOPE];
 
+/// Returns the authorization server that clients are led to, if they are.
+pub(super) fn offered(worker: &Worker) -> Option<Arc<AuthorizationServer>> {
+    let settings = &worker.settings;
+    let found = || worker.shards.upstream().authorization_server();
+    match settings.oauth.enabled {
+        Discovery::Off => None,
+        Discovery::Auto => found(),
+        Discovery::On => {
+            Some(found().unwrap_or_else(|| Arc::new(AuthorizationServer::usual(&settings.membrane.base_url))))
+        }
+    }
+}
+
+/// Returns whether the scopes of a server are Membrane's, as they are where it names none.
+fn has_usual_scopes(server: &AuthorizationServer) -> bool {
+    server.scopes_supported.is_empty() || server.scopes_supported.iter().any(|scope| scope == SCOPE)
+}
+
+/// Returns the scopes that clients are to ask for.
+fn scopes(server: &AuthorizationServer) -> Vec<&str> {
+    match has_usual_scopes(server) {
+        true => vec![SCOPE],
+        false => server.scopes_supported.iter().map(String::as_str).collect(),
+    }
+}
+
 /// `GET /.well-known/oauth-protected-resource[/mcp|/sse]`: this server as a resource (RFC 9728 § 3).
 pub(super) async fn resource(request: HttpRequest, worker: Data<Worker>, path: Option<Path<String>>) -> HttpResponse {
-    if !worker.settings.oauth.enabled {
-        return no_such_path(request).await;
-    }
-    let base = base(&request, &worker);
+    let Some(server) = offered(&worker) else { return no_such_path(request).await };
+    let base = base::of(&request, &worker);
+    // A client that comes back with the name of who issued its code compares that with the name that it was given here (RFC 9207),
+    // so it is given the issuer's own.
+    let issuer = match server.authorization_response_iss_parameter_supported {
+        true => &server.issuer,
+        false => &base,
+    };
     let endpoint = path.map_or_else(|| "mcp".to_owned(), Path::into_inner);
     document(&json!({
         "resource": format!("{base}/{endpoint}"),
-        "authorization_servers": [base],
-        "scopes_supported": [SCOPE],
+        "authorization_servers": [issuer],
+        "scopes_supported": scopes(&server),
         "bearer_methods_supported": ["header"],
         "resource_name": "Integration App MCP Server",
     }))
@@ -45,52 +76,65 @@ pub(super) async fn resource(request: HttpRequest, worker: Data<Worker>, path: O
 
 /// `GET /.well-known/oauth-authorization-server`: who issues tokens (RFC 8414 § 3).
 pub(super) async fn authorization_server(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
-    if !worker.settings.oauth.enabled {
-        return no_such_path(request).await;
-    }
-    document(&issuer(&request, &worker))
+    let Some(server) = offered(&worker) else { return no_such_path(request).await };
+    document(&metadata(&base::of(&request, &worker), &server))
 }
 
 /// `GET /.well-known/openid-configuration`: the same, for clients that look for it by this name alone where this server is
 /// below a path. They refuse it without the members that `OpenID` Connect Discovery 1.0 § 3 requires, though they ask for no
 /// id token.
 pub(super) async fn openid_configuration(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
-    if !worker.settings.oauth.enabled {
-        return no_such_path(request).await;
-    }
-    let mut issuer = issuer(&request, &worker);
-    if let Value::Object(members) = &mut issuer {
-        let keys = format!("{}/.well-known/jwks.json", base(&request, &worker));
+    let Some(server) = offered(&worker) else { return no_such_path(request).await };
+    let base = base::of(&request, &worker);
+    let mut metadata = metadata(&base, &server);
+    if let Value::Object(members) = &mut metadata {
+        let keys = format!("{base}/.well-known/jwks.json");
         members.insert("jwks_uri".to_owned(), keys.into());
         members.insert("subject_types_supported".to_owned(), json!(["public"]));
         members.insert("id_token_signing_alg_values_supported".to_owned(), json!(["RS256"]));
     }
-    document(&issuer)
+    document(&metadata)
 }
 
 /// `GET /.well-known/jwks.json`: the keys of id tokens, of which there are none.
 pub(super) async fn keys(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
-    match worker.settings.oauth.enabled {
-        true => document(&json!({"keys": []})),
-        false => no_such_path(request).await,
+    match offered(&worker) {
+        Some(_) => document(&json!({"keys": []})),
+        None => no_such_path(request).await,
     }
 }
 
-fn issuer(request: &HttpRequest, worker: &Worker) -> Value {
-    let base = base(request, worker);
-    let membrane = worker.settings.membrane.base_url.trim_end_matches('/');
-    json!({
+/// Returns the metadata of an authorization server as clients of this one get it (RFC 8414 § 2). It is issued by this server,
+/// through which the authorization request goes.
+fn metadata(base: &str, server: &AuthorizationServer) -> Value {
+    let or = |texts: &[String], usual: &[&str]| match texts {
+        [] => json!(usual),
+        texts => json!(texts),
+    };
+    let mut metadata = json!({
         "issuer": base,
         "authorization_endpoint": format!("{base}/oauth/authorize"),
-        "token_endpoint": format!("{membrane}/oauth/token"),
-        "registration_endpoint": format!("{membrane}/oauth/register"),
-        "revocation_endpoint": format!("{membrane}/oauth/revoke"),
+        "token_endpoint": server.token_endpoint,
         "response_types_supported": ["code"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
-        "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": ["none"],
-        "scopes_supported": [SCOPE],
-    })
+        // The defaults of RFC 8414, where the server does not say.
+        "grant_types_supported": or(&server.grant_types_supported, &["authorization_code"]),
+        "code_challenge_methods_supported": server.code_challenge_methods_supported,
+        "token_endpoint_auth_methods_supported": or(&server.token_endpoint_auth_methods_supported, &["client_secret_basic"]),
+        "scopes_supported": scopes(server),
+    });
+    if let Value::Object(members) = &mut metadata {
+        let endpoints = [
+            ("registration_endpoint", &server.registration_endpoint),
+            ("revocation_endpoint", &server.revocation_endpoint),
+        ];
+        for (name, endpoint) in endpoints {
+            members.extend(endpoint.as_ref().map(|endpoint| (name.to_owned(), json!(endpoint))));
+        }
+        if server.client_id_metadata_document_supported {
+            members.insert("client_id_metadata_document_supported".to_owned(), json!(true));
+        }
+    }
+    metadata
 }
 
 /// Returns a document that depends on how it was asked for, so that no cache may keep it.
@@ -102,12 +146,14 @@ fn document(content: &Value) -> HttpResponse {
 
 /// `GET /oauth/authorize`: goes on to Membrane's, with one scope.
 pub(super) async fn authorize(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
-    if !worker.settings.oauth.enabled {
-        return no_such_path(request).await;
-    }
-    let membrane = worker.settings.membrane.base_url.trim_end_matches('/');
-    let query = with_one_scope(request.query_string());
-    HttpResponse::Found().insert_header((LOCATION, format!("{membrane}/oauth/authorize?{query}"))).finish()
+    let Some(server) = offered(&worker) else { return no_such_path(request).await };
+    let query = match has_usual_scopes(&server) {
+        true => with_one_scope(request.query_string()),
+        false => request.query_string().to_owned(),
+    };
+    let endpoint = &server.authorization_endpoint;
+    let separator = if endpoint.contains('?') { '&' } else { '?' };
+    HttpResponse::Found().insert_header((LOCATION, format!("{endpoint}{separator}{query}"))).finish()
 }
 
 /// Returns the same query, asking for the strongest of the scopes that Membrane knows.
@@ -124,7 +170,7 @@ fn with_one_scope(query: &str) -> String {
     serde_urlencoded::to_string(pairs).unwrap_or_default()
 }
 
-/// Tells who is not let in where to read how to be (RFC 9728 § 5.1). It surrounds the routes only where OAuth is enabled.
+/// Tells who is not let in where to read how to be (RFC 9728 § 5.1). It surrounds the routes unless that is turned off.
 ///
 /// # Errors
 /// Those of the service around which it stands.
@@ -146,32 +192,10 @@ pub async fn point_to_metadata<B: MessageBody>(
 
 fn pointer(request: &HttpRequest) -> Option<String> {
     let worker = request.app_data::<Data<Worker>>()?;
+    let server = offered(worker)?;
     let endpoint = if request.path().starts_with("/sse") { "sse" } else { "mcp" };
-    let base = base(request, worker);
-    Some(format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{endpoint}\", scope=\"{SCOPE}\""))
-}
-
-/// Returns where clients reach this server: as the settings say, else as this request did.
-fn base(request: &HttpRequest, worker: &Worker) -> String {
-    let settings = &worker.settings;
-    match settings.oauth.public_url.trim_end_matches('/') {
-        "" => {
-            let proxies = settings.server.proxies.get();
-            if address::is_https_unbelieved(request, proxies) {
-                static WARNED: Once = Once::new();
-                WARNED.call_once(|| {
-                    log::warn!(
-                        "a proxy says that clients ask by https, but server.proxies is 0, so that it is not believed: set \
-                         server.proxies or oauth.public_url, else clients are sent to http://"
-                    );
-                });
-            }
-            // The host was checked as one that may be asked for; what proxies say of it was not.
-            let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-            format!("{}://{host}{}", address::scheme(request, proxies), settings.server.public_path)
-        }
-        public_url => public_url.to_owned(),
-    }
+    let (base, scopes) = (base::of(request, worker), scopes(&server).join(" "));
+    Some(format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{endpoint}\", scope=\"{scopes}\""))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use crate::{
 
 /// A client of the Membrane API. It lives on one thread, with its own connections.
 pub struct MembraneClient {
-    reads: awc::Client,
+    pub(super) reads: awc::Client,
     /// Apart from the reads, so that actions that take their time leave these a connection.
     runs: awc::Client,
     /// One for each connection of `runs`, so that a run that has its turn never waits for another user's to end.

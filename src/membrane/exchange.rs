@@ -102,6 +102,20 @@ impl MembraneClient {
         Err(MembraneError::Refused(Refusal { retry_after, ..refusal }.into()))
     }
 
+    /// Returns a request for a document of the upstream's host that is there for everybody: it carries no token.
+    pub(super) async fn anonymous(&self, path: &str) -> Result<ClientRequest, MembraneError> {
+        let protocol = self.protocol().await?;
+        Ok(self.reads.request(Method::GET, self.upstream.address_of_host(protocol, path)))
+    }
+
+    /// Returns which HTTP the upstream speaks.
+    async fn protocol(&self) -> Result<Protocol, MembraneError> {
+        match self.connector.known_protocol() {
+            Some(protocol) => Ok(protocol),
+            None => self.learn_protocol().await,
+        }
+    }
+
     /// Finds out which HTTP the upstream speaks, in the time that connecting may take.
     async fn learn_protocol(&self) -> Result<Protocol, MembraneError> {
         let learnt = tokio::time::timeout(self.settings.connect_timeout, self.connector.protocol(&self.upstream.url));
@@ -117,10 +131,7 @@ impl MembraneClient {
         token: &AccessToken,
         tag: &str,
     ) -> Result<(ClientRequest, Bytes), MembraneError> {
-        let protocol = match self.connector.known_protocol() {
-            Some(protocol) => protocol,
-            None => self.learn_protocol().await?,
-        };
+        let protocol = self.protocol().await?;
         let Request { http, method, path, body } = request;
         let mut http = http.request(method, self.upstream.address(protocol, path));
         let bearer = Bytes::from(["Bearer ", token.secret().reveal()].concat());
@@ -163,7 +174,7 @@ pub(super) fn http_client(settings: &Settings, connector: &wire::Connector, max_
     builder.finish()
 }
 
-fn not_sent(error: &SendRequestError) -> MembraneError {
+pub(super) fn not_sent(error: &SendRequestError) -> MembraneError {
     match error {
         // What `awc` calls so is a connection that was closed while an answer was awaited: the request had been sent.
         SendRequestError::Connect(ConnectError::Disconnected) => {

@@ -10,6 +10,7 @@ pub mod call;
 pub mod catalog;
 mod check;
 pub mod client;
+mod discovery;
 pub mod error;
 mod exchange;
 mod interner;
@@ -41,6 +42,7 @@ pub use apps::Apps;
 pub use cache::Loaded;
 pub use catalog::Catalog;
 pub use client::MembraneClient;
+pub use discovery::AuthorizationServer;
 pub use error::MembraneError;
 pub use loading::Watchers;
 pub use messages::{

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     breaker::Breaker,
+    discovery::Discovered,
     interner::Interner,
     pool::Pool,
     retry::Budget,
@@ -53,6 +54,8 @@ pub struct Upstream {
     pub(super) tools: Interner,
     /// Threads for work on large messages.
     pub(super) pool: Pool,
+    /// Authorization server that it names, if it does.
+    pub(super) discovered: Discovered,
 }
 
 /// URL of the API for requests over HTTP/1.1, and over HTTP/2.
@@ -103,6 +106,7 @@ impl Upstream {
             reads: Turns::new(settings.concurrency.get(), Share::AtMost(settings.per_user_concurrency.get())),
             tools: Interner::default(),
             pool: Pool::default(),
+            discovered: Discovered::default(),
         })
     }
 
@@ -113,6 +117,22 @@ impl Upstream {
             Protocol::Http2 => &self.bases.http_2,
         };
         [base.as_str(), path].concat()
+    }
+
+    /// Returns the paths at which a document of all issuers may be: between host and path of the API's URL (RFC 8414 § 3.1), and
+    /// after its path, where many servers have it.
+    pub(super) fn metadata_paths(&self, well_known: &str) -> Vec<String> {
+        match self.url.path().trim_end_matches('/') {
+            "" => vec![well_known.to_owned()],
+            path => vec![[well_known, path].concat(), [path, well_known].concat()],
+        }
+    }
+
+    /// Returns the address of a path of the host, whatever path the API is below.
+    pub(super) fn address_of_host(&self, protocol: Protocol, path: &str) -> String {
+        let base = self.address(protocol, "");
+        let own = self.url.path().trim_end_matches('/');
+        [base.strip_suffix(own).unwrap_or(&base), path].concat()
     }
 
     /// Returns whether it has failed so often that it is left alone.
@@ -171,6 +191,23 @@ mod tests {
             assert_eq!(upstream(url).unwrap().address(protocol, "/self"), expected, "{url}");
         }
         assert!(upstream("https://").is_err());
+    }
+
+    #[test]
+    fn metadata_is_looked_for_where_issuers_have_it() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let cases: [(&str, &[&str]); 3] = [
+            ("http://host", &["http://host/.well-known/x"]),
+            ("http://host:81/", &["http://host:81/.well-known/x"]),
+            ("https://host/api/", &["https://host/.well-known/x/api", "https://host/api/.well-known/x"]),
+        ];
+        for (url, expected) in cases {
+            let upstream = upstream(url).unwrap();
+            let paths = upstream.metadata_paths("/.well-known/x");
+            let protocol = if upstream.tls.is_some() { Protocol::Http2 } else { Protocol::Http1 };
+            let found: Vec<_> = paths.iter().map(|path| upstream.address_of_host(protocol, path)).collect();
+            assert_eq!(found, expected, "{url}");
+        }
     }
 
     #[test]

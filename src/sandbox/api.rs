@@ -45,6 +45,7 @@ pub fn routes(config: &mut ServiceConfig) {
             .route("/action", web::get().to(action))
             .route("/action-instance/run", web::post().to(run_instance))
             .route("/act", web::post().to(act))
+            .route("/.well-known/oauth-authorization-server", web::get().to(oauth::metadata))
             .route("/oauth/register", web::post().to(oauth::register))
             .route("/oauth/authorize", web::get().to(oauth::authorize))
             .route("/oauth/token", web::post().to(oauth::redeem))

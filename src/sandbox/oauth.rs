@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::header::LOCATION,
     web::{Data, Form, Query},
 };
@@ -62,6 +62,22 @@ fn is_good(since: Instant, now: Instant) -> bool {
 
 fn refuse(error: &str) -> Failure {
     Failure::new(400, json!({"error": error}))
+}
+
+/// `GET /.well-known/oauth-authorization-server`: where each step is done, as Membrane tells it. Scopes are not named there.
+pub(super) async fn metadata(request: HttpRequest) -> HttpResponse {
+    let base = format!("http://{}", request.connection_info().host());
+    HttpResponse::Ok().json(json!({
+        "issuer": base,
+        "authorization_endpoint": format!("{base}/oauth/authorize"),
+        "token_endpoint": format!("{base}/oauth/token"),
+        "registration_endpoint": format!("{base}/oauth/register"),
+        "response_types_supported": ["code"],
+        "grant_types_supported": ["authorization_code"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "client_id_metadata_document_supported": true,
+    }))
 }
 
 /// `POST /oauth/register`: any client may (RFC 7591).

@@ -100,6 +100,12 @@ impl Shards {
         LocalShard { number, auth, tools }
     }
 
+    /// Follows what the upstream says of OAuth, for all workers, for as long as the future is polled.
+    pub async fn follow_authorization_server(self, settings: Arc<Settings>) {
+        let client = MembraneClient::new(&settings.membrane, Arc::clone(&self.0.upstream));
+        client.follow_authorization_server().await;
+    }
+
     /// Returns what all workers know of the upstream.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {

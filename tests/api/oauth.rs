@@ -1,11 +1,16 @@
 //! OAuth discovery, and the way from no token to one that works.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::redirect::Policy;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Reply, Server, reply_to};
+use crate::{
+    raw_upstream::{Act, RawUpstream},
+    support::{Reply, Server, eventually, reply_to},
+};
 
 fn server() -> Server {
     Server::builder().env("MCP__OAUTH__ENABLED", "true").start()
@@ -104,6 +109,8 @@ async fn the_public_address_is_the_settings() {
 async fn discovery_below_a_path_is_whole() {
     let server = Server::builder().env("MCP__OAUTH__ENABLED", "true").env("MCP__SERVER__PUBLIC_PATH", "/gw").start();
     let below = format!("{}/gw", server.url);
+    // Before the upstream's own metadata is read, its usual paths are offered.
+    server.wait_for_log("clients without a token are led to");
     let resource = get(&server, "/.well-known/oauth-protected-resource/mcp").await.json();
     assert_eq!(
         (&resource["resource"], &resource["authorization_servers"][0]),
@@ -150,9 +157,127 @@ async fn only_proxies_that_are_believed_say_by_which_scheme_clients_ask() {
     }
 }
 
+/// Upstream that answers requests for its metadata so, and counts them.
+fn metadata_upstream(status: u16, body: Value) -> RawUpstream {
+    RawUpstream::start(move |asked| {
+        let is_metadata = asked.path == "/.well-known/oauth-authorization-server";
+        let (status, body) = if is_metadata { (status, body.to_string()) } else { (401, "{}".to_owned()) };
+        let head =
+            format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        vec![Act::Send((head + &body).into_bytes())]
+    })
+}
+
+fn metadata(base: &str) -> Value {
+    json!({
+        "issuer": base,
+        "authorization_endpoint": format!("{base}/login?tenant=a"),
+        "token_endpoint": format!("{base}/give-token"),
+        "registration_endpoint": format!("{base}/sign-up"),
+        "grant_types_supported": ["authorization_code"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_post"],
+        "client_id_metadata_document_supported": true,
+    })
+}
+
+async fn is_offered(server: &Server) -> bool {
+    get(server, "/.well-known/oauth-protected-resource").await.status == 200
+}
+
 #[tokio::test]
-async fn without_the_setting_there_is_no_discovery() {
+async fn by_default_the_upstreams_own_metadata_decides() {
     let server = Server::start();
+    eventually("the sandbox's metadata is read", async || is_offered(&server).await).await;
+    let issuer = get(&server, "/.well-known/oauth-authorization-server").await.json();
+    assert_eq!(issuer["token_endpoint"], format!("{}/oauth/token", server.sandbox));
+    assert_eq!(issuer["client_id_metadata_document_supported"], true);
+    assert_eq!(issuer.get("revocation_endpoint"), None, "the sandbox has none");
+    server.wait_for_log("clients without a token are led to");
+    let challenge = get(&server, "/mcp").await;
+    assert!(challenge.header("www-authenticate").unwrap().contains("resource_metadata"));
+}
+
+#[tokio::test]
+async fn what_is_offered_is_what_the_upstream_says() {
+    let login = "https://login.example.com";
+    let mut scoped = metadata(login);
+    scoped["scopes_supported"] = json!(["mcp:read", "mcp:write"]);
+    let mut named = metadata(login);
+    named["authorization_response_iss_parameter_supported"] = json!(true);
+    for (metadata, scopes, is_own) in [
+        (metadata(login), json!(["tenant"]), true),
+        (scoped, json!(["mcp:read", "mcp:write"]), true),
+        (named, json!(["tenant"]), false),
+    ] {
+        let upstream = metadata_upstream(200, metadata.clone());
+        let server = Server::before(&upstream.url).env("MCP__OAUTH__ENABLED", "auto").start();
+        eventually("the metadata is read", async || is_offered(&server).await).await;
+        let resource = get(&server, "/.well-known/oauth-protected-resource/mcp").await.json();
+        let expected = if is_own { server.url.as_str() } else { login };
+        assert_eq!((&resource["authorization_servers"][0], &resource["scopes_supported"]), (&json!(expected), &scopes));
+        let issuer = get(&server, "/.well-known/oauth-authorization-server").await.json();
+        for member in [
+            "token_endpoint",
+            "registration_endpoint",
+            "grant_types_supported",
+            "code_challenge_methods_supported",
+            "token_endpoint_auth_methods_supported",
+            "client_id_metadata_document_supported",
+        ] {
+            assert_eq!(issuer[member], metadata[member], "{member}");
+        }
+        assert_eq!(issuer["authorization_endpoint"], format!("{}/oauth/authorize", server.url));
+        let login = get(&server, "/oauth/authorize?state=s&scope=mcp%3Aread").await;
+        let scope = if scopes[0] == "tenant" { "tenant" } else { "mcp%3Aread" };
+        let to = format!("https://login.example.com/login?tenant=a&state=s&scope={scope}");
+        assert_eq!(login.header("location"), Some(to.as_str()));
+        let challenge = get(&server, "/mcp").await;
+        let asked: Vec<_> = scopes.as_array().unwrap().iter().map(|scope| scope.as_str().unwrap()).collect();
+        assert_eq!(parameter(challenge.header("www-authenticate").unwrap(), "scope"), asked.join(" "));
+        let asked = upstream.asked();
+        let for_metadata: Vec<_> = asked.iter().filter(|asked| asked.path.starts_with("/.well-known/")).collect();
+        assert!(!for_metadata.is_empty() && for_metadata.iter().all(|asked| asked.user.is_empty()), "{for_metadata:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_without_metadata_has_no_oauth_unless_the_settings_say_so() {
+    let mut without_pkce = metadata("https://login.example.com");
+    without_pkce["code_challenge_methods_supported"] = json!(["plain"]);
+    for (status, body) in [(404, json!({})), (401, json!({})), (200, json!([])), (200, without_pkce)] {
+        let upstream = metadata_upstream(status, body.clone());
+        let server = Server::before(&upstream.url).env("MCP__OAUTH__ENABLED", "auto").start();
+        eventually("it is asked", async || !upstream.asked().is_empty()).await;
+        // The answer is read before that to a later request is.
+        get(&server, "/mcp").await;
+        assert!(!is_offered(&server).await, "{status} {body}");
+        let forced = Server::before(&upstream.url).env("MCP__OAUTH__ENABLED", "true").start();
+        let issuer = get(&forced, "/.well-known/oauth-authorization-server").await.json();
+        assert_eq!(issuer["token_endpoint"], format!("{}/oauth/token", upstream.url), "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_that_comes_late_is_found() {
+    let tries = AtomicUsize::new(0);
+    let upstream = RawUpstream::start(move |_| {
+        let body = metadata("https://login.example.com").to_string();
+        let length = body.len();
+        match tries.fetch_add(1, Ordering::Relaxed) {
+            0 => vec![Act::Close],
+            1 => vec![Act::Send(b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n".to_vec())],
+            _ => vec![Act::Send(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes())],
+        }
+    });
+    let server = Server::before(&upstream.url).env("MCP__OAUTH__ENABLED", "auto").start();
+    assert!(!is_offered(&server).await);
+    eventually("it is asked again", async || is_offered(&server).await).await;
+}
+
+#[tokio::test]
+async fn where_it_is_turned_off_there_is_no_discovery() {
+    let server = Server::builder().env("MCP__OAUTH__ENABLED", "false").start();
     for path in [
         "/.well-known/oauth-protected-resource",
         "/.well-known/oauth-protected-resource/mcp",

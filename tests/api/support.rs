@@ -191,6 +191,8 @@ impl Server {
             .env("PORT", "0")
             .env("MCP__ADMIN__PORT", "0")
             .env("MCP__MEMBRANE__BASE_URL", upstream)
+            // What a test's upstream is asked is what the test does.
+            .env("MCP__OAUTH__ENABLED", "false")
             .env("MCP__STORE__PATH", folder.path())
             .env("MCP__LOG__FILTER", "trace");
         ServerBuilder { command, folder }
