@@ -72,6 +72,9 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// User of the sandbox for whom its banner and its pages hold a token.
+const GUEST: &str = "you";
+
 type Failure = Box<dyn std::error::Error>;
 
 fn execute(cli: Cli) -> Result<(), Failure> {
@@ -144,7 +147,8 @@ fn serve(mut settings: Settings) -> Result<(), Failure> {
     };
     actix_web::rt::System::new().block_on(async {
         let sandbox = start_sandbox(&mut settings)?;
-        let server = Server::bind(&Arc::new(settings.clone()))?;
+        let guest = sandbox.as_ref().map(|sandbox| token::mint(GUEST, &sandbox.secret)).transpose()?;
+        let server = Server::bind(&Arc::new(settings.clone()), guest.as_deref().map(Secret::new))?;
         let address = server.address();
         let addresses = Addresses { clients: address, operators: server.admin_address() };
         match &sandbox {

@@ -22,6 +22,7 @@ use crate::{
     },
     membrane::{Upstream, UpstreamError},
     metrics::Exporter,
+    secret::Secret,
     session::{LocalShard, Shards, pulse::Loss},
     store::{self, StoreError},
 };
@@ -92,11 +93,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to listen.
+    /// Starts to listen. The `guest` is the token of a sandbox for whoever tries it, which its pages may show.
     ///
     /// # Errors
     /// [`ServerError::Listen`], [`ServerError::Store`], [`ServerError::Upstream`], [`ServerError::Proxy`].
-    pub fn bind(settings: &Arc<Settings>) -> Result<Self, ServerError> {
+    pub fn bind(settings: &Arc<Settings>, guest: Option<Secret>) -> Result<Self, ServerError> {
         install_tls();
         if let Some(name) = unsupported_proxy(settings) {
             return Err(ServerError::Proxy(name));
@@ -114,7 +115,7 @@ impl Server {
         let (admin_listener, admin_address) = listen("admin", &settings.admin.host, settings.admin.port.port())?;
         let admin = Admin { shards, exporter, traffic: Traffic::default() };
         let admin_server = serve_operators(admin_listener, &admin, settings)?;
-        let server = serve_clients(listener, workers, &admin, settings)?;
+        let server = serve_clients(listener, workers, &admin, guest, settings)?;
         Ok(Self {
             address,
             server,
@@ -229,6 +230,7 @@ fn serve_clients(
     listener: TcpListener,
     workers: usize,
     admin: &Admin,
+    guest: Option<Secret>,
     settings: &Arc<Settings>,
 ) -> io::Result<actix_server::Server> {
     let bodies = PendingBodies::new(settings.server.max_pending_body_bytes.get());
@@ -246,6 +248,7 @@ fn serve_clients(
             tools,
             bodies: bodies.clone(),
             known_host: KnownHost::default(),
+            guest: guest.clone(),
             settings: Arc::clone(&settings),
         });
         connections::serve(app, limits, traffic.clone())

@@ -12,7 +12,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// State of each part that a request may need.
 #[derive(Debug, Serialize)]
-struct Readiness {
+pub(super) struct Readiness {
     ready: bool,
     checks: BTreeMap<&'static str, String>,
 }
@@ -32,8 +32,35 @@ pub(super) async fn alive(shards: &Shards) -> HttpResponse {
     HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)
 }
 
+impl Readiness {
+    /// Returns the status that says it to a load balancer.
+    pub(super) fn status(&self) -> StatusCode {
+        if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    }
+
+    /// Returns whether every part is as it should be.
+    pub(super) fn is_whole(&self) -> bool {
+        self.checks.values().all(|state| state == OK)
+    }
+
+    /// Returns the state in a few words, for people.
+    pub(super) fn summary(&self) -> String {
+        match self.checks.iter().find(|(_, state)| *state != OK) {
+            None => "Ready".to_owned(),
+            Some((part, state)) if self.ready => format!("Ready, {part} {state}"),
+            Some((part, state)) => format!("Not ready: {part}: {state}"),
+        }
+    }
+}
+
 /// `GET /readyz`: whether requests should come here, and if not, why.
 pub(super) async fn ready(shards: &Shards) -> HttpResponse {
+    let readiness = readiness(shards).await;
+    HttpResponse::build(readiness.status()).json(readiness)
+}
+
+/// Asks every part that a request may need how it is.
+pub(super) async fn readiness(shards: &Shards) -> Readiness {
     let mut checks = BTreeMap::new();
     let mut check = |part, fault: Option<String>| checks.insert(part, fault.unwrap_or_else(|| OK.to_owned()));
     check("server", shards.is_draining().then(|| "it is stopping".to_owned()));
@@ -53,6 +80,5 @@ pub(super) async fn ready(shards: &Shards) -> HttpResponse {
         "upstream",
         if is_paused { "degraded: it keeps failing, and is left alone for a while" } else { OK }.to_owned(),
     );
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status).json(Readiness { ready, checks })
+    Readiness { ready, checks }
 }

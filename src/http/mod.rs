@@ -7,6 +7,7 @@ mod base;
 mod bodies;
 mod body;
 mod caller;
+mod card;
 mod chats;
 pub mod connections;
 pub mod headers;
@@ -15,6 +16,7 @@ mod in_session;
 mod limits;
 mod oauth;
 mod origin;
+mod pages;
 mod panics;
 mod post;
 pub mod query;
@@ -25,7 +27,6 @@ mod sse;
 mod stateless;
 mod streamable;
 mod webhooks;
-mod welcome;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ use crate::{
     config::{Discovery, Settings},
     error::Error,
     protocol::revision::Era,
+    secret::Secret,
     session::Shards,
     tools::ToolService,
 };
@@ -70,6 +72,8 @@ pub struct Worker {
     pub bodies: PendingBodies,
     /// Name under which clients ask for this server.
     pub known_host: KnownHost,
+    /// Token of the sandbox for whoever tries it, where there is a sandbox.
+    pub guest: Option<Secret>,
     /// Settings of the server, as they were at the start.
     pub settings: Arc<Settings>,
 }
@@ -130,7 +134,10 @@ fn routes(config: &mut ServiceConfig) {
         .service(page("/oauth/authorize", read().to(oauth::authorize)))
         .service(page("/healthz", read().to(async |worker: Data<Worker>| health::alive(&worker.shards).await)))
         .service(page("/readyz", read().to(async |worker: Data<Worker>| health::ready(&worker.shards).await)))
-        .service(page("/", read().to(welcome::welcome)))
+        .service(page(origin::CARD, read().to(card::card)))
+        .service(page("/icon.svg", read().to(pages::icon)))
+        .service(page("/me", read().to(pages::me)))
+        .service(page("/", read().to(pages::front)))
         .default_service(web::to(no_such_path));
 }
 

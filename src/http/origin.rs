@@ -5,12 +5,12 @@ use std::{cell::RefCell, net::IpAddr, sync::Arc};
 
 use actix_cors::Cors;
 use actix_web::{
-    Error as ActixError,
+    Error as ActixError, HttpRequest,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method, Uri,
-        header::{HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ETAG, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     web::Data,
@@ -59,6 +59,9 @@ impl KnownHost {
         self.0.replace(Some(host.as_bytes().into()));
     }
 }
+
+/// Path of the server card, which pages of all sites may read (SEP-2127 § CORS Requirements).
+pub(super) const CARD: &str = "/mcp/server-card";
 
 /// Section of the settings of the listener for clients.
 const SERVER: &str = "server";
@@ -109,7 +112,9 @@ impl<'a> Names<'a> {
     pub(super) fn refusal(&self, target: &Uri, headers: &HeaderMap) -> Option<Error> {
         let origin = headers.get(ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()));
         if let Some(origin) = origin
+            && target.path() != CARD
             && !self.allow_origin(&origin)
+            && !self.is_own_page(&origin, headers)
         {
             let setting = match self.section {
                 SERVER => ", unless server.allowed_origins names it",
@@ -139,6 +144,16 @@ impl<'a> Names<'a> {
             known.note(host);
         }
         None
+    }
+
+    /// Returns whether a page is one of this server's own, such as `/me`: it comes from the name under which the server is asked,
+    /// and the settings name that. Where they take any name, a rebound one would look the same.
+    fn is_own_page(&self, origin: &str, headers: &HeaderMap) -> bool {
+        let Some((_, page)) = origin.split_once("://") else { return false };
+        let asked = headers.get(HOST).and_then(|host| host.to_str().ok());
+        self.section == SERVER
+            && !self.hosts.is_empty()
+            && asked.is_some_and(|asked| asked.eq_ignore_ascii_case(page) && self.allow_host(asked))
     }
 
     fn refused_host(&self, host: &str) -> Error {
@@ -191,12 +206,16 @@ fn host_of(origin: &str) -> Option<Host<String>> {
 pub fn cors(settings: &Arc<Settings>) -> Cors {
     let settings = Arc::clone(settings);
     Cors::default()
-        .allowed_origin_fn(move |origin, _| {
-            origin.to_str().is_ok_and(|origin| Names::for_clients(&settings.server).allow_origin(origin))
+        .allowed_origin_fn(move |origin, request| {
+            let names = Names::for_clients(&settings.server);
+            let is_allowed = |origin: &str| {
+                request.uri.path() == CARD || names.allow_origin(origin) || names.is_own_page(origin, &request.headers)
+            };
+            origin.to_str().is_ok_and(is_allowed)
         })
         .allowed_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_any_header()
-        .expose_headers([headers::SESSION_ID, REQUEST_ID, WWW_AUTHENTICATE, RETRY_AFTER])
+        .expose_headers([headers::SESSION_ID, REQUEST_ID, WWW_AUTHENTICATE, RETRY_AFTER, ETAG])
         .max_age(3600)
 }
 
@@ -210,6 +229,12 @@ fn is_this_machine(host: &Host<String>) -> bool {
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.to_canonical().is_loopback(),
     }
+}
+
+/// Returns whether a request was made by a name of this machine, as a browser on it does.
+pub(super) fn is_asked_as_this_machine(request: &HttpRequest) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    host.and_then(|host| host_of(&format!("http://{host}"))).is_some_and(|host| is_this_machine(&host))
 }
 
 /// Returns whether an address of the settings is reached from this machine alone.
@@ -264,6 +289,11 @@ mod tests {
             (local, "127.0.0.1.evil.com", None, false),
             (local, "localhost@evil.com", None, false),
             (local, "192.0.2.1", None, false),
+            (listed, "mcp.example.com", Some("https://mcp.example.com"), true),
+            (listed, "mcp.example.com:8443", Some("https://mcp.example.com:8443"), true),
+            (listed, "mcp.example.com", Some("https://mcp.example.com:8443"), false),
+            (listed, "evil.example.com", Some("https://evil.example.com"), false),
+            (open, "evil.example.com", Some("http://evil.example.com"), false),
             (listed, "MCP.example.com.", None, true),
             (listed, "mcp.example.com@evil.com", None, false),
             (listed, "192.0.2.1:3000", None, false),

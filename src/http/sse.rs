@@ -16,11 +16,11 @@ use super::{
     caller::authenticate,
     headers::{self, Accepts},
     in_session::{InSession, instructions, progress_token, require_batches, response_to},
+    pages,
     post::note_method,
     query::Query,
     reply,
     respond::Running,
-    welcome,
 };
 use crate::{
     error::Error,
@@ -43,8 +43,8 @@ use crate::{
 
 /// `GET /sse`: opens a session and its stream.
 pub(super) async fn open(http: HttpRequest, worker: Data<Worker>) -> HttpResponse {
-    if welcome::is_browser(&http) {
-        return welcome::endpoint();
+    if pages::is_browser(&http) {
+        return pages::endpoint(&http, &worker);
     }
     match answer_open(&http, &worker).await {
         Ok(response) => response,

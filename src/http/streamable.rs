@@ -8,10 +8,11 @@ use super::{
     Worker, access_log,
     headers::{self, Accepts},
     in_session::{InSession, instructions, require_batches},
+    pages,
     post::Post,
     reply,
     respond::{Manner, Response, respond},
-    spans, welcome,
+    spans,
 };
 use crate::{
     error::Error,
@@ -166,8 +167,8 @@ async fn answer_batch(
 
 /// `GET /mcp`: the session's stream of notifications, or any of its streams after the event that `Last-Event-ID` names.
 pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
-    if welcome::is_browser(&request) {
-        return welcome::endpoint();
+    if pages::is_browser(&request) {
+        return pages::endpoint(&request, &worker);
     }
     let stream = async {
         let in_session = InSession::of(&request, &worker).await?.up_to_date().await?;

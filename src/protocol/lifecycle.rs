@@ -78,10 +78,14 @@ struct ToolsCapability {
 /// Name and version of the server, for clients.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct ServerInfo {
-    name: &'static str,
-    title: &'static str,
-    version: &'static str,
-    description: &'static str,
+    /// Name for programs.
+    pub name: &'static str,
+    /// Name for people, in the lists of clients.
+    pub title: &'static str,
+    /// Version of this program.
+    pub version: &'static str,
+    /// Purpose of the server, in one line.
+    pub description: &'static str,
 }
 
 /// Capabilities that every session has.

@@ -33,6 +33,13 @@ GET     /                                   | 200  | 200   | 200     | 200
 HEAD    /                                   | 200  | 200   | 200     | 200
 POST    /                                   | 405  | 405   | 405     | 405
 OPTIONS /                                   | 405  | 405   | 405     | 405
+GET     /me                                 | 200  | 200   | 200     | 200
+HEAD    /me                                 | 200  | 200   | 200     | 200
+POST    /me                                 | 405  | 405   | 405     | 405
+GET     /icon.svg                           | 200  | 200   | 200     | 200
+GET     /mcp/server-card                    | 200  | 200   | 200     | 200
+HEAD    /mcp/server-card                    | 200  | 200   | 200     | 200
+POST    /mcp/server-card                    | 405  | 405   | 405     | 405
 GET     /healthz                            | 200  | 200   | 200     | 200
 HEAD    /healthz                            | 200  | 200   | 200     | 200
 POST    /healthz                            | 405  | 405   | 405     | 405

@@ -68,6 +68,7 @@ mod results;
 mod resumption;
 mod sandbox_connecting;
 mod search;
+mod server_card;
 mod sessions;
 mod shares;
 mod shutdown;

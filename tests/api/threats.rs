@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Method, redirect::Policy};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -167,19 +169,44 @@ async fn the_way_to_a_token_leads_to_the_upstream_alone() {
 }
 
 #[tokio::test]
-async fn a_browser_is_told_to_do_no_more_with_a_page_than_show_it() {
+async fn a_page_runs_its_own_script_alone_and_is_framed_nowhere() {
     let server = Server::start();
-    let page = reply_to(server.http.get(format!("{}/", server.url)).header("accept", "text/html")).await;
-    let policy = page.header("content-security-policy").unwrap();
-    for rule in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"] {
-        assert!(policy.contains(rule), "{rule} is missing in {policy}");
+    for path in ["/", "/me", "/mcp", "/sse", "/?token=%3Cscript%3E&x=%22%3E%3Cscript%3E"] {
+        let page = reply_to(server.http.get(format!("{}{path}", server.url)).header("accept", "text/html")).await;
+        let policy = page.header("content-security-policy").unwrap();
+        for rule in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"] {
+            assert!(policy.contains(rule), "{path}: {rule} is missing in {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        for (tag, directive) in [("style", "style-src"), ("script", "script-src")] {
+            let parts: Vec<_> = page.text.split(&format!("<{tag}>")).collect();
+            assert_eq!(parts.len(), 2, "{path} has one {tag}");
+            let text = parts[1].split(&format!("</{tag}>")).next().unwrap();
+            let hash = STANDARD.encode(Sha256::digest(text));
+            assert!(policy.contains(&format!("{directive} 'sha256-{hash}';")), "{path}: {policy}");
+        }
+        // What would run or load past those two.
+        for other in ["<script ", " style=", " onclick=", " onload=", "src=\"http", "@import", "url("] {
+            assert!(!page.text.contains(other), "{path}: {other}");
+        }
+        let headers =
+            [("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"), ("referrer-policy", "no-referrer")];
+        for (header, value) in headers {
+            assert_eq!(page.header(header), Some(value), "{path}: {header}");
+        }
     }
-    let headers =
-        [("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"), ("referrer-policy", "no-referrer")];
-    for (header, value) in headers {
-        assert_eq!(page.header(header), Some(value), "{header}");
+}
+
+#[tokio::test]
+async fn a_name_in_a_request_is_no_markup_of_a_page() {
+    let server = Server::builder().env("HOST", "0.0.0.0").start();
+    let port = server.url.rsplit(':').next().unwrap();
+    for host in [format!("\"><b>:{port}"), "a&lt;\"'".to_owned(), "{{token}}".to_owned()] {
+        let request = server.http.get(format!("http://127.0.0.1:{port}/")).header("accept", "text/html");
+        let page = reply_to(request.header("host", &host)).await;
+        let is_page = page.header("content-type").is_some_and(|kind| kind.starts_with("text/html"));
+        assert!(!is_page || (page.status == 200 && !page.text.contains("\"><b>")), "{host}: {page:?}");
     }
-    assert!(!page.text.contains("<script") && !page.text.contains("http"), "{page:?}");
 }
 
 #[tokio::test]

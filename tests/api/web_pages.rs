@@ -91,6 +91,66 @@ async fn the_front_page_suits_its_reader() {
 }
 
 #[tokio::test]
+async fn the_front_page_says_what_runs_and_how_it_is() {
+    let server = Server::start();
+    let page = reply_to(server.http.get(&server.url).header("accept", "text/html")).await;
+    for part in
+        [concat!("Version ", env!("CARGO_PKG_VERSION")), "Ready", &format!("{}/mcp", server.url), "class=\"sandbox"]
+    {
+        assert!(page.text.contains(part), "{part}");
+    }
+    let real = Server::before(&server.sandbox).start();
+    let page = reply_to(real.http.get(&real.url).header("accept", "text/html")).await;
+    assert!(page.text.contains("class=\"membrane tokens\"") && page.text.contains("Bearer <span data-token>TOKEN"));
+}
+
+/// Token on the front page, as it is shown to a browser that asks by this name.
+async fn token_on_the_page(server: &Server, host: &str) -> Option<String> {
+    let port = server.url.rsplit(':').next().unwrap();
+    let request = server.http.get(format!("http://127.0.0.1:{port}/")).header("accept", "text/html");
+    let page = reply_to(request.header("host", format!("{host}:{port}"))).await;
+    let value = page.text.split_once("id=\"token\" type=\"text\" value=\"")?.1.split('"').next()?.to_owned();
+    Some(value).filter(|token| !token.is_empty())
+}
+
+#[tokio::test]
+async fn the_sandboxs_token_is_for_browsers_of_this_machine() {
+    let server = Server::builder().env("HOST", "0.0.0.0").start();
+    for host in ["127.0.0.1", "localhost", "my.localhost"] {
+        let token = token_on_the_page(&server, host).await.unwrap();
+        assert!(!server.client_with(&token).open().await.tools().await.is_empty(), "{host}");
+    }
+    for host in ["192.0.2.1", "sandbox.example.com", "127.0.0.1.evil.com"] {
+        assert_eq!(token_on_the_page(&server, host).await, None, "{host}");
+    }
+    let real = Server::before("http://127.0.0.1:9").start();
+    assert_eq!(token_on_the_page(&real, "localhost").await, None);
+}
+
+#[tokio::test]
+async fn the_servers_own_pages_may_ask_where_the_settings_name_it() {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let ask = async |server: &Server, host: &str, origin: &str| {
+        let client = server.client("ann").header("host", host).header("origin", origin);
+        client.post(body.clone()).await.status.as_u16()
+    };
+    let named = Server::builder().env("HOST", "0.0.0.0").env("MCP__SERVER__ALLOWED_HOSTS", "mcp.example.com").start();
+    let any = Server::builder().env("HOST", "0.0.0.0").start();
+    // 400: it is let in, and asked for a session.
+    for (server, host, origin, status) in [
+        (&named, "mcp.example.com", "https://mcp.example.com", 400),
+        (&named, "mcp.example.com:8443", "http://mcp.example.com:8443", 400),
+        (&named, "mcp.example.com", "https://mcp.example.com.evil.com", 403),
+        (&named, "mcp.example.com", "https://evil.com", 403),
+        (&named, "evil.com", "https://evil.com", 403),
+        // A rebound name looks like one of the server's own.
+        (&any, "evil.com", "http://evil.com", 403),
+    ] {
+        assert_eq!(ask(server, host, origin).await, status, "{host} {origin}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_not_for_pages_whatever_name_leads_to_them() {
     let server = Server::start();
     let ask = async |path: &str, header: &str, value: &str| {

@@ -95,7 +95,7 @@ const LAYERS: [(&str, &[&str]); 26] = [
             "trace",
         ],
     ),
-    ("server", &["http", "session", "membrane", "store", "config", "metrics"]),
+    ("server", &["http", "session", "membrane", "store", "config", "secret", "metrics"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret", "signing"]),
     ("banner", &["config", "sandbox"]),
