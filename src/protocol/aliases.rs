@@ -4,20 +4,14 @@
 //! to the action under its own, with every other byte as it was.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fmt,
     ops::Range,
 };
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
-use super::json;
+use super::{json, members::Members};
 
 /// Longest name of a property (Anthropic, Define tools).
 const MAX_NAME_CHARS: usize = 64;
@@ -242,33 +236,6 @@ fn name_in(text: &str, between: Range<usize>) -> Option<Range<usize>> {
     let start = between.start + text.get(between.clone())?.find('"')?;
     let length = json::string_bytes(text.get(start..between.end)?.as_bytes());
     Some(start..start + length)
-}
-
-/// Members of an object in their order, with repeated ones.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-                let mut all = Vec::new();
-                while let Some(member) = members.next_entry()? {
-                    all.push(member);
-                }
-                Ok(Members(all))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder)
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod jsonrpc;
 pub mod keywords;
 pub mod lifecycle;
 pub mod loosen;
+pub mod members;
 pub mod mend;
 pub mod modern;
 pub mod outline;
