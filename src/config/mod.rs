@@ -3,6 +3,7 @@
 //! The defaults live in `config/default.toml` alone, where operators read them; a key that does not stand there does not
 //! exist.
 
+mod choices;
 mod load;
 mod proxy;
 mod values;
@@ -11,6 +12,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use choices::{ApiVersion, LogFormat, OnAmbiguous};
 pub use load::{SettingsError, Sources, load};
 pub use proxy::unsupported_proxy;
 pub use values::{Count, Discovery};
@@ -40,6 +42,7 @@ pub struct Settings {
     pub membrane: Membrane,
     pub catalog: Catalog,
     pub outputs: Outputs,
+    pub accounts: Accounts,
     pub auth: Auth,
     pub oauth: OAuth,
     pub webhooks: Webhooks,
@@ -95,15 +98,6 @@ pub struct Log {
     pub arguments: bool,
 }
 
-/// Form in which log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "&'static str")]
-#[expect(missing_docs, reason = "config/default.toml documents each")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
@@ -131,15 +125,6 @@ pub struct Membrane {
     pub breaker_pause: Duration,
 }
 
-/// The version of the Membrane API to speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "&'static str")]
-#[expect(missing_docs, reason = "config/default.toml documents each")]
-pub enum ApiVersion {
-    Legacy,
-    V2025_10_21,
-}
-
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
@@ -159,6 +144,13 @@ pub struct Catalog {
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Outputs {
     pub max_tokens: Count,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Accounts {
+    pub on_ambiguous: OnAmbiguous,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -376,25 +368,3 @@ fn env_filter(text: &str) -> bool {
     let mut builder = env_filter::Builder::new();
     builder.try_parse(text).is_ok()
 }
-
-/// Texts for an enum in settings; what is none of them is refused with the list.
-macro_rules! named {
-    ($type:ident, $($variant:ident = $text:literal),+) => {
-        impl TryFrom<String> for $type {
-            type Error = String;
-            fn try_from(text: String) -> Result<Self, String> {
-                match text.as_str() {
-                    $($text => Ok(Self::$variant),)+
-                    other => Err(format!("{other:?} is none of {}", [$($text),+].join(", "))),
-                }
-            }
-        }
-        impl From<$type> for &'static str {
-            fn from(value: $type) -> Self {
-                match value { $($type::$variant => $text),+ }
-            }
-        }
-    };
-}
-named!(LogFormat, Text = "text", Json = "json");
-named!(ApiVersion, Legacy = "legacy", V2025_10_21 = "2025-10-21");

@@ -196,12 +196,6 @@ impl AppTools {
         &self.name
     }
 
-    /// Returns whether the user's account has to be connected again.
-    #[must_use]
-    pub fn needs_reconnect(&self) -> bool {
-        self.tools.iter().any(|tool| tool.reconnect().is_some())
-    }
-
     /// Returns the tools, in the order of their keys.
     #[must_use]
     pub fn tools(&self) -> &[Arc<Tool>] {
@@ -259,7 +253,8 @@ pub(super) fn spelling(name: &ToolName) -> String {
     name.as_str().replace('_', "-")
 }
 
-fn join<'a>(definitions: impl Iterator<Item = &'a Bytes>) -> Bytes {
+/// Returns definitions as one text, joined by commas.
+pub(super) fn join<'a>(definitions: impl Iterator<Item = &'a Bytes>) -> Bytes {
     let mut listing = BytesMut::new();
     for (i, definition) in definitions.enumerate() {
         if i > 0 {
@@ -295,7 +290,6 @@ fn content(app: &App, tools: &[Tool]) -> Content {
     };
     add(app.key.as_str().as_bytes());
     add(app.name.as_bytes());
-    add(&[u8::from(app.disconnected)]);
     for tool in tools {
         add(tool.name().as_str().as_bytes());
         add(tool.action().as_str().as_bytes());
@@ -311,7 +305,7 @@ pub(super) mod tests {
     use crate::membrane::model::Action;
 
     fn named(integration: &str) -> App {
-        App { key: IntegrationKey::new(integration), name: integration.to_uppercase(), logo: None, disconnected: false }
+        App { key: IntegrationKey::new(integration), name: integration.to_uppercase(), logo: None }
     }
 
     /// Returns an app with actions of these keys.
@@ -344,8 +338,5 @@ pub(super) mod tests {
         assert_eq!(content("slack", &["a", "b"]), content("slack", &["b", "a"]));
         assert_ne!(content("slack", &["a", "b"]), content("slack", &["a"]));
         assert_ne!(content("slack", &["a"]), content("gmail", &["a"]));
-        let disconnected = App { disconnected: true, ..named("slack") };
-        let content = |app: &App| *AppTools::new(app, Vec::new()).content();
-        assert_ne!(content(&disconnected), content(&named("slack")));
     }
 }

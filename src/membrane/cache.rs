@@ -158,6 +158,7 @@ impl CatalogCache {
         for tools in loaded.catalog.held() {
             self.hold(tools);
         }
+        self.grow(loaded.catalog.own_bytes());
         let entry = self.entry(key);
         entry.failed = None;
         if let Some(before) = entry.loaded.replace(loaded) {
@@ -209,6 +210,7 @@ impl CatalogCache {
     }
 
     fn release(&mut self, catalog: &Catalog) {
+        self.shrink(catalog.own_bytes());
         for tools in catalog.held() {
             let holders = self.holders.entry(*tools.content()).or_default();
             *holders = holders.saturating_sub(1);

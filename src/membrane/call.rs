@@ -33,6 +33,17 @@ pub struct Called {
     pub ran: Ran,
 }
 
+/// Account on which a call acts.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// Id of its connection, where the app has several; else the upstream takes the only one.
+    pub connection: Option<String>,
+    /// Name of the account, where the result has to say which was used.
+    pub account: Option<String>,
+    /// Words for the model, where the user has to connect the account again.
+    pub lost: Option<String>,
+}
+
 /// Whether an action was run, as far as the upstream has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ran {
@@ -58,6 +69,7 @@ pub async fn call(
     client: &MembraneClient,
     caller: &Caller,
     tool: &Arc<Tool>,
+    target: &Target,
     arguments: Box<RawValue>,
     era: Era,
 ) -> Called {
@@ -65,7 +77,7 @@ pub async fn call(
         Ok(input) => input,
         Err(faults) => return Called { result: refusal(tool, &faults), token_refused: false, ran: Ran::No },
     };
-    let run = client.run(caller, tool.integration(), tool.action(), json).await;
+    let run = client.run(caller, tool.integration(), tool.action(), target.connection.as_deref(), json).await;
     let token_refused = run.as_ref().is_err_and(MembraneError::is_unauthenticated);
     let ran = match &run {
         Ok(_) => Ran::Yes,
@@ -78,9 +90,9 @@ pub async fn call(
     };
     let result = match run {
         Ok(output) => success(client, tool, output, era).await,
-        Err(error) => failure(tool, &error),
+        Err(error) => failure(tool, target, &error),
     };
-    Called { token_refused, ran, result: result.and_mended(mended) }
+    Called { token_refused, ran, result: result.and_mended(mended).and_account(target.account.clone()) }
 }
 
 /// Input of an action, as it is sent.
@@ -159,7 +171,7 @@ async fn success(client: &MembraneClient, tool: &Arc<Tool>, output: Option<Box<R
 }
 
 /// Returns the result for a run that failed. All of it stands in one text: some clients show no other.
-fn failure(tool: &Tool, error: &MembraneError) -> CallToolResult {
+fn failure(tool: &Tool, target: &Target, error: &MembraneError) -> CallToolResult {
     if !matches!(error, MembraneError::Refused(_)) {
         log::warn!(tool = tool.name().as_str(); "a call has failed: {error}");
     }
@@ -187,8 +199,7 @@ fn failure(tool: &Tool, error: &MembraneError) -> CallToolResult {
         },
         _ => None,
     };
-    let reconnect = tool.reconnect().map(|app| format!("{app} is disconnected: the user has to connect it again."));
-    let lines: Vec<_> = [Some(text), outcome, wait, reconnect].into_iter().flatten().collect();
+    let lines: Vec<_> = [Some(text), outcome, wait, target.lost.clone()].into_iter().flatten().collect();
     CallToolResult::failure(lines.join("\n"))
 }
 

@@ -10,7 +10,7 @@ use awc::http::Method;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use super::{
     Caller,
@@ -90,7 +90,8 @@ impl MembraneClient {
         }
     }
 
-    /// Runs an action with `input` exactly as it is. Gives its output: nothing where that is absent or null.
+    /// Runs an action with `input` exactly as it is: by the connection with this id, else by the one that the upstream takes for
+    /// the integration. Gives its output: nothing where that is absent or null.
     ///
     /// # Errors
     /// [`MembraneError`].
@@ -99,6 +100,7 @@ impl MembraneClient {
         caller: &Caller,
         integration: &IntegrationKey,
         action: &ActionKey,
+        connection: Option<&str>,
         input: Box<RawValue>,
     ) -> Result<Option<Box<RawValue>>, MembraneError> {
         #[derive(Deserialize)]
@@ -110,17 +112,26 @@ impl MembraneClient {
         #[serde(rename_all = "camelCase")]
         struct Act<'a> {
             key: &'a str,
-            integration_key: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            integration_key: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            connection_id: Option<&'a str>,
             input: &'a RawValue,
         }
         let (token, integration, action) = (caller.token(), integration.as_str(), action.as_str());
-        let (path, body) = match self.settings.api_version {
-            ApiVersion::Legacy => {
+        let (path, body) = match (self.settings.api_version, connection) {
+            (ApiVersion::Legacy, Some(connection)) => {
+                let path = path_of(&["connections", connection, "actions", action, "run"])?;
+                (path, String::from(Box::<str>::from(input)))
+            }
+            (ApiVersion::Legacy, None) => {
                 let query = [("autoCreate", "true"), ("integrationKey", integration), ("parentKey", action)];
                 (with_query("/action-instance/run", &query), String::from(Box::<str>::from(input)))
             }
-            ApiVersion::V2025_10_21 => {
-                let act = Act { key: action, integration_key: integration, input: &input };
+            (ApiVersion::V2025_10_21, connection) => {
+                // A connection is of one integration: naming both would only give them a way to disagree.
+                let integration_key = Some(integration).filter(|_| connection.is_none());
+                let act = Act { key: action, integration_key, connection_id: connection, input: &input };
                 ("/act".to_owned(), crate::protocol::json::to_string(&act))
             }
         };
@@ -209,6 +220,18 @@ impl MembraneClient {
 fn busy(patience: Duration) -> MembraneError {
     metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
     MembraneError::Busy { after_ms: patience.as_millis() }
+}
+
+/// Returns the path of these segments, each of which may hold any character.
+fn path_of(segments: &[&str]) -> Result<String, MembraneError> {
+    // `Url` takes `.` and `..` for steps, however they are written.
+    let odd = segments.iter().find(|segment| segment.is_empty() || matches!(**segment, "." | ".."));
+    let url = Url::parse("http://upstream").ok().filter(|_| odd.is_none());
+    let path = url.and_then(|mut url| {
+        url.path_segments_mut().ok()?.clear().extend(segments);
+        Some(url.path().to_owned())
+    });
+    path.ok_or_else(|| MembraneError::Unreachable("no path can name its connection or action".to_owned()))
 }
 
 fn with_query(path: &str, query: &Query<'_>) -> String {

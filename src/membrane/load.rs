@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use metrics::counter;
 
 use super::{
-    Apps, Catalog, MembraneClient, MembraneError,
+    Accounts, Apps, Catalog, MembraneClient, MembraneError,
     app_tools::AppTools,
     catalog::{FailedApp, Part},
     lists::{ActionsOf, Reader},
@@ -22,10 +22,11 @@ use super::{
 /// Integrations of one load. Each costs a request at least.
 const MAX_INTEGRATIONS: usize = 1000;
 
-/// An integration to load: where its actions are, and how its tools are to look.
-struct Source {
+/// An integration to load: where its actions are, how its tools are to look, and by which connections they run.
+struct Source<'a> {
     actions: ActionsOf,
     app: App,
+    connections: Vec<&'a Connection>,
 }
 
 /// Options with which catalogs are loaded.
@@ -101,7 +102,7 @@ pub async fn load_catalog(
         .buffered(manner.concurrency)
         .try_collect()
         .await?;
-    let has_failed = |(part, _): &(&Loaded, &Source)| matches!(part, Loaded::Failed(_));
+    let has_failed = |(part, _): &(&Loaded, &Source<'_>)| matches!(part, Loaded::Failed(_));
     let failed = parts.iter().zip(&sources).filter(has_failed).map(|(_, Source { app, .. })| FailedApp {
         key: app.key.clone(),
         name: app.name.clone(),
@@ -112,7 +113,10 @@ pub async fn load_catalog(
         Loaded::Part(part) => Some(part),
         Loaded::Failed(stand_in) => stand_in,
     });
-    Ok(Catalog::new(parts.collect(), before.map(|before| &*before.catalog), failed))
+    let of_app = |source: &Source<'_>| (source.app.key.clone(), Accounts::of(source.connections.iter().copied()));
+    let accounts = sources.iter().map(of_app).collect();
+    let before = before.map(|before| &*before.catalog);
+    Ok(Catalog::new(parts.collect(), before, failed).with_accounts(accounts, before))
 }
 
 /// Outcome of loading one integration.
@@ -122,26 +126,26 @@ enum Loaded {
     Failed(Option<Part>),
 }
 
-/// Returns the integrations of the connections, each once: two connections of one integration give one set of tools,
-/// which counts as disconnected only where both are.
-fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -> Vec<Source> {
-    let mut sources: BTreeMap<_, Source> = BTreeMap::new();
+/// Returns the integrations of the connections, each once: two connections of one integration are two accounts of one set of
+/// tools.
+fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -> Vec<Source<'a>> {
+    let mut sources: BTreeMap<_, Source<'a>> = BTreeMap::new();
     for connection in connections.filter(|connection| connection.is_live()) {
         let Some(integration) = connection.integration.as_ref().filter(|i| i.is_live()) else {
             continue;
         };
-        let disconnected = connection.is_disconnected();
-        let Some(app) = App::of(integration, disconnected).filter(|app| apps.include(&app.key)) else {
+        let Some(app) = App::of(integration).filter(|app| apps.include(&app.key)) else {
             continue;
         };
-        let actions = match &integration.id {
-            Some(id) => ActionsOf::IntegrationId(id.clone()),
-            None => ActionsOf::IntegrationKey(app.key.clone()),
-        };
-        sources
-            .entry(app.key.clone())
-            .and_modify(|known| known.app.disconnected &= disconnected)
-            .or_insert(Source { actions, app });
+        let source = sources.entry(app.key.clone()).or_insert_with(|| Source {
+            actions: match &integration.id {
+                Some(id) => ActionsOf::IntegrationId(id.clone()),
+                None => ActionsOf::IntegrationKey(app.key.clone()),
+            },
+            app,
+            connections: Vec::new(),
+        });
+        source.connections.push(connection);
     }
     sources.into_values().collect()
 }
@@ -149,10 +153,10 @@ fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -
 async fn load_part(
     client: &MembraneClient,
     reader: &Reader,
-    source: &Source,
+    source: &Source<'_>,
     earlier: Option<&Part>,
 ) -> Result<Loaded, MembraneError> {
-    let Source { actions, app } = source;
+    let Source { actions, app, .. } = source;
     match client.actions(reader, actions).await {
         Ok(actions) => {
             let upstream = client.upstream();

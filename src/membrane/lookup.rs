@@ -134,7 +134,7 @@ async fn ask(
             let build = move || {
                 let found = actions.into_iter().filter_map(|action| {
                     let name = wanted.name_of(&integration, action.key.as_deref()?)?;
-                    let app = App::of(action.integration.as_ref()?, false)?;
+                    let app = App::of(action.integration.as_ref()?)?;
                     (app.key == integration).then_some(())?;
                     Some((name, Tool::of(&app, &action)?))
                 });

@@ -1,5 +1,6 @@
 //! The upstream: Membrane's connections, integrations and actions, and the tools made of them.
 
+pub mod accounts;
 pub mod actor;
 pub mod app_tools;
 pub mod apps;
@@ -23,6 +24,7 @@ mod masking;
 pub mod messages;
 pub mod model;
 mod names;
+pub mod noted;
 pub mod pool;
 mod reading;
 mod report;
@@ -37,6 +39,7 @@ pub mod webhook;
 mod wire;
 mod words;
 
+pub use accounts::{Account, AccountState, Accounts};
 pub use actor::MembraneActor;
 pub use apps::Apps;
 pub use cache::Loaded;

@@ -35,6 +35,18 @@ pub struct Customer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
+    /// Id of the connection, by which runs name it.
+    #[serde(default, deserialize_with = "text")]
+    pub id: Option<String>,
+    /// Key of the connection, which its creator chose.
+    #[serde(default, deserialize_with = "text")]
+    pub key: Option<String>,
+    /// Name of the connection, for people.
+    #[serde(default, deserialize_with = "text")]
+    pub name: Option<String>,
+    /// Step that the user has to take, where it waits for one.
+    #[serde(default, deserialize_with = "object")]
+    pub client_action: Option<ClientAction>,
     /// The app. Missing where the connection hangs on a bare connector.
     #[serde(default, deserialize_with = "object")]
     pub integration: Option<Integration>,
@@ -43,12 +55,25 @@ pub struct Connection {
     /// Newer name of the opposite.
     #[serde(default, deserialize_with = "flag")]
     connected: Option<bool>,
+    /// State of the connection, such as `READY`.
     #[serde(default, deserialize_with = "text")]
-    state: Option<String>,
+    pub state: Option<String>,
     #[serde(default, deserialize_with = "flag")]
     is_deactivated: Option<bool>,
     #[serde(default, deserialize_with = "presence")]
     archived_at: bool,
+}
+
+/// Step that a connection waits for its user to take.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientAction {
+    /// Text on what is to be done.
+    #[serde(default, deserialize_with = "text")]
+    pub description: Option<String>,
+    /// Address of the page on which the user does it.
+    #[serde(default, deserialize_with = "text")]
+    pub ui_url: Option<String>,
 }
 
 /// App, as connections and actions name it.

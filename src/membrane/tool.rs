@@ -34,8 +34,6 @@ pub struct Tool {
     name: ToolName,
     integration: IntegrationKey,
     action: ActionKey,
-    /// Name of the app, where the user's account has to be connected again.
-    reconnect: Option<String>,
     definition: Bytes,
     /// The definition for the modern era, where it differs.
     modern: Option<Bytes>,
@@ -74,21 +72,18 @@ pub struct App {
     pub name: String,
     /// Its logo, where that is an `https:` URI or a short `data:` URI.
     pub logo: Option<String>,
-    /// The user's account has to be connected again.
-    pub disconnected: bool,
 }
 
 impl App {
     /// Returns the app of an integration, unless that has no key.
     #[must_use]
-    pub fn of(integration: &Integration, disconnected: bool) -> Option<Self> {
+    pub fn of(integration: &Integration) -> Option<Self> {
         let key = integration.key.as_deref().filter(|key| !key.is_empty())?;
         let logo = integration.logo_uri.clone();
         Some(Self {
             key: IntegrationKey::new(key),
             name: integration.name.clone().unwrap_or_else(|| key.to_owned()),
             logo: logo.filter(|uri| is_logo(uri)),
-            disconnected,
         })
     }
 }
@@ -136,7 +131,6 @@ impl Tool {
             modern,
             integration: app.key.clone(),
             action: ActionKey::new(key),
-            reconnect: app.disconnected.then(|| app.name.clone()),
             input: Check::new(input.checked),
             wrapped: input.wrapped,
             access,
@@ -193,12 +187,6 @@ impl Tool {
         &self.aliases
     }
 
-    /// Returns the app's name, where the user's account has to be connected again.
-    #[must_use]
-    pub fn reconnect(&self) -> Option<&str> {
-        self.reconnect.as_deref()
-    }
-
     /// Returns whether the action takes no object, so that its input stands in a member of the arguments.
     #[must_use]
     pub fn is_wrapped(&self) -> bool {
@@ -250,7 +238,6 @@ impl Tool {
             modern: self.modern.as_ref().map(|modern| rename(modern, &self.name, &name)),
             integration: self.integration.clone(),
             action: self.action.clone(),
-            reconnect: self.reconnect.clone(),
             input: self.input.anew(),
             wrapped: self.wrapped,
             access: self.access,

@@ -148,6 +148,9 @@ pub struct ResultMeta {
     /// Whether the result is that of the same call made before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// Account that was used, where the app has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -225,6 +228,15 @@ impl CallToolResult {
     #[must_use]
     pub fn and_replayed(mut self) -> Self {
         self.meta.get_or_insert_default().replayed = true;
+        self
+    }
+
+    /// Notes the account that was used, where there were several.
+    #[must_use]
+    pub fn and_account(mut self, account: Option<String>) -> Self {
+        if account.is_some() {
+            self.meta.get_or_insert_default().account = account;
+        }
         self
     }
 

@@ -204,6 +204,7 @@ fn run_properties(more: Option<(&str, Value)>) -> Value {
     let properties = [
         ("name", json!({"type": "string", "description": "Name of the tool"})),
         ("arguments", json!({"type": "object", "properties": {}, "description": "Its input"})),
+        ("account", json!({"type": "string", "description": "Which account, where the app has several"})),
         (
             "fields",
             json!({"type": "array", "items": {"type": "string"}, "description": "Parts of the output to keep, such as items[].id"}),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     allowance::RunningCall,
     error::Error,
-    membrane::Tool,
+    membrane::{Tool, call::Target},
     protocol::{param_headers, tools::CallToolResult},
 };
 
@@ -53,11 +53,19 @@ pub(super) struct RunOptions {
     pub(super) inputs: RunnerInputs,
     /// Key under which the call runs once.
     pub(super) key: Option<String>,
+    /// Account that the call acts on.
+    pub(super) target: Target,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { is_by_runner: false, asked: Asked::default(), inputs: RunnerInputs::None, key: None }
+        Self {
+            is_by_runner: false,
+            asked: Asked::default(),
+            inputs: RunnerInputs::None,
+            key: None,
+            target: Target::default(),
+        }
     }
 }
 

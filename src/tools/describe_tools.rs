@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::{find::find_forgiving, search_tools::access, similar::similar_names};
+use super::{accounts, find::find_forgiving, search_tools::access, similar::similar_names};
 use crate::{
-    membrane::{Catalog, tool::Published},
+    membrane::{AccountState, Accounts, Catalog, tool::Published},
     protocol::{json, revision::Era, tools::CallToolResult},
 };
 
@@ -38,6 +38,10 @@ enum Described<'a> {
         input_schema: &'a RawValue,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         output_fields: Vec<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<&'static str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        accounts: Vec<Value>,
     },
     Unknown {
         name: &'a str,
@@ -61,13 +65,19 @@ pub(super) fn describe(catalog: &Catalog, Arguments { names }: &Arguments) -> Ca
     let described = names.iter().map(|name| {
         let tool = find_forgiving(catalog, name);
         match tool.and_then(|tool| Some((tool, tool.published()?))) {
-            Some((tool, Published { description, input_schema, .. })) => Described::Known {
-                name: tool.name().as_str(),
-                access: access(tool),
-                description,
-                input_schema,
-                output_fields: tool.output_schema(Era::Modern).map(fields).unwrap_or_default(),
-            },
+            Some((tool, Published { description, input_schema, .. })) => {
+                let of_app = catalog.accounts(tool.integration());
+                let state = of_app.map(Accounts::state).filter(|state| *state != AccountState::Connected);
+                Described::Known {
+                    name: tool.name().as_str(),
+                    access: access(tool),
+                    description,
+                    input_schema,
+                    output_fields: tool.output_schema(Era::Modern).map(fields).unwrap_or_default(),
+                    status: state.map(AccountState::word),
+                    accounts: of_app.map(accounts::several).unwrap_or_default(),
+                }
+            }
             None => {
                 Described::Unknown { name, error: "unknown tool", similar: similar_names(catalog, name, SUGGESTIONS) }
             }

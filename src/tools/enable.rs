@@ -54,7 +54,7 @@ impl Selection {
     #[must_use]
     pub fn result_with_definitions(&self) -> CallToolResult {
         let tools = self.tools.in_order(&self.catalog, &self.apps);
-        let definitions: Vec<_> = tools.iter().map(|tool| &tool.definition(Era::Modern)[..]).collect();
+        let definitions: Vec<_> = tools.iter().map(|tool| self.catalog.definition(tool, Era::Modern)).collect();
         let text = [&b"{\"tools\":["[..], &definitions.join(&b','), b"]}"].concat();
         // Many clients take the first text alone, and call no tool that they have not listed.
         let result = self.result_with(match tools.first() {

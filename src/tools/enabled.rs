@@ -110,7 +110,7 @@ impl EnabledTools {
     /// Returns whether the enabled tools are other ones in one catalog than in another.
     #[must_use]
     pub fn lists_otherwise(&self, before: &Catalog, now: &Catalog) -> bool {
-        let definition = |catalog: &Catalog, name| catalog.find(name).map(|tool| tool.definition(Era::Modern).clone());
+        let definition = |catalog: &Catalog, name| catalog.find(name).map(|tool| catalog.definition(tool, Era::Modern));
         let mut by_name = self.0.iter().filter(|(_, held)| matches!(held, Held::ByName));
         by_name.any(|(name, _)| definition(before, name) != definition(now, name))
     }

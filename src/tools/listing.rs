@@ -21,13 +21,13 @@ pub(super) fn listed(catalog: &Catalog, scope: &Scope, enabled: &Enabled, era: E
         (ToolMode::Dynamic, Enabled::InSession(enabled)) => {
             let is_seen = seen_by(scope);
             for tool in enabled.in_order(catalog, &scope.apps).into_iter().filter(|tool| is_seen(tool)) {
-                list.push(tool.definition(era).clone());
+                list.push(catalog.definition(tool, era));
             }
         }
         (ToolMode::Dynamic, Enabled::Stateless) => {}
         (ToolMode::Search | ToolMode::Auto, _) => {
             for tool in scope.filter.pins.iter().filter_map(|name| catalog.find(name)) {
-                list.push(tool.definition(era).clone());
+                list.push(catalog.definition(tool, era));
             }
         }
     }

@@ -7,6 +7,7 @@
 //! 1. [`ToolService::prepare`] takes the call from the user's limits, finds the tool, and opens the audit line.
 //! 2. [`ToolService::run`] runs it.
 
+mod accounts;
 pub mod audit;
 pub mod builtin;
 pub mod call;

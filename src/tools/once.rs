@@ -50,13 +50,17 @@ pub(super) async fn claim(
     owner: &UserKey,
     key: &str,
     tool: &Tool,
+    connection: Option<&str>,
     arguments: &str,
 ) -> Turn {
     let refused = |text: &str| Turn::Settled(CallToolResult::failure(format!("{text} The action was not run.")));
     if key.is_empty() || key.len() > MAX_KEY {
         return refused(&format!("Invalid arguments: idempotency_key must have 1 to {MAX_KEY} bytes."));
     }
-    let digest = Digest::of(&[tool.integration().as_str(), tool.action().as_str(), arguments]);
+    let mut texts = vec![tool.integration().as_str(), tool.action().as_str(), arguments];
+    // Last, so that a call without one has the digest that it always had.
+    texts.extend(connection);
+    let digest = Digest::of(&texts);
     // Settled until it is this call's.
     let mut claim =
         Claim { store: Arc::clone(store), owner: owner.clone(), key: Digest::of(&[key]), digest, is_settled: true };

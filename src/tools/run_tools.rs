@@ -8,7 +8,7 @@ use super::{
     call::RunOptions,
     output::{Asked, FieldPath, Range, RunnerInputs},
 };
-use crate::{protocol::json, search::Access};
+use crate::{membrane::call::Target, protocol::json, search::Access};
 
 /// Arguments of the runners.
 #[derive(Debug, Deserialize)]
@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     pub(super) name: String,
     #[serde(default)]
     arguments: Option<Box<RawValue>>,
+    /// Account that the run acts on, where the app has several.
+    #[serde(default)]
+    pub(super) account: Option<String>,
     /// Parts of the output that are kept.
     #[serde(default)]
     fields: Option<Vec<String>>,
@@ -64,6 +67,7 @@ impl Arguments {
             },
             inputs: if access == Access::Read { RunnerInputs::FieldsAndRange } else { RunnerInputs::Fields },
             key: self.idempotency_key.clone(),
+            target: Target::default(),
         })
     }
 }

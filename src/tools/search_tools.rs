@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{signature::signature, text::cut};
+use super::{accounts, signature::signature, text::cut};
 use crate::{
     ids::ToolName,
     membrane::{Catalog, Tool, app_tools::AppTools},
@@ -221,8 +221,8 @@ fn no_such_app(catalog: &Catalog, wanted: &str) -> Searched {
 /// Returns the state of apps, those that could not be asked included.
 fn statuses(catalog: &Catalog, apps: &[&AppTools]) -> Map<String, Value> {
     let status = |app: &&AppTools| {
-        let status = if app.needs_reconnect() { "reconnect" } else { "connected" };
-        (app.integration().as_str().to_owned(), json!({"status": status, "name": app.name()}))
+        let described = accounts::described(app.name(), catalog.accounts(app.integration()));
+        (app.integration().as_str().to_owned(), described)
     };
     let mut statuses: Map<_, _> = apps.iter().map(status).collect();
     for failed in catalog.failed() {

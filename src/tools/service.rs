@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     EnabledTools, MaybeReady,
+    accounts::{OfApp, aim},
     audit::{Audit, Origin},
     builtin::{Builtin, read_arguments},
     call::{Outcome, ReadyCall, RunOptions, What},
@@ -25,12 +26,12 @@ use super::{
 use crate::{
     allowance::CallLimit,
     auth::Revocations,
-    config::Settings,
+    config::{OnAmbiguous, Settings},
     error::Error,
     ids::ToolName,
     membrane::{
         Caller, Catalog, FindTools, MembraneActor, MembraneClient, Tool,
-        call::{self, Called},
+        call::{self, Called, Target},
     },
     metrics::{self, Run},
     protocol::{answer::ToolList, request::CallTool, revision::Era, tools::CallToolResult},
@@ -52,6 +53,8 @@ pub(super) struct Inner {
     store: Arc<dyn SessionStore>,
     /// Tokens of an output at most, where the URL names no other number.
     output_tokens: usize,
+    /// Fate of a write that names none of several accounts.
+    on_ambiguous: OnAmbiguous,
     /// Whether audit lines hold the arguments of calls.
     audits_arguments: bool,
 }
@@ -74,6 +77,7 @@ impl ToolService {
             searches: Searches::default(),
             store,
             output_tokens: settings.outputs.max_tokens.get(),
+            on_ambiguous: settings.accounts.on_ambiguous,
             audits_arguments: settings.log.arguments,
         }))
     }
@@ -95,27 +99,35 @@ impl ToolService {
 
     /// Finds the tool of an action by its name.
     pub fn find(&self, view: &View, name: ToolName) -> MaybeReady<Result<Arc<Tool>, Error>> {
+        self.find_with_accounts(view, name).map_ok(|(tool, _)| tool)
+    }
+
+    /// Finds the tool of an action by its name, and the user's accounts of its app.
+    fn find_with_accounts(&self, view: &View, name: ToolName) -> MaybeReady<Result<(Arc<Tool>, Option<OfApp>), Error>> {
         let scope = view.scope.clone();
         let catalog = self.catalog(&view.caller, &scope);
         match &view.enabled {
-            _ if !scope.mode.lists_enabled() => {
-                catalog.and_then(move |catalog| MaybeReady::Now(find(&catalog, None, name, &scope.apps)))
-            }
+            _ if !scope.mode.lists_enabled() => catalog.and_then(move |catalog| {
+                MaybeReady::Now(find(&catalog, None, name, &scope.apps).map(|tool| with_accounts(tool, &catalog)))
+            }),
             Enabled::InSession(enabled) => {
                 let enabled = enabled.clone();
                 catalog.and_then(move |catalog| {
                     let found = find(&catalog, Some(&enabled), name.clone(), &scope.apps);
                     MaybeReady::Now(match found {
                         Ok(tool) if !seen_by(&scope)(&tool) => Err(no_such_tool(&catalog, name, None)),
-                        found => found,
+                        found => found.map(|tool| with_accounts(tool, &catalog)),
                     })
                 })
             }
             Enabled::Stateless => {
                 let (this, caller) = (self.clone(), view.caller.clone());
                 catalog.and_then(move |catalog| match catalog.find(&name) {
-                    Some(tool) => MaybeReady::Now(Ok(Arc::clone(tool))),
-                    None => MaybeReady::Later(Box::pin(this.find_beyond(caller, scope, catalog, name))),
+                    Some(tool) => MaybeReady::Now(Ok(with_accounts(Arc::clone(tool), &catalog))),
+                    None => MaybeReady::Later(Box::pin(async move {
+                        let tool = this.find_beyond(caller, scope, Arc::clone(&catalog), name).await?;
+                        Ok(with_accounts(tool, &catalog))
+                    })),
                 })
             }
         }
@@ -169,16 +181,33 @@ impl ToolService {
                 }))
             }
             Some(builtin) => MaybeReady::Now(Ok(ready(What::Builtin(builtin), arguments, view, audit))),
-            None => match self.find(&view, name) {
-                MaybeReady::Now(found) => {
-                    let found = found.inspect_err(|error| audit.refuse(error));
-                    MaybeReady::Now(found.map(|tool| ready(What::Tool(tool), arguments, view, audit)))
+            None => {
+                let on_ambiguous = self.0.on_ambiguous;
+                // The same whether the tool is there at once or later.
+                let direct = move |(tool, of_app): (Arc<Tool>, Option<OfApp>), arguments, view, audit| {
+                    let aimed = match &of_app {
+                        Some(of_app) => aim(&tool, of_app, None, arguments, on_ambiguous),
+                        None => Ok((Target::default(), arguments)),
+                    };
+                    match aimed {
+                        Ok((target, arguments)) => {
+                            let options = RunOptions { target, ..RunOptions::default() };
+                            ReadyCall { options, ..ready(What::Tool(tool), arguments, view, audit) }
+                        }
+                        Err(refused) => ready(What::Nothing(refused), RawValue::NULL.to_owned(), view, audit),
+                    }
+                };
+                match self.find_with_accounts(&view, name) {
+                    MaybeReady::Now(found) => {
+                        let found = found.inspect_err(|error| audit.refuse(error));
+                        MaybeReady::Now(found.map(|found| direct(found, arguments, view, audit)))
+                    }
+                    MaybeReady::Later(found) => MaybeReady::Later(Box::pin(async move {
+                        let found = found.await.inspect_err(|error| audit.refuse(error))?;
+                        Ok(direct(found, arguments, view, audit))
+                    })),
                 }
-                MaybeReady::Later(found) => MaybeReady::Later(Box::pin(async move {
-                    let tool = found.await.inspect_err(|error| audit.refuse(error))?;
-                    Ok(ready(What::Tool(tool), arguments, view, audit))
-                })),
-            },
+            }
         }
     }
 
@@ -201,12 +230,17 @@ impl ToolService {
             let text = format!("{} writes, so run-read-tool does not run it. run-write-tool does.", tool.name());
             return Ok(Err(CallToolResult::failure(text)));
         }
-        let of_tool = asked.of_tool().and_then(|arguments| {
-            let options = asked.options(runner, tool.access())?;
-            Ok((Arc::clone(tool), arguments, options))
-        });
-        Ok(of_tool
-            .map_err(|fault| CallToolResult::failure(format!("Invalid arguments for {}: {fault}", runner.name()))))
+        let of_tool = asked.of_tool().and_then(|arguments| Ok((arguments, asked.options(runner, tool.access())?)));
+        let (arguments, options) = match of_tool {
+            Ok(of_tool) => of_tool,
+            Err(fault) => {
+                let text = format!("Invalid arguments for {}: {fault}", runner.name());
+                return Ok(Err(CallToolResult::failure(text)));
+            }
+        };
+        let of_app = OfApp::of(&catalog, tool);
+        let aimed = aim(tool, &of_app, asked.account.as_deref(), arguments, self.0.on_ambiguous);
+        Ok(aimed.map(|(target, arguments)| (Arc::clone(tool), arguments, RunOptions { target, ..options })))
     }
 
     /// Runs a call.
@@ -220,10 +254,10 @@ impl ToolService {
             What::Builtin(builtin) => self.run_builtin(builtin, &arguments, &view).await,
             What::Tool(tool) => {
                 self.0.searches.note_run(view.caller.user(), tool.name());
-                let RunOptions { asked, inputs, key, .. } = options;
+                let RunOptions { asked, inputs, key, target, .. } = options;
                 let result = match key {
-                    None => self.call(&view.caller, &tool, arguments, era).await.result,
-                    Some(key) => self.call_once(&view.caller, &tool, arguments, era, &key).await,
+                    None => self.call(&view.caller, &tool, &target, arguments, era).await.result,
+                    Some(key) => self.call_once(&view.caller, &tool, &target, arguments, era, &key).await,
                 };
                 let limit = Limit::from_tokens(view.scope.output_tokens.unwrap_or(self.0.output_tokens));
                 let governor = Governor { limit, asked, inputs };
@@ -306,14 +340,16 @@ impl ToolService {
         &self,
         caller: &Caller,
         tool: &Arc<Tool>,
+        target: &Target,
         arguments: Box<RawValue>,
         era: Era,
         key: &str,
     ) -> CallToolResult {
-        match once::claim(&self.0.store, caller.user(), key, tool, arguments.get()).await {
+        let connection = target.connection.as_deref();
+        match once::claim(&self.0.store, caller.user(), key, tool, connection, arguments.get()).await {
             Turn::Settled(result) => result,
             Turn::Mine(claim) => {
-                let Called { result, ran, .. } = self.call(caller, tool, arguments, era).await;
+                let Called { result, ran, .. } = self.call(caller, tool, target, arguments, era).await;
                 claim.settle(&result, ran).await;
                 result
             }
@@ -321,13 +357,26 @@ impl ToolService {
     }
 
     /// Calls the tool of an action, and ends the trust in the caller's token if the upstream refuses it.
-    async fn call(&self, caller: &Caller, tool: &Arc<Tool>, arguments: Box<RawValue>, era: Era) -> Called {
+    async fn call(
+        &self,
+        caller: &Caller,
+        tool: &Arc<Tool>,
+        target: &Target,
+        arguments: Box<RawValue>,
+        era: Era,
+    ) -> Called {
         let run = Run::begin(tool.integration().as_str());
-        let called = caller.trace().around(call::call(&self.0.client, caller, tool, arguments, era)).await;
+        let called = caller.trace().around(call::call(&self.0.client, caller, tool, target, arguments, era)).await;
         run.end(if called.result.is_error() { metrics::Outcome::Error } else { metrics::Outcome::Success });
         if called.token_refused {
             self.0.revocations.revoke(caller.token());
         }
         called
     }
+}
+
+/// Returns a tool with the accounts of its app, where these count.
+fn with_accounts(tool: Arc<Tool>, catalog: &Catalog) -> (Arc<Tool>, Option<OfApp>) {
+    let of_app = OfApp::where_it_counts(catalog, &tool);
+    (tool, of_app)
 }

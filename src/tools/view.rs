@@ -34,7 +34,7 @@ impl Scope {
             (ToolMode::Dynamic, _) => enabled.is_some_and(|enabled| enabled.lists_otherwise(before, now)),
             (ToolMode::Search, ToolMode::Search) => {
                 let definition = |catalog: &Catalog, name: &ToolName| {
-                    catalog.find(name).map(|tool| tool.definition(Era::Modern).clone())
+                    catalog.find(name).map(|tool| catalog.definition(tool, Era::Modern))
                 };
                 let is_changed = |name: &ToolName| definition(before, name) != definition(now, name);
                 // The description of search-tools names the apps.

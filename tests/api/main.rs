@@ -10,6 +10,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "values are made on the spot, by json!")]
 
 mod access_matrix;
+mod accounts;
 mod apps;
 mod arguments;
 mod audit;

@@ -3,14 +3,10 @@
 use reqwest::{Method, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
 
-use crate::support::{SECRET, Server, claims, eventually, sign};
-
-/// A token of a user who has connected these apps, each as often as it is named.
-fn token_of(user: &str, connections: &[&str]) -> String {
-    let mut claims = claims(user);
-    claims["fields"] = json!({"connections": connections});
-    sign(&claims, SECRET)
-}
+use crate::{
+    catalog::token_with,
+    support::{SECRET, Server, eventually},
+};
 
 /// A user of the sandbox's API.
 struct User<'a> {
@@ -20,7 +16,7 @@ struct User<'a> {
 
 impl<'a> User<'a> {
     fn new(server: &'a Server, user: &str, connections: &[&str]) -> Self {
-        Self { server, token: token_of(user, connections) }
+        Self { server, token: token_with(user, connections) }
     }
 
     async fn send(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {

@@ -100,7 +100,7 @@ fn schema() -> Value {
 fn apps(count: usize) -> Vec<(App, Vec<Tool>)> {
     let app = |first: usize| {
         let key = format!("app_{:03}", first / 50);
-        let app = App { key: IntegrationKey::new(&key), name: "App".to_owned(), logo: None, disconnected: false };
+        let app = App { key: IntegrationKey::new(&key), name: "App".to_owned(), logo: None };
         let tools = (first..count.min(first + 50)).map(|i| {
             let action =
                 json!({"key": format!("do_{i}"), "name": "Do it", "integrationKey": key, "inputSchema": schema()});

@@ -33,7 +33,7 @@ fn definition(app: &App, action: &Value) -> Value {
 }
 
 fn app(integration: &Value) -> App {
-    App::of(&serde_json::from_value(integration.clone()).unwrap(), false).unwrap()
+    App::of(&serde_json::from_value(integration.clone()).unwrap()).unwrap()
 }
 
 /// The definition of a tool with this schema.
@@ -93,7 +93,7 @@ fn a_name_of_any_keys_is_taken() {
     for (key, action) in
         [("客户", "创建"), ("1password", "get item"), ("a.b", "c/d"), ("x", &*"long".repeat(40)), ("👍", "👎")]
     {
-        let app = App { key: IntegrationKey::new(key), name: "App".to_owned(), logo: None, disconnected: false };
+        let app = App { key: IntegrationKey::new(key), name: "App".to_owned(), logo: None };
         let definition = definition(&app, &json!({"key": action, "integrationKey": key}));
         assert_eq!(rules.broken(&definition), Vec::<String>::new(), "{definition}");
     }

@@ -22,7 +22,7 @@ struct Definition {
 fuzz_target!(|text: &str| {
     let (action, arguments) = text.split_once('\n').unwrap_or((text, "{}"));
     let Ok(action) = serde_json::from_str::<Action>(action) else { return };
-    let app = App { key: IntegrationKey::new("app"), name: "App".to_owned(), logo: None, disconnected: false };
+    let app = App { key: IntegrationKey::new("app"), name: "App".to_owned(), logo: None };
     let Some(tool) = Tool::of(&app, &action) else { return };
 
     for era in [Era::Legacy, Era::Modern] {
