@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{
     MembraneClient, MembraneError,
     client::Query,
-    model::{Action, Connection, Page},
+    model::{Action, Connection, Integration, Page},
     reading,
     turns::Party,
 };
@@ -109,6 +109,14 @@ impl MembraneClient {
     ) -> Result<Vec<Connection>, MembraneError> {
         let filter: Vec<_> = integration.iter().map(|key| ("integrationKey", key.as_str())).collect();
         self.list(reader, "/connections", &filter, on_page).await
+    }
+
+    /// `GET /integrations`, all pages: the apps of the workspace, connected or not.
+    ///
+    /// # Errors
+    /// [`MembraneError`].
+    pub async fn integrations(&self, reader: &Reader) -> Result<Vec<Integration>, MembraneError> {
+        self.list(reader, "/integrations", &[], || ()).await
     }
 
     /// `GET /actions` of an integration, all pages.

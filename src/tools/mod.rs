@@ -34,6 +34,7 @@ mod signature;
 mod similar;
 mod text;
 pub mod view;
+mod workspace_apps;
 
 pub use audit::Origin;
 pub use builtin::Builtin;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{accounts, signature::signature, text::cut};
+use super::{accounts, signature::signature, text::cut, workspace_apps::Unconnected};
 use crate::{
-    ids::ToolName,
+    ids::{IntegrationKey, ToolName},
     membrane::{Catalog, Tool, app_tools::AppTools},
     protocol::{json, tools::CallToolResult},
     search::{self, Access, Options},
@@ -102,14 +102,14 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// Searches a catalog whose index is built.
-pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
+/// Searches a catalog whose index is built, and names apps that may yet be connected.
+pub(super) fn search(catalog: &Catalog, others: Unconnected<'_>, arguments: &Arguments) -> Searched {
     let parts: Vec<_> = catalog.parts().collect();
     let app = match arguments.app.as_deref().filter(|app| !app.trim().is_empty()) {
         None => None,
         Some(wanted) => match find_app(&parts, wanted) {
             Some(app) => Some(app),
-            None => return no_such_app(catalog, wanted),
+            None => return no_such_app(catalog, others, wanted),
         },
     };
     let mut found = Vec::new();
@@ -117,6 +117,7 @@ pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
     let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let mut schema_bytes = MAX_SCHEMA_BYTES;
     let mut apps: Vec<&AppTools> = Vec::new();
+    let mut named: Vec<(&IntegrationKey, &str)> = Vec::new();
     let indexes: Vec<_> = parts.iter().map(|part| part.index()).collect();
     let mut step = |query: &'_ str| {
         let visible = |app: usize, tool: usize| parts.get(app).is_some_and(|part| part.indexed(tool).is_some());
@@ -129,7 +130,7 @@ pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
             },
             limit,
             max_per_app: MAX_PER_APP,
-            others: None,
+            others: others.names(),
             visible: Some(&visible),
         };
         let answer = search::search(&indexes, query, &options);
@@ -144,7 +145,9 @@ pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
             seen.push(tool.name().clone());
             hits.push(described(tool, place < whole, &mut schema_bytes));
         }
-        let note = note(&answer, hits.is_empty());
+        let unconnected: Vec<_> = answer.others.iter().filter_map(|place| others.get(*place)).collect();
+        let note = note(&answer, &unconnected, hits.is_empty());
+        named.extend(unconnected);
         (hits, answer.more, note)
     };
     let queries: Vec<&str> = match &arguments.queries {
@@ -162,8 +165,11 @@ pub(super) fn search(catalog: &Catalog, arguments: &Arguments) -> Searched {
     if apps.is_empty() {
         // Nothing was asked for, or nothing fits: the model chooses among all apps.
         apps.extend(parts.iter().take(MAX_APPS).map(|part| &***part));
+        if named.is_empty() {
+            named.extend(others.iter().take(MAX_APPS.saturating_sub(apps.len())));
+        }
     }
-    let apps = statuses(catalog, &apps);
+    let apps = statuses(catalog, &apps, &named);
     let text = match found.pop() {
         Some(found) if is_one => json::to_string(&One { found, apps }),
         last => {
@@ -200,26 +206,35 @@ pub(super) fn access(tool: &Tool) -> &'static str {
     }
 }
 
+/// Returns what a name has beside the ways to write it.
+fn letters(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
 /// Finds an app by its key or name, however that is written.
 fn find_app<'a>(parts: &[&'a Arc<AppTools>], wanted: &str) -> Option<&'a AppTools> {
-    let letters =
-        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
     let wanted = letters(wanted);
     let is_it =
         |part: &&&'a Arc<AppTools>| letters(part.integration().as_str()) == wanted || letters(part.name()) == wanted;
     parts.iter().find(is_it).map(|part| &***part)
 }
 
-fn no_such_app(catalog: &Catalog, wanted: &str) -> Searched {
+fn no_such_app(catalog: &Catalog, others: Unconnected<'_>, wanted: &str) -> Searched {
+    let letters = letters(wanted);
+    let known =
+        others.iter().find(|(key, name)| [key.as_str(), name].into_iter().any(|text| self::letters(text) == letters));
     let parts: Vec<_> = catalog.parts().map(|part| &**part).collect();
-    let apps = statuses(catalog, parts.get(..MAX_APPS).unwrap_or(&parts));
-    let note = Some(format!("There is no app {wanted:?} among the user's. These are there."));
-    let found = Found { query: None, tools: Vec::new(), more: 0, note };
+    let (apps, note) = match known {
+        Some((_, name)) => (Vec::new(), not_connected(name)),
+        None => (parts, format!("There is no app {wanted:?} among the user's. These are there.")),
+    };
+    let apps = statuses(catalog, apps.get(..MAX_APPS).unwrap_or(&apps), known.as_slice());
+    let found = Found { query: None, tools: Vec::new(), more: 0, note: Some(note) };
     Searched { result: CallToolResult::text(json::to_string(&One { found, apps })), found: Vec::new() }
 }
 
-/// Returns the state of apps, those that could not be asked included.
-fn statuses(catalog: &Catalog, apps: &[&AppTools]) -> Map<String, Value> {
+/// Returns the state of apps, those that could not be asked and those that are not connected included.
+fn statuses(catalog: &Catalog, apps: &[&AppTools], unconnected: &[(&IntegrationKey, &str)]) -> Map<String, Value> {
     let status = |app: &&AppTools| {
         let described = accounts::described(app.name(), catalog.accounts(app.integration()));
         (app.integration().as_str().to_owned(), described)
@@ -230,16 +245,23 @@ fn statuses(catalog: &Catalog, apps: &[&AppTools]) -> Map<String, Value> {
         let entry = json!({"status": "failed", "name": failed.name, "reason": retry});
         statuses.insert(failed.key.as_str().to_owned(), entry);
     }
+    for (key, name) in unconnected {
+        statuses.insert(key.as_str().to_owned(), json!({"status": "not_connected", "name": name}));
+    }
     statuses
 }
 
+fn not_connected(name: &str) -> String {
+    format!("{name} is not connected: connect-app connects it.")
+}
+
 /// Returns what a model should know of an answer beside its hits.
-fn note(answer: &search::Answer, is_empty: bool) -> Option<String> {
-    let mut notes = Vec::new();
+fn note(answer: &search::Answer, unconnected: &[(&IntegrationKey, &str)], is_empty: bool) -> Option<String> {
+    let mut notes: Vec<_> = unconnected.iter().map(|(_, name)| not_connected(name)).collect();
     if let [first, ..] = answer.unknown[..] {
         notes.push(format!("{first} is not among the user's apps."));
     }
-    if is_empty {
+    if is_empty && unconnected.is_empty() {
         notes.push("No tool matches. These are the user's apps.".to_owned());
     }
     (!notes.is_empty()).then(|| notes.join(" "))

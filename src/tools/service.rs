@@ -22,6 +22,7 @@ use super::{
     search_tools::{self, Searched},
     searches::Searches,
     view::{Enabled, Scope, View},
+    workspace_apps::{KnownApps, Unconnected},
 };
 use crate::{
     allowance::CallLimit,
@@ -50,6 +51,7 @@ pub(super) struct Inner {
     pub(super) revocations: Revocations,
     pub(super) cache: CatalogCache,
     searches: Searches,
+    pub(super) workspace_apps: KnownApps,
     store: Arc<dyn SessionStore>,
     /// Tokens of an output at most, where the URL names no other number.
     output_tokens: usize,
@@ -75,6 +77,7 @@ impl ToolService {
             revocations,
             cache: CatalogCache::default(),
             searches: Searches::default(),
+            workspace_apps: KnownApps::default(),
             store,
             output_tokens: settings.outputs.max_tokens.get(),
             on_ambiguous: settings.accounts.on_ambiguous,
@@ -278,8 +281,11 @@ impl ToolService {
             },
             Builtin::SearchTools => match read_arguments::<search_tools::Arguments>(builtin, arguments) {
                 Ok(asked) => {
-                    let catalog = self.indexed(caller, scope).await?;
-                    let Searched { result, found } = search_tools::search(&catalog, &asked);
+                    let (catalog, workspace) =
+                        futures_util::join!(self.indexed(caller, scope), self.workspace_apps(caller));
+                    let catalog = catalog?;
+                    let others = Unconnected { workspace: &workspace, catalog: &catalog, apps: &scope.apps };
+                    let Searched { result, found } = search_tools::search(&catalog, others, &asked);
                     self.0.searches.note(caller.user(), found, &result);
                     result
                 }

@@ -14,12 +14,12 @@ use crate::{
 const BOTH: [&str; 3] = ["gmail", "gmail", "slack"];
 
 /// A server whose catalogs are loaded anew for each list, and that answers as JSON however long it takes.
-fn builder() -> ServerBuilder {
+pub fn builder() -> ServerBuilder {
     Server::builder().env("MCP__CATALOG__FRESH_S", "0").env("MCP__STREAMS__AFTER_MS", "60000")
 }
 
 /// A client of a user who has connected these apps, each as often as it is named.
-async fn open<'a>(server: &'a Server, user: &str, connections: &[&str], query: &str) -> Client<'a> {
+pub async fn open<'a>(server: &'a Server, user: &str, connections: &[&str], query: &str) -> Client<'a> {
     server.client_with(&token_with(user, connections)).query(query).open().await
 }
 
@@ -37,7 +37,7 @@ fn text(result: &Value) -> &str {
 }
 
 /// Calls a tool that must succeed, and gives its output and the account that was used.
-async fn used(client: &Client<'_>, tool: &str, arguments: Value) -> (Value, Value) {
+pub async fn used(client: &Client<'_>, tool: &str, arguments: Value) -> (Value, Value) {
     let result = client.call(tool, arguments).await.result();
     assert_eq!(result["isError"], Value::Null, "{tool}: {result}");
     (serde_json::from_str(text(&result)).unwrap_or_default(), result["_meta"]["account"].clone())

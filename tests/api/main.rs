@@ -90,3 +90,4 @@ mod web_pages;
 mod webhooks;
 mod wire;
 mod words;
+mod workspace_apps;
