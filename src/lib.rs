@@ -25,6 +25,7 @@
 //! | what a user may use | [`allowance`], `membrane::turns` |
 //! | what a message says | [`protocol`] |
 //! | which tools a request sees, and how it calls one | [`tools`] |
+//! | which of a user's accounts a call acts on, and what is told of them | [`membrane::accounts`], [`membrane::noted`], `tools::accounts` |
 //! | how tools are loaded and named, and what a call sends | [`membrane::load`], [`membrane::tool`], [`membrane::call`] |
 //! | what is asked of Membrane, and over which connections | [`membrane::client`], `membrane::wire` |
 //! | what a session does, and its streams | [`session::actor`], [`session::streams`] |
@@ -34,6 +35,7 @@
 //! # Words
 //!
 //! - action, integration, connection: Membrane's words for what can be done, the app it is done in, and a user's account there.
+//! - account: a connection of an app, where calls choose among several.
 //! - tool: an action as MCP clients see it. catalog: all tools of a user. view: the tools that a request sees of them.
 //! - caller: a user whose token was accepted, for one request.
 //! - session: what an MCP client has opened, or what a chat of 2026-07-28 is served by. chat: a conversation that the client

@@ -1,7 +1,12 @@
 //! The `instructions` of the server: facts that a model should know before it uses the tools.
 
+use std::sync::Arc;
+
 use super::{text::cut, view::Scope};
-use crate::{membrane::Catalog, protocol::tools::ToolMode};
+use crate::{
+    membrane::{Catalog, app_tools::AppTools},
+    protocol::tools::ToolMode,
+};
 
 /// Bytes of the instructions at most: they are part of every prompt.
 const MAX_BYTES: usize = 500;
@@ -37,8 +42,15 @@ pub fn instructions(scope: &Scope, catalog: Option<&Catalog>) -> Instructions {
         notes.extend(failed(catalog));
         notes.extend(unknown(scope, catalog));
         if mode == ToolMode::Search {
-            let apps: Vec<_> = catalog.parts().map(|part| part.name()).collect();
-            notes.push(format!("Connected: {}.", if apps.is_empty() { "no app".to_owned() } else { apps.join(", ") }));
+            let is_lost = |part: &&Arc<AppTools>| {
+                catalog.accounts(part.integration()).is_some_and(|accounts| accounts.lost().is_some())
+            };
+            let (lost, connected): (Vec<_>, Vec<_>) = catalog.parts().partition(is_lost);
+            let names = |parts: &[&Arc<AppTools>]| parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", ");
+            // First, since what is too long is cut at its end.
+            notes.extend((!lost.is_empty()).then(|| format!("To be connected again: {}.", names(&lost))));
+            let connected = if connected.is_empty() { "no app".to_owned() } else { names(&connected) };
+            notes.push(format!("Connected: {connected}."));
         }
     }
     let is_personal = !notes.is_empty();

@@ -271,6 +271,9 @@ async fn a_search_tells_the_state_of_apps_and_accounts_where_there_are_several()
     let client = client.open().await;
     let (answer, _) = used(&client, "search-tools", json!({"query": "send an email"})).await;
     let (all, _) = used(&client, "search-tools", json!({})).await;
+    let again = server.client_with(&client.token).query("mode=search").initialize("2025-11-25").await.result();
+    let told = again["instructions"].as_str().unwrap();
+    assert!(told.contains("To be connected again: Slack. Connected: Gmail."), "{told}");
     let gmail = &answer["apps"]["gmail"];
     assert_eq!(gmail["status"], "connected", "one of two is enough: {gmail}");
     let accounts = json!([

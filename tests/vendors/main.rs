@@ -13,11 +13,23 @@
 mod rules;
 mod schemas;
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
 
 use integration_app_mcp_server::{
     ids::IntegrationKey,
-    membrane::{Tool, model::Action, tool::App},
+    membrane::{
+        Accounts, Catalog, Tool,
+        app_tools::AppTools,
+        catalog::Part,
+        model::{Action, Connection},
+        tool::App,
+    },
     protocol::{publish, revision::Era},
 };
 use proptest::prelude::*;
@@ -83,6 +95,31 @@ fn schemas_that_were_refused_are_taken() {
     assert!(fixtures.len() > 30);
     for schema in fixtures {
         let definition = with_schema(&schema);
+        assert_eq!(rules.broken(&definition), Vec::<String>::new(), "{schema}\n{definition}");
+    }
+}
+
+#[test]
+fn a_definition_that_tells_of_accounts_is_taken_whatever_its_schema() {
+    let rules = Rules::read();
+    let fixtures: Vec<Value> = serde_json::from_str(include_str!("fixtures.json")).unwrap();
+    let connections: Vec<Connection> = serde_json::from_value(json!([
+        {"id": "c1", "key": "work", "name": "Ann \"A\" Möller\n\u{202e}x"},
+        {"id": "c 2", "name": "n".repeat(1000), "disconnected": true},
+    ]))
+    .unwrap();
+    let app = app(&json!({"key": "app", "name": "App"}));
+    let accounts = BTreeMap::from([(app.key.clone(), Accounts::of(&connections))]);
+    for schema in fixtures {
+        let action = json!({"key": "do", "integrationKey": "app", "inputSchema": schema});
+        let tool = Tool::of(&app, &serde_json::from_value(action).unwrap()).unwrap();
+        let tools = Arc::new(AppTools::new(&app, vec![tool]));
+        let parts = vec![Part { tools: Arc::clone(&tools), since: Instant::now() }];
+        let catalog = Catalog::new(parts, None, Vec::new()).with_accounts(accounts.clone(), None);
+        let definition: Value = serde_json::from_slice(&catalog.definition(&tools.tools()[0], Era::Legacy)).unwrap();
+        let properties = definition["inputSchema"]["properties"].as_object().unwrap();
+        let (argument, told) = properties.iter().next_back().unwrap();
+        assert!(argument.starts_with("account") && told["enum"] == json!(["work", "c 2"]), "{definition}");
         assert_eq!(rules.broken(&definition), Vec::<String>::new(), "{schema}\n{definition}");
     }
 }
