@@ -1,19 +1,18 @@
-//! Facts on a server that starts, for a person at the terminal.
+//! Facts on a server that starts, for a person at the terminal: they fit on a screen of 80 columns and 24 lines.
 
 use std::{
     fmt,
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr},
 };
 
-use serde_json::json;
-
 use crate::{
     config::Settings,
-    sandbox::{Sandbox, token},
+    sandbox::{Kept, Sandbox, token},
+    secret::Secret,
 };
 
-/// The user whose token the banner shows.
-const USER: &str = "you";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns the address as a client on this machine would write it.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
@@ -34,83 +33,80 @@ pub struct Addresses {
 
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "  MCP endpoint   http://{}/mcp\n  Operators      http://{}/metrics, /healthz, /readyz",
-            reachable(self.clients),
-            reachable(self.operators)
-        )
+        let (clients, operators) = (reachable(self.clients), reachable(self.operators));
+        writeln!(f, "  Page           http://{clients}/ (how to connect each client)")?;
+        writeln!(f, "  MCP endpoint   http://{clients}/mcp")?;
+        write!(f, "  Operators      http://{operators}/metrics")
     }
+}
+
+/// Writes a text for a person. Whoever has read enough of it closes the pipe, which is no reason to stop.
+fn show(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// Prints where the server is and what it works with.
 pub fn print(addresses: Addresses, settings: &Settings) {
-    println!(
+    let sessions = match (settings.store.url.is_empty(), settings.store.path.as_os_str().is_empty()) {
+        (false, _) => "in the Redis of store.url".to_owned(),
+        (true, true) => "in memory".to_owned(),
+        (true, false) => format!("kept in {}", settings.store.path.display()),
+    };
+    let mode = match settings.auth.workspace_secret.is_empty() {
+        true => "each is shown to the upstream before it counts",
+        false => "those of the workspace are trusted by their signature",
+    };
+    let upstream = &settings.membrane.base_url;
+    show(&format!(
         "\
-Integration App MCP Server {version}
+Integration App MCP Server {VERSION}
 
 {addresses}
   Upstream       {upstream}
   Sessions       {sessions}
-  Mode           {mode}
-",
-        version = env!("CARGO_PKG_VERSION"),
-        upstream = settings.membrane.base_url,
-        sessions = match settings.store.path.as_os_str().is_empty() {
-            true => "in memory".to_owned(),
-            false => format!("kept in {}", settings.store.path.display()),
-        },
-        mode = if settings.auth.workspace_secret.is_empty() {
-            "each token is shown to the upstream before it counts"
-        } else {
-            "tokens of the workspace are trusted by their signature"
-        },
-    );
+  Tokens         {mode}
+
+Stop it with Ctrl-C.
+
+"
+    ));
 }
 
-/// Returns what to try with an app that is not connected yet.
-fn to_try(app: &String) -> String {
-    format!(
-        "\nTo try: ask your agent to connect {app}, open the link, allow it on the sandbox's sign-in page, and go on in the chat.\n"
-    )
-}
-
-/// Prints where the server is, a token, and what to paste into clients.
-///
-/// # Errors
-/// Where no token can be signed.
-pub fn print_sandbox(addresses: Addresses, sandbox: &Sandbox) -> jsonwebtoken::errors::Result<()> {
-    let token = token::mint(USER, &sandbox.secret)?;
+/// Prints where the server is, a token of the `guest`, and what to try. `program` is how the program was called.
+pub fn print_sandbox(addresses: Addresses, sandbox: &Sandbox, guest: &Secret, program: &str) {
     let url = format!("http://{}/mcp", reachable(addresses.clients));
-    let with_token = format!("{url}?token={token}");
-    let cursor = json!({"mcpServers": {"integration-app": {"url": with_token}}});
-    let vscode = json!({"servers": {"integration-app": {"type": "http", "url": with_token}}});
-    println!(
+    let token = guest.reveal();
+    let days = token::LIFE.as_secs() / (24 * 60 * 60);
+    let life = match sandbox.kept {
+        Kept::ForGood => format!("good for {days} days"),
+        Kept::WhileItRuns => "good until the server stops".to_owned(),
+    };
+    let secret = match sandbox.kept {
+        Kept::ForGood => String::new(),
+        Kept::WhileItRuns => format!(" --secret {}", sandbox.secret.reveal()),
+    };
+    let ask = sandbox
+        .unconnected
+        .as_ref()
+        .map_or_else(String::new, |app| format!("Or connect an agent as the page shows, and have it connect {app}.\n"));
+    show(&format!(
         "\
-Integration App MCP Server {version}, with the sandbox's sample apps
+Integration App MCP Server {VERSION}, with the sandbox's sample apps
 
 {addresses}
-  Sandbox API    {upstream}
-  Token          {token}
-                 (user \"{USER}\", good for {days} days)
 
-Cursor, ~/.cursor/mcp.json:
-  {cursor}
+Call a tool from another terminal ({life}):
+export TOKEN={token}
+curl -s {url} -H \"Authorization: Bearer $TOKEN\" \\
+ -H 'Content-Type: application/json' -H 'MCP-Protocol-Version: 2026-07-28' \\
+ -H 'Mcp-Method: tools/call' -H 'Mcp-Name: slack_list-channels' -d '{{\"id\":1,
+ \"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{{\"name\":\"slack_list-channels\",
+ \"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",
+ \"io.modelcontextprotocol/clientCapabilities\":{{}}}}}}}}'
+{ask}
+Another user: {program} token --user bob{secret}
+Stop it with Ctrl-C.
 
-Claude Code:
-  claude mcp add --transport http integration-app {url} --header \"Authorization: Bearer {token}\"
-
-VS Code, .vscode/mcp.json:
-  {vscode}
-{to_try}
-A token for another user:
-  integration-app-mcp-server token --user bob --secret {secret}
-",
-        version = env!("CARGO_PKG_VERSION"),
-        upstream = sandbox.url,
-        days = token::LIFE.as_secs() / (24 * 60 * 60),
-        secret = sandbox.secret.reveal(),
-        to_try = sandbox.unconnected.as_ref().map(to_try).unwrap_or_default(),
-    );
-    Ok(())
+"
+    ));
 }

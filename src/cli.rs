@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::{
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -15,7 +15,7 @@ use crate::{
     banner::{self, Addresses},
     config::{self, Settings, Sources},
     doctor, healthcheck, logging,
-    sandbox::{Sandbox, token},
+    sandbox::{Kept, Sandbox, token},
     secret::Secret,
     server::{Server, install_tls},
 };
@@ -30,6 +30,12 @@ struct Cli {
     /// Serve sample apps instead of the real Membrane: works without an account
     #[arg(long, global = true)]
     sandbox: bool,
+    /// Address to listen on, in place of server.host
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// Port to listen on, in place of server.port
+    #[arg(long, global = true, value_name = "NUMBER")]
+    port: Option<u16>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -78,28 +84,59 @@ const GUEST: &str = "you";
 type Failure = Box<dyn std::error::Error>;
 
 fn execute(cli: Cli) -> Result<(), Failure> {
-    let mut settings = config::load(&Sources::of_process(cli.config))?;
+    let mut settings = config::load(&Sources { host: cli.host, port: cli.port, ..Sources::of_process(cli.config) })?;
     settings.sandbox.enabled |= cli.sandbox;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(settings),
         Command::CheckConfig => {
-            println!("{}", toml::to_string(&settings)?.trim_end());
+            show(toml::to_string(&settings)?.trim_end())?;
             Ok(())
         }
         Command::Healthcheck => Ok(healthcheck::check(&settings)?),
         Command::Doctor { token } => examine(settings, token),
         Command::Token { user, secret } => {
-            let secret = secret.map_or(settings.sandbox.secret, |secret| Secret::new(&secret));
-            if secret.is_empty() {
-                return Err(
-                    "which key? Give --secret, or set sandbox.secret: the running sandbox's banner tells its own"
-                        .into(),
-                );
-            }
-            println!("{}", token::mint(&user, &secret)?);
+            let given = secret.map(|secret| Secret::new(&secret));
+            let secret = given.or_else(|| key_of_sandbox(&settings)).ok_or_else(|| {
+                let folder = settings.store.path.display();
+                format!(
+                    "no signing key: pass --secret, or set sandbox.secret. A sandbox that has run keeps its own in {folder:?}, \
+                     else its banner shows it"
+                )
+            })?;
+            show(&token::mint(&user, &secret)?)?;
             Ok(())
         }
     }
+}
+
+/// Writes a line to standard output. A reader who has read enough and closed the pipe is no failure.
+fn show(line: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Returns the key of the sandbox that has these settings, where that is known before it runs.
+fn key_of_sandbox(settings: &Settings) -> Option<Secret> {
+    match settings.sandbox.secret.is_empty() {
+        true => token::kept_secret(&settings.store.path),
+        false => Some(settings.sandbox.secret.clone()),
+    }
+}
+
+/// Returns what ends with the server, though a user may count on it.
+fn fleeting(settings: &Settings, sandbox: Option<&Sandbox>) -> Vec<&'static str> {
+    let is_in_memory = settings.store.url.is_empty() && settings.store.path.as_os_str().is_empty();
+    let has_drawn_key = sandbox.is_some_and(|sandbox| sandbox.kept == Kept::WhileItRuns);
+    [
+        (is_in_memory, "sessions, chats and their enabled tools (set store.path or store.url)"),
+        (has_drawn_key, "the sandbox's tokens (set store.path or sandbox.secret)"),
+        (sandbox.is_some(), "what the sandbox's apps hold"),
+    ]
+    .into_iter()
+    .filter_map(|(ends, what)| ends.then_some(what))
+    .collect()
 }
 
 fn examine(mut settings: Settings, token: Option<String>) -> Result<(), Failure> {
@@ -118,7 +155,7 @@ fn examine(mut settings: Settings, token: Option<String>) -> Result<(), Failure>
         Ok::<_, Failure>(findings)
     })?;
     for finding in &findings {
-        println!("{finding}");
+        show(&finding.to_string())?;
     }
     match findings.iter().filter(|finding| !finding.is_good()).count() {
         0 => Ok(()),
@@ -131,7 +168,7 @@ fn start_sandbox(settings: &mut Settings) -> Result<Option<Sandbox>, Failure> {
     if !settings.sandbox.enabled {
         return Ok(None);
     }
-    let sandbox = Sandbox::start(&settings.sandbox)?;
+    let sandbox = Sandbox::start(&settings.sandbox, &settings.store.path)?;
     settings.membrane.base_url.clone_from(&sandbox.url);
     Ok(Some(sandbox))
 }
@@ -148,17 +185,19 @@ fn serve(mut settings: Settings) -> Result<(), Failure> {
     actix_web::rt::System::new().block_on(async {
         let sandbox = start_sandbox(&mut settings)?;
         let guest = sandbox.as_ref().map(|sandbox| token::mint(GUEST, &sandbox.secret)).transpose()?;
-        let server = Server::bind(&Arc::new(settings.clone()), guest.as_deref().map(Secret::new))?;
+        let guest = guest.map(|token| Secret::new(&token));
+        let server = Server::bind(&Arc::new(settings.clone()), guest.clone())?;
         let address = server.address();
         let addresses = Addresses { clients: address, operators: server.admin_address() };
-        match &sandbox {
-            Some(sandbox) => banner::print_sandbox(addresses, sandbox)?,
+        match sandbox.as_ref().zip(guest.as_ref()) {
+            Some((sandbox, guest)) => banner::print_sandbox(addresses, sandbox, guest, &config::program()),
             None if io::stdout().is_terminal() => {
                 banner::print(addresses, &settings);
                 let settings = settings.clone();
                 actix_web::rt::spawn(async move {
                     if let Some(trouble) = doctor::upstream_trouble(&settings).await {
-                        println!("{trouble}\n");
+                        // A closed terminal needs no advice.
+                        let _ = show(&format!("{trouble}\n"));
                     }
                 });
             }
@@ -172,6 +211,9 @@ fn serve(mut settings: Settings) -> Result<(), Failure> {
         }
         log::info!(upstream = settings.membrane.base_url; "listening on http://{address}");
         log::info!("metrics and health on http://{}", server.admin_address());
+        if let fleeting @ [_, ..] = fleeting(&settings, sandbox.as_ref()).as_slice() {
+            log::info!("these end with this server: {}", fleeting.join("; "));
+        }
         server.run().await?;
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;

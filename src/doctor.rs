@@ -1,7 +1,7 @@
 //! Examines what the server needs, part by part, and says what to do where something is wrong.
 
 use std::{
-    fmt,
+    fmt, io,
     net::TcpListener,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     config::{Count, Settings, unsupported_proxy},
+    healthcheck::{self, Ill},
     membrane::{MembraneClient, MembraneError, Upstream},
     secret::Secret,
     store::{self, StoreError},
@@ -53,12 +54,14 @@ impl fmt::Display for Finding {
 
 /// Examines everything that the settings name, and a token if there is one.
 pub async fn examine(settings: &Settings, token: Option<&Secret>) -> Vec<Finding> {
+    let (server, is_running) = listener("server", &settings.server.host, settings.server.port);
+    let (admin, _) = listener("admin", &settings.admin.host, settings.admin.port);
     let mut findings = vec![
         Finding::good("settings", "every key is known and in its range (check-config prints them)".to_owned()),
-        listener("server", &settings.server.host, settings.server.port),
-        listener("admin", &settings.admin.host, settings.admin.port),
+        server,
+        admin,
+        examine_store(settings, is_running),
     ];
-    findings.push(examine_store(settings));
     let url = &settings.membrane.base_url;
     let client = match client(settings) {
         Ok(client) => client,
@@ -99,20 +102,28 @@ fn client(settings: &Settings) -> Result<MembraneClient, Finding> {
     Ok(MembraneClient::new(&settings.membrane, Arc::new(upstream)))
 }
 
-fn listener(part: &'static str, host: &str, port: Count) -> Finding {
+/// Examines an address to listen on, and returns whether a server that is well listens there already.
+fn listener(part: &'static str, host: &str, port: Count) -> (Finding, bool) {
     let address = format!("{host}:{}", port.port());
-    match TcpListener::bind((host, port.port())) {
-        Ok(_free_again) => Finding::good(part, format!("{address} is free to listen on")),
-        Err(error) => Finding::bad(
-            part,
-            format!("{address} can't be listened on: {error}"),
-            format!("If that is not this server, already running: set {part}.host or {part}.port."),
-        ),
+    let error = match TcpListener::bind((host, port.port())) {
+        Ok(_free_again) => return (Finding::good(part, format!("{address} is free to listen on")), false),
+        Err(error) => error,
+    };
+    match healthcheck::check_at(host, port.port()) {
+        Ok(()) => (Finding::good(part, format!("a server runs on {address}, and is alive")), true),
+        Err(Ill::Failing { answer, .. }) if error.kind() == io::ErrorKind::AddrInUse => {
+            let what = format!("{address} is taken by what answers {answer:?} when asked for its health");
+            (Finding::bad(part, what, format!("Set {part}.host or {part}.port, or see to the server there.")), false)
+        }
+        Err(_) => {
+            let what = format!("{address} can't be listened on: {error}");
+            (Finding::bad(part, what, format!("Set {part}.host or {part}.port.")), false)
+        }
     }
 }
 
 /// Returns whether sessions can be kept. What says why not says what to do, too.
-fn examine_store(settings: &Settings) -> Finding {
+fn examine_store(settings: &Settings, is_running: bool) -> Finding {
     const PART: &str = "store";
     let folder = &settings.store.path;
     let is_shared = !settings.store.url.is_empty();
@@ -131,6 +142,9 @@ fn examine_store(settings: &Settings) -> Finding {
             Finding::good(PART, "sessions are kept in memory, and end with the server".to_owned())
         }
         Ok(_closed_again) => Finding::good(PART, format!("sessions are kept in {}", folder.display())),
+        Err(StoreError::InUse { path }) if is_running => {
+            Finding::good(PART, format!("sessions are kept in {path}, by the server that runs"))
+        }
         Err(error) => {
             Finding::bad(PART, error.to_string(), "See store.path, unless this server is already running there.")
         }

@@ -42,14 +42,22 @@ pub enum Ill {
 pub fn check(settings: &Settings) -> Result<(), Ill> {
     let listeners = [(&settings.admin.host, settings.admin.port), (&settings.server.host, settings.server.port)];
     let (host, port) = listeners.into_iter().find(|(_, port)| port.port() != 0).ok_or(Ill::Nowhere)?;
+    check_at(host, port.port())
+}
+
+/// Asks `/healthz` of the server at an address of the settings.
+///
+/// # Errors
+/// [`Ill`].
+pub fn check_at(host: &str, port: u16) -> Result<(), Ill> {
     // Where a server listens on every address, it is also reached by this one.
-    let host = match host.as_str() {
+    let host = match host {
         "0.0.0.0" => "127.0.0.1",
         "::" => "::1",
         host => host,
     };
-    let address = format!("{host}:{}", port.port());
-    let answer = ask(host, port.port()).map_err(|source| Ill::Silent { address: address.clone(), source })?;
+    let address = format!("{host}:{port}");
+    let answer = ask(host, port).map_err(|source| Ill::Silent { address: address.clone(), source })?;
     let first = answer.lines().next().unwrap_or_default();
     if first.split(' ').nth(1) == Some("200") {
         return Ok(());

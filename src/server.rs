@@ -47,7 +47,7 @@ const OTHER_FILES: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address is taken, or may not be listened on.
-    #[error("can't listen on {address}: {source}; another address is set by {section}.host and {section}.port")]
+    #[error("can't listen on {address}: {source}{}", advice(.section, .address, .source))]
     Listen {
         /// Address that the settings name.
         address: String,
@@ -77,6 +77,21 @@ pub enum ServerError {
     /// The server ended while it ran.
     #[error("the server broke: {0}")]
     Broken(#[from] io::Error),
+}
+
+/// Returns what to do where an address can't be listened on.
+fn advice(section: &str, address: &str, source: &io::Error) -> String {
+    let next = |port: &str| port.parse::<u16>().ok().and_then(|port| port.checked_add(1)).unwrap_or(0);
+    match (source.kind(), section, address.rsplit_once(':')) {
+        (io::ErrorKind::AddrInUse, "server", Some((_, port))) => {
+            let other = next(port);
+            format!(
+                ". If a server of yours runs there, give a second one its own: PORT={other} MCP__ADMIN__PORT=0 \
+                 MCP__STORE__PATH=data-{other}"
+            )
+        }
+        _ => format!("; another address is set by {section}.host and {section}.port"),
+    }
 }
 
 /// Server that listens, and serves once it runs.
@@ -109,10 +124,11 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
         };
-        let shards = Shards::new(workers, store::open(settings)?, Upstream::new(&settings.membrane)?, settings);
-        // One listener: with more, each worker would run the factory once for each.
+        // One listener: with more, each worker would run the factory once for each. Before the store, which a server that runs
+        // already has as well: the address is what most people change.
         let (listener, address) = listen("server", &settings.server.host, settings.server.port.port())?;
         let (admin_listener, admin_address) = listen("admin", &settings.admin.host, settings.admin.port.port())?;
+        let shards = Shards::new(workers, store::open(settings)?, Upstream::new(&settings.membrane)?, settings);
         let admin = Admin { shards, exporter, traffic: Traffic::default() };
         let admin_server = serve_operators(admin_listener, &admin, settings)?;
         let server = serve_clients(listener, workers, &admin, guest, settings)?;

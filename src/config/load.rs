@@ -20,14 +20,25 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Variables of the environment, by name.
     pub env: HashMap<String, String>,
+    /// Address to listen on, named on the command line.
+    pub host: Option<String>,
+    /// Port to listen on, named on the command line.
+    pub port: Option<u16>,
 }
 
 impl Sources {
     /// Returns the process's own: `config/` in the working directory, and its environment.
     #[must_use]
     pub fn of_process(file: Option<PathBuf>) -> Self {
-        Self { folder: "config".into(), file, env: std::env::vars().collect() }
+        Self { folder: "config".into(), file, env: std::env::vars().collect(), ..Self::default() }
     }
+}
+
+/// Returns how this program was called, for commands that a person can repeat.
+#[must_use]
+pub fn program() -> String {
+    let called = std::env::args_os().next().map(|name| name.to_string_lossy().into_owned());
+    called.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned())
 }
 
 /// Why the settings can't be used: each line names the source, the key and what is allowed.
@@ -52,6 +63,7 @@ pub fn load(sources: &Sources) -> Result<Settings, SettingsError> {
     layers.extend(files(sources)?);
     layers.push(environment(&sources.env)?);
     layers.extend(platform(&sources.env));
+    layers.extend(options(sources));
 
     let unknown: Vec<String> = layers.iter().flat_map(|layer| unknown_keys(layer, &known)).collect();
     if !unknown.is_empty() {
@@ -90,6 +102,9 @@ fn stack(layers: &[Layer]) -> Result<Settings, SettingsError> {
 /// Returns the source first, then the key, then what is wrong with it.
 fn explain(layer: &Layer, error: &ConfigError) -> String {
     let (key, what) = match error {
+        ConfigError::Type { key, .. } if key.as_ref().is_some_and(|key| layer.is_negative(key)) => {
+            (key, " must not be negative".to_owned())
+        }
         ConfigError::Type { unexpected, expected, key, .. } => (key, format!(" must be {expected}, not {unexpected}")),
         ConfigError::At { error, key, .. } => (key, format!(": {error}")),
         other => return format!("{}: {other}", layer.name),
@@ -99,6 +114,12 @@ fn explain(layer: &Layer, error: &ConfigError) -> String {
 }
 
 impl Layer {
+    /// Returns whether a value is a number below zero, in whatever form: no setting is one.
+    fn is_negative(&self, key: &str) -> bool {
+        let value = self.values.get(key).map(ToString::to_string);
+        value.and_then(|value| value.trim().parse::<f64>().ok()).is_some_and(|number| number < 0.0)
+    }
+
     /// Returns the source's name, with the variable's where it is the environment.
     fn origin_of(&self, key: &str) -> String {
         match self.values.get(key).and_then(Value::origin) {
@@ -166,6 +187,17 @@ fn platform(env: &HashMap<String, String>) -> Vec<Layer> {
         let text = env.get(variable).filter(|text| !text.is_empty())?;
         let value = Value::new(Some(&variable.to_owned()), ValueKind::String(text.clone()));
         Some(Layer { name: variable.to_owned(), values: BTreeMap::from([(key.to_owned(), value)]) })
+    });
+    layers.collect()
+}
+
+/// Options of the command line, which win over all.
+fn options(sources: &Sources) -> Vec<Layer> {
+    let host = sources.host.clone().map(|host| ("--host", "server.host", ValueKind::String(host)));
+    let port = sources.port.map(|port| ("--port", "server.port", ValueKind::U64(port.into())));
+    let layers = host.into_iter().chain(port).map(|(option, key, value)| Layer {
+        name: option.to_owned(),
+        values: BTreeMap::from([(key.to_owned(), Value::new(Some(&option.to_owned()), value))]),
     });
     layers.collect()
 }

@@ -13,10 +13,10 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use choices::{ApiVersion, LogFormat, OnAmbiguous};
-pub use load::{SettingsError, Sources, load};
+pub use load::{SettingsError, Sources, load, program};
 pub use proxy::unsupported_proxy;
 pub use values::{Count, Discovery};
-use values::{list, millis, seconds};
+use values::{env_filter, list, millis, seconds};
 
 use crate::secret::Secret;
 
@@ -64,7 +64,6 @@ pub struct Server {
     pub max_pending_body_bytes: Count,
     pub max_header_bytes: Count,
     pub max_url_bytes: Count,
-    pub max_json_depth: Count,
     #[serde(rename = "request_s", with = "seconds")]
     pub request: Duration,
     #[serde(rename = "keep_alive_s", with = "seconds")]
@@ -281,13 +280,16 @@ impl Settings {
             ("server.max_body_bytes", some(self.server.max_body_bytes), "a number from 1"),
             ("server.max_header_bytes", head(self.server.max_header_bytes), "a number from 1024 to 131072"),
             ("server.max_url_bytes", head(self.server.max_url_bytes), "a number from 1024 to 131072"),
-            ("server.max_json_depth", some(self.server.max_json_depth), "a number from 1"),
             ("server.request_s", time(self.server.request), "a number from 1"),
             ("server.keep_alive_s", time(self.server.keep_alive), "a number from 1"),
             ("server.public_path", path, "empty, or a path that begins but does not end with /"),
             ("admin.host", address(&self.admin.host), "an IP address or localhost"),
             ("admin.port", port(self.admin.port), "a number from 0 to 65535"),
-            ("log.filter", env_filter(&self.log.filter), "a level or a list of module=level"),
+            (
+                "log.filter",
+                env_filter(&self.log.filter),
+                "a level (off, error, warn, info, debug, trace) or a list of module=level",
+            ),
             ("membrane.base_url", web(&m.base_url), WEB_URL),
             ("membrane.connect_timeout_ms", time(m.connect_timeout), "a number from 1"),
             ("membrane.read_timeout_ms", time(m.read_timeout), "a number from 1"),
@@ -362,9 +364,4 @@ fn plain_url(text: &str, schemes: &[&str]) -> bool {
     let has_more = url.query().is_some() || url.fragment().is_some();
     let has_user = !url.username().is_empty() || url.password().is_some();
     text.contains("://") && schemes.contains(&url.scheme()) && url.has_host() && !has_more && !has_user
-}
-
-fn env_filter(text: &str) -> bool {
-    let mut builder = env_filter::Builder::new();
-    builder.try_parse(text).is_ok()
 }

@@ -79,6 +79,15 @@ impl Serialize for Discovery {
     }
 }
 
+/// Returns whether each part of a filter names a level. `env_filter` takes any other word for a module, which it then lets log
+/// everything, and all others nothing.
+pub(super) fn env_filter(text: &str) -> bool {
+    let mut builder = env_filter::Builder::new();
+    let directives = text.split('/').next().unwrap_or_default();
+    let mut levels = directives.split(',').map(|part| part.rsplit('=').next().unwrap_or_default().trim());
+    builder.try_parse(text).is_ok() && levels.all(|level| level.parse::<log::LevelFilter>().is_ok())
+}
+
 /// Returns a list, or a text with commas, which is what the environment can hold.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct List;

@@ -113,16 +113,18 @@ impl Drop for Held {
     }
 }
 
-/// Reads a body of at most the size and depth that the settings allow, in the time they allow. `sender` is the user that
+/// Depth to which the JSON of a body may be nested: what reads it stops there in any case.
+const MAX_DEPTH: usize = 128;
+
+/// Reads a body of at most the size that the settings allow, in the time they allow. `sender` is the user that
 /// sends it, or none for Membrane.
 pub(super) async fn read_body(payload: Payload, sender: Option<&UserKey>, worker: &Worker) -> Result<Bytes, Error> {
     let settings = &worker.settings.server;
     let held = worker.bodies.hold(sender);
     let collected = timeout(settings.request, collect(payload, held, settings.max_body_bytes.get())).await;
     let body = collected.map_err(|_elapsed| Error::TooSlow)??;
-    let max_depth = settings.max_json_depth.get();
-    if json::is_deeper_than(&body, max_depth) {
-        return Err(Error::InvalidRequest(format!("the body is nested more than {max_depth} deep")));
+    if json::is_deeper_than(&body, MAX_DEPTH) {
+        return Err(Error::InvalidRequest(format!("the body is nested more than {MAX_DEPTH} deep")));
     }
     Ok(body)
 }

@@ -21,7 +21,7 @@ mod state;
 pub mod token;
 mod webhook;
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, path::Path, sync::Arc};
 
 use actix_web::{App, HttpRequest, HttpServer, dev::ServerHandle, http::header::AUTHORIZATION, web};
 
@@ -42,9 +42,20 @@ pub struct Sandbox {
     pub url: String,
     /// The key that signs its tokens.
     pub secret: Secret,
+    /// How long that key is in use.
+    pub kept: Kept,
     /// Name of the app that users of minted tokens have yet to connect, if it has that app.
     pub unconnected: Option<String>,
     handle: ServerHandle,
+}
+
+/// Life of the key that signs a sandbox's tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The settings name the key, or it is in a file: tokens outlive the sandbox.
+    ForGood,
+    /// The key was drawn, and no file could take it.
+    WhileItRuns,
 }
 
 /// Why no sandbox can be had.
@@ -85,14 +96,14 @@ impl Shared {
 }
 
 impl Sandbox {
-    /// Starts a sandbox in this process.
+    /// Starts a sandbox in this process. Where the settings name no key, one is drawn once and kept in `folder`.
     ///
     /// # Errors
     /// [`SandboxError`].
-    pub fn start(settings: &config::Sandbox) -> Result<Self, SandboxError> {
-        let secret = match settings.secret.is_empty() {
-            true => token::draw_secret(),
-            false => settings.secret.clone(),
+    pub fn start(settings: &config::Sandbox, folder: &Path) -> Result<Self, SandboxError> {
+        let (secret, kept) = match settings.secret.is_empty() {
+            true => token::draw_and_keep(folder),
+            false => (settings.secret.clone(), Kept::ForGood),
         };
         let catalog = Catalog::load(&settings.catalog)?;
         let unconnected = catalog.by_key(token::UNCONNECTED).map(|app| app.integration.name.clone());
@@ -123,7 +134,7 @@ impl Sandbox {
         let server = server.run();
         let handle = server.handle();
         actix::spawn(server);
-        Ok(Self { url, secret, unconnected, handle })
+        Ok(Self { url, secret, kept, unconnected, handle })
     }
 
     /// Stops the sandbox at once.

@@ -1,11 +1,18 @@
 //! The sandbox's tokens: JWTs of the form that Membrane's customers sign, HS256.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::Kept;
 use crate::{secret::Secret, signing};
 
 /// The key of the sandbox's only workspace.
@@ -63,6 +70,48 @@ impl Fields {
     }
 }
 
+/// Key of the app whose actions fail on purpose. It is for tests, so minted tokens leave it out until it is connected.
+const FAULTS: &str = "sandbox-faults";
+
+/// File that keeps the key of a sandbox, in the folder of the server's state.
+const SECRET_FILE: &str = "sandbox-secret";
+
+/// Characters of a key at least; a file with less is none that was written here.
+const MIN_SECRET: usize = 16;
+
+/// Returns the key that a sandbox has kept in a folder, if one has.
+#[must_use]
+pub fn kept_secret(folder: &Path) -> Option<Secret> {
+    let text = fs::read_to_string(folder.join(SECRET_FILE)).ok()?;
+    Some(text.trim()).filter(|secret| secret.len() >= MIN_SECRET).map(Secret::new)
+}
+
+/// Returns the key that a folder keeps. Without one, a key is drawn and kept there, if the folder is named and can be written.
+#[must_use]
+pub fn draw_and_keep(folder: &Path) -> (Secret, Kept) {
+    if folder.as_os_str().is_empty() {
+        return (draw_secret(), Kept::WhileItRuns);
+    }
+    if let Some(secret) = kept_secret(folder) {
+        return (secret, Kept::ForGood);
+    }
+    let secret = draw_secret();
+    let keep = || {
+        fs::create_dir_all(folder)?;
+        // For the server's own user alone: whoever has the key can be any user of the sandbox.
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(folder.join(SECRET_FILE))?;
+        file.write_all(secret.reveal().as_bytes())
+    };
+    match keep() {
+        Ok(()) => (secret, Kept::ForGood),
+        Err(error) => {
+            log::warn!("the sandbox's key can't be kept in {}: {error}", folder.display());
+            (secret, Kept::WhileItRuns)
+        }
+    }
+}
+
 /// Draws a new key for signing tokens.
 #[must_use]
 pub fn draw_secret() -> Secret {
@@ -79,7 +128,7 @@ pub fn mint(user: &str, secret: &Secret) -> jsonwebtoken::errors::Result<String>
         name: Some(user.to_owned()),
         iss: WORKSPACE.to_owned(),
         exp: end(LIFE),
-        fields: Fields { connections: None, unconnected: vec![UNCONNECTED.to_owned()] },
+        fields: Fields { connections: None, unconnected: [UNCONNECTED, FAULTS].map(str::to_owned).to_vec() },
     };
     sign(&claims, secret)
 }

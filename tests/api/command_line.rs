@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -217,38 +217,67 @@ fn a_token_without_a_key_or_a_user_is_explained() {
     assert!(without_user.contains("--user"), "{without_user}");
 }
 
-#[tokio::test]
-async fn the_banner_is_all_that_a_newcomer_needs() {
-    // No key is given: the sandbox draws one.
-    let server = Server::builder().env("MCP__SANDBOX__SECRET", "").start();
-    let banner = server.printed("--user bob --secret ");
-    let after = |label: &str| {
-        let rest = banner.split_once(label).unwrap_or_else(|| panic!("{label:?} is missing in: {banner}")).1;
-        rest.trim_start().lines().next().unwrap().trim_end().to_owned()
-    };
-    let (url, token) = (after("MCP endpoint"), after("Token  "));
-    assert_eq!(url, format!("{}/mcp", server.url));
-    assert_eq!(after("Sandbox API"), server.sandbox);
-    assert!(!server.client_with(&token).open().await.tools().await.is_empty());
+#[test]
+fn an_option_wins_over_all_other_sources() {
+    let env = [("HOST", "127.0.0.2"), ("PORT", "4001"), ("MCP__SERVER__PORT", "4002")];
+    let settings = settings(binary().args(["--port", "4003", "--host", "0.0.0.0"]).envs(env));
+    assert_eq!(settings["server"]["port"].as_integer(), Some(4003));
+    assert_eq!(settings["server"]["host"].as_str(), Some("0.0.0.0"));
+    let wrong = complaint(binary().args(["--host", "example.com", "check-config"]));
+    assert!(wrong.contains("--host") && wrong.contains("IP address"), "{wrong}");
+    assert!(complaint(binary().args(["--port", "70000"])).contains("--port"));
+}
 
-    let json = |label: &str| serde_json::from_str::<Value>(&after(label)).unwrap();
-    let cursor = json("Cursor, ~/.cursor/mcp.json:")["mcpServers"]["integration-app"].take();
-    let code = json("VS Code, .vscode/mcp.json:")["servers"]["integration-app"].take();
-    assert_eq!(code["type"], "http");
-    for pasted in [&cursor["url"], &code["url"]] {
-        let request =
-            server.http.post(pasted.as_str().unwrap()).header("accept", "application/json, text/event-stream");
-        let response = request.json(&initialize()).send().await.unwrap();
-        assert_eq!(response.status(), 200, "{pasted}");
+#[test]
+fn a_second_server_is_told_all_that_it_needs_in_one_message() {
+    let folder = Folder::new();
+    let server = Server::builder().start();
+    let port = server.url.rsplit(':').next().unwrap();
+    let message =
+        complaint(binary().args(["--sandbox", "--port", port]).env("MCP__ADMIN__PORT", "0").current_dir(folder.path()));
+    let next = port.parse::<u32>().unwrap() + 1;
+    for part in [format!("PORT={next}"), "MCP__ADMIN__PORT=".to_owned(), format!("MCP__STORE__PATH=data-{next}")] {
+        assert!(message.contains(&part), "{part:?} is missing in: {message}");
     }
-    let command =
-        format!("claude mcp add --transport http integration-app {url} --header \"Authorization: Bearer {token}\"");
-    assert_eq!(after("Claude Code:"), command);
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
 
-    let mint = after("A token for another user:");
-    let arguments = mint.strip_prefix("integration-app-mcp-server ").unwrap().split(' ');
-    let bobs = printed(binary().args(arguments));
-    assert!(!server.client_with(bobs.trim()).open().await.tools().await.is_empty());
+#[test]
+fn a_reader_that_has_read_enough_is_no_trouble() {
+    let program = env!("CARGO_BIN_EXE_integration-app-mcp-server");
+    let command = format!("{{ {program} check-config; echo \"status $?\" >&2; }} | head -n 1");
+    let ran = finish(Command::new("/bin/bash").args(["-c", &command]).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    assert_eq!(String::from_utf8(ran.stderr).unwrap(), "status 0\n");
+}
+
+#[test]
+fn a_word_that_is_no_level_is_no_filter() {
+    for (filter, is_one) in [
+        ("debug", true),
+        ("info,actix_server=warn", true),
+        ("info/text", true),
+        ("OFF", true),
+        ("loud", false),
+        ("info,loud", false),
+        ("actix_web=loud", false),
+        ("", false),
+    ] {
+        let ran = finish(binary().arg("check-config").env("MCP__LOG__FILTER", filter));
+        assert_eq!(ran.status.success(), is_one, "{filter:?}: {ran:?}");
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(is_one || (said.contains("log.filter") && said.contains("warn")), "{filter:?}: {said}");
+    }
+}
+
+#[test]
+fn a_number_below_zero_is_told_so() {
+    let files = Folder::new().with("mine.toml", "[membrane]\nrun_timeout_ms = -3\n");
+    let by_file = complaint(binary().args(["--config", "mine.toml", "check-config"]).current_dir(files.path()));
+    assert!(by_file.contains("membrane.run_timeout_ms") && by_file.contains("must not be negative"), "{by_file}");
+    for (variable, key) in [("MCP__SERVER__PORT", "server.port"), ("MCP__STREAMS__AFTER_MS", "streams.after_ms")] {
+        let message = complaint(binary().arg("check-config").env(variable, "-1"));
+        assert!(message.contains(key) && message.contains("must not be negative"), "{message}");
+    }
 }
 
 fn initialize() -> Value {

@@ -115,6 +115,31 @@ fn a_token_may_come_by_standard_input() {
 }
 
 #[test]
+fn a_doctor_beside_a_running_server_finds_it_alive() {
+    let server = Server::start();
+    let port = |url: &str| url.rsplit(':').next().unwrap().to_owned();
+    let beside = |command: &mut Command| {
+        let store = server.folder_path();
+        advice(
+            command
+                .arg("--sandbox")
+                .env("PORT", port(&server.url))
+                .env("MCP__ADMIN__PORT", port(&server.admin))
+                .env("MCP__STORE__PATH", store),
+        )
+    };
+    let (is_sound, said) = beside(&mut doctor());
+    assert!(is_sound, "{said}");
+    for part in ["server     ok     a server runs on", "admin      ok     a server runs on", "by the server that runs"]
+    {
+        assert!(said.contains(part), "{part:?} is missing in:\n{said}");
+    }
+    // The sandbox answers too, but not as a server that is well.
+    let (is_sound, said) = advice(doctor().arg("--sandbox").env("PORT", port(&server.sandbox)));
+    assert!(!is_sound && said.contains("server     WRONG") && said.contains("404"), "{said}");
+}
+
+#[test]
 fn a_healthcheck_asks_the_running_server() {
     let server = Server::start();
     let port = |url: &str| url.rsplit(':').next().unwrap().to_owned();
@@ -163,13 +188,15 @@ fn a_banner_greets_whoever_sits_at_a_terminal() {
     terminal.kill().unwrap();
     terminal.wait().unwrap();
     for part in [
+        "Page           http://127.0.0.1:",
         "MCP endpoint   http://127.0.0.1:",
         "Operators",
         &format!("Upstream       {nobody}"),
         &format!("upstream   WRONG  {nobody}"),
         "See membrane.base_url",
         "Sessions",
-        "Mode",
+        "Tokens ",
+        "Ctrl-C",
     ] {
         assert!(shown.contains(part), "{part:?} is missing in:\n{shown}");
     }

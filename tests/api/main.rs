@@ -15,6 +15,7 @@ mod apps;
 mod arguments;
 mod audit;
 mod authentication;
+mod banner;
 mod batches;
 mod calls;
 mod catalog;

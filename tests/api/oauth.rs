@@ -187,7 +187,8 @@ async fn is_offered(server: &Server) -> bool {
 
 #[tokio::test]
 async fn by_default_the_upstreams_own_metadata_decides() {
-    let server = Server::start();
+    let defaults: toml::Table = include_str!("../../config/default.toml").parse().unwrap();
+    let server = Server::builder().env("MCP__OAUTH__ENABLED", defaults["oauth"]["enabled"].as_str().unwrap()).start();
     eventually("the sandbox's metadata is read", async || is_offered(&server).await).await;
     let issuer = get(&server, "/.well-known/oauth-authorization-server").await.json();
     assert_eq!(issuer["token_endpoint"], format!("{}/oauth/token", server.sandbox));
@@ -277,7 +278,7 @@ async fn metadata_that_comes_late_is_found() {
 
 #[tokio::test]
 async fn where_it_is_turned_off_there_is_no_discovery() {
-    let server = Server::builder().env("MCP__OAUTH__ENABLED", "false").start();
+    let server = Server::start();
     for path in [
         "/.well-known/oauth-protected-resource",
         "/.well-known/oauth-protected-resource/mcp",

@@ -11,7 +11,7 @@ async fn card(server: &Server, headers: &[(&str, &str)]) -> Reply {
 
 #[tokio::test]
 async fn the_card_is_sound_and_agrees_with_the_server() {
-    let server = Server::builder().env("MCP__OAUTH__ENABLED", "false").start();
+    let server = Server::start();
     let reply = card(&server, &[("accept", "application/mcp-server-card+json")]).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("content-type"), Some("application/mcp-server-card+json"));
@@ -55,7 +55,7 @@ async fn the_card_is_sound_and_agrees_with_the_server() {
 
 #[tokio::test]
 async fn a_card_that_is_known_is_not_sent_again() {
-    let server = Server::builder().env("MCP__OAUTH__ENABLED", "false").start();
+    let server = Server::start();
     let first = card(&server, &[]).await;
     let tag = first.header("etag").unwrap();
     for (known, status) in [
@@ -90,7 +90,7 @@ async fn every_page_may_read_the_card() {
 
 #[tokio::test]
 async fn a_card_asks_for_no_token_where_users_can_sign_in() {
-    let server = Server::start();
+    let server = Server::builder().env("MCP__OAUTH__ENABLED", "auto").start();
     eventually("the upstream's metadata is read", async || {
         card(&server, &[]).await.json()["remotes"][0]["headers"][0]["isRequired"] == false
     })

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -175,6 +175,8 @@ impl Server {
             .env("PORT", "0")
             .env("MCP__ADMIN__PORT", "0")
             .env("MCP__SANDBOX__SECRET", SECRET)
+            // What the sandbox is asked, and how much at once, is what the test does.
+            .env("MCP__OAUTH__ENABLED", "false")
             .env("MCP__STORE__PATH", folder.path())
             .env("MCP__LOG__FILTER", "trace");
         ServerBuilder { command, folder }
@@ -220,6 +222,11 @@ impl Server {
     /// The files in which it keeps its sessions.
     pub fn kept(&self) -> Vec<Vec<u8>> {
         self.folder.files()
+    }
+
+    /// Where it keeps its sessions, unless a test says otherwise.
+    pub fn folder_path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// All that it has logged so far.

@@ -98,9 +98,9 @@ const LAYERS: [(&str, &[&str]); 26] = [
     ("server", &["http", "session", "membrane", "store", "config", "secret", "metrics"]),
     ("logging", &["config"]),
     ("sandbox", &["config", "protocol", "secret", "signing"]),
-    ("banner", &["config", "sandbox"]),
+    ("banner", &["config", "sandbox", "secret"]),
     ("healthcheck", &["config"]),
-    ("doctor", &["store", "membrane", "config", "token", "secret"]),
+    ("doctor", &["healthcheck", "store", "membrane", "config", "token", "secret"]),
     ("cli", &["banner", "config", "doctor", "healthcheck", "logging", "sandbox", "secret", "server", "trace"]),
     ("main", &["cli"]),
 ];
