@@ -153,8 +153,8 @@ fn phrase(tokens: &[Token], at: usize, weights: &[f32], lexicon: &Lexicon<'_>, c
         let content = words.iter().filter(|token| !TABLES.is_stop(token.text()));
         let own: Box<[u32]> = content.map(|token| hash(&token.stem)).collect();
         let mut alternatives = Vec::new();
-        if !expansion.idiom && !own.is_empty() {
-            alternatives.push(Alternative { terms: own, weight: 1.0 });
+        if !own.is_empty() {
+            alternatives.push(Alternative { whole: expansion.idiom, ..Alternative::of(own, 1.0) });
         }
         alternatives.extend(expansion.alternatives.iter().cloned());
         concepts.push(Concept { alternatives, weight: weight(n), generic: false, word: key });
@@ -170,7 +170,7 @@ fn phrase(tokens: &[Token], at: usize, weights: &[f32], lexicon: &Lexicon<'_>, c
         if lexicon.has_term(hash(&stem(&joined))) {
             let pair = Box::from([hash(&token.stem), hash(&next.stem)]);
             let alternatives = [(pair, 1.0), (Box::from([hash(&stem(&joined))]), 1.0)];
-            let alternatives = alternatives.into_iter().map(|(terms, weight)| Alternative { terms, weight }).collect();
+            let alternatives = alternatives.into_iter().map(|(terms, weight)| Alternative::of(terms, weight)).collect();
             concepts.push(Concept { alternatives, weight: weight(2), generic: false, word: joined });
             return 2;
         }
@@ -185,16 +185,16 @@ fn single(token: &Token, weight: f32, lexicon: &Lexicon<'_>) -> Concept {
     for (word, certainty) in &token.options {
         let mut parts = Vec::new();
         each_part(word, &mut |part| parts.push(hash(&stem(part))));
-        alternatives.push(Alternative { terms: parts.into(), weight: *certainty });
+        alternatives.push(Alternative::of(parts.into(), *certainty));
         if !token.app && !word.contains(is_cjk) && !lexicon.has_term(hash(&stem(word))) {
-            alternatives.extend(lexicon.split(word).map(|terms| Alternative { terms, weight: *certainty }));
+            alternatives.extend(lexicon.split(word).map(|terms| Alternative::of(terms, *certainty)));
         }
         if !token.app
             && let Some(expansion) = TABLES.expansion_of_word(word)
         {
             let more = expansion.alternatives.iter();
             alternatives
-                .extend(more.map(|other| Alternative { terms: other.terms.clone(), weight: other.weight * certainty }));
+                .extend(more.map(|other| Alternative::of(other.terms.clone(), other.weight * certainty)));
         }
     }
     let generic = token.verb().is_some_and(|verb| verb.generic);

@@ -162,9 +162,15 @@ impl<'a> Scorer<'a> {
             }
         }
         let all = u8::try_from(way.terms.len()).unwrap_or(u8::MAX).max(1);
+        let mut whole = 0;
         for (app, tool) in &self.touched {
             let Some(cell) = self.cells.get_mut(*app).and_then(|cells| cells.get_mut(*tool)) else { continue };
             if cell.words == 0 {
+                continue;
+            }
+            whole += usize::from(cell.way_in_name == all);
+            if way.whole && cell.way_in_name < all {
+                (cell.way, cell.words, cell.way_in_name) = (0.0, 0, 0);
                 continue;
             }
             // Half of a phrase says less than half of what the phrase says.
@@ -175,7 +181,8 @@ impl<'a> Scorer<'a> {
             cell.covered |= way.weight >= COVERS && cell.words == all;
             (cell.way, cell.words, cell.way_in_name) = (0.0, 0, 0);
         }
-        rarest
+        // Such a phrase is as rare as one word: of its parts nobody spoke.
+        if way.whole { (whole > 0).then(|| self.rarity(whole)) } else { rarest }
     }
 
     /// Adds the occurrences of a term in one app.

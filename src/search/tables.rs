@@ -63,19 +63,26 @@ pub(super) struct Verb {
     pub(super) giving: bool,
 }
 
-/// One way to say a thing: the words of which must all be there.
+/// One way to say a thing, by one word or several.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Alternative {
     /// Hashes of the words' stems.
     pub(super) terms: Box<[u32]>,
     /// Strength, at most 1.
     pub(super) weight: f32,
+    /// Counts only where all the words are in the name.
+    pub(super) whole: bool,
 }
 
 impl Alternative {
+    /// Takes words of which also some say a part of the thing.
+    pub(super) fn of(terms: Box<[u32]>, weight: f32) -> Self {
+        Self { terms, weight, whole: false }
+    }
+
     /// Takes the words of a phrase.
     pub(super) fn new(phrase: &str, weight: f32) -> Self {
-        Self { terms: phrase_key(phrase).split(' ').map(hash).collect(), weight }
+        Self::of(phrase_key(phrase).split(' ').map(hash).collect(), weight)
     }
 }
 
@@ -84,7 +91,7 @@ impl Alternative {
 pub(super) struct Expansion {
     /// The ways, in the order of the table.
     pub(super) alternatives: Vec<Alternative>,
-    /// The user's own words say something else taken one by one, so they are not looked for.
+    /// The user's own words say something else taken one by one, so they are looked for in names, as a whole.
     pub(super) idiom: bool,
 }
 
@@ -293,7 +300,7 @@ impl Tables {
                 // A phrase may stand in several rows; the stronger bond holds.
                 match expansion.alternatives.iter_mut().find(|known| known.terms == terms) {
                     Some(known) => known.weight = known.weight.max(weight),
-                    None => expansion.alternatives.push(Alternative { terms, weight }),
+                    None => expansion.alternatives.push(Alternative::of(terms, weight)),
                 }
             }
         }
