@@ -193,8 +193,7 @@ fn single(token: &Token, weight: f32, lexicon: &Lexicon<'_>) -> Concept {
             && let Some(expansion) = TABLES.expansion_of_word(word)
         {
             let more = expansion.alternatives.iter();
-            alternatives
-                .extend(more.map(|other| Alternative::of(other.terms.clone(), other.weight * certainty)));
+            alternatives.extend(more.map(|other| Alternative::of(other.terms.clone(), other.weight * certainty)));
         }
     }
     let generic = token.verb().is_some_and(|verb| verb.generic);
