@@ -7,6 +7,8 @@ mod bounds;
 #[path = "api/files.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod files;
+#[path = "store/outputs.rs"]
+mod outputs;
 #[path = "api/redis.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod redis;

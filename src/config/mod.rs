@@ -143,6 +143,8 @@ pub struct Catalog {
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Outputs {
     pub max_tokens: Count,
+    #[serde(rename = "keep_s", with = "seconds")]
+    pub keep: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -305,6 +307,7 @@ impl Settings {
             ("catalog.max_bytes", some(self.catalog.max_bytes), "a number from 1"),
             ("catalog.max_apps", some(self.catalog.max_apps), "a number from 1"),
             ("outputs.max_tokens", self.outputs.max_tokens.get() >= 300, "a number from 300"),
+            ("outputs.keep_s", self.outputs.keep.as_secs() <= 86_400, "a number to 86400"),
             ("auth.max_failures_per_min", some(self.auth.max_failures_per_min), "a number from 1"),
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
             ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),

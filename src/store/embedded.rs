@@ -6,6 +6,7 @@
 
 mod file;
 mod health;
+mod outputs;
 mod statements;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -28,6 +29,7 @@ use self::{
 };
 use super::{
     Bounds, Entered, KeptRun, Opened, RunState, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble, millis,
+    outputs::{KeptOutput, OutputId},
     runs::Digest,
 };
 use crate::{
@@ -279,10 +281,19 @@ impl SessionStore for EmbeddedStore {
         self.ask("settle_run", move |connection| statements::settle_run(connection, &owner, key, digest, state))
     }
 
+    fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, lasting: Duration) -> StoreFuture<()> {
+        self.ask("keep_output", move |connection| outputs::keep(connection, &owner, id, &output, lasting))
+    }
+
+    fn kept_output(&self, owner: UserKey, id: OutputId) -> StoreFuture<Option<KeptOutput>> {
+        self.ask("kept_output", move |connection| outputs::kept(connection, &owner, id))
+    }
+
     fn expire(&self) -> StoreFuture<usize> {
         let horizon = self.horizon();
         self.ask("expire", move |connection| {
             statements::forget_runs(connection)?;
+            outputs::forget(connection)?;
             let of_past = "DELETE FROM chats WHERE session IN (SELECT id FROM sessions WHERE used <= ?)";
             connection.prepare_cached(of_past)?.execute([horizon])?;
             connection.prepare_cached("DELETE FROM sessions WHERE used <= ?")?.execute([horizon])

@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod news;
+pub mod outputs;
 pub mod record;
 pub mod redis;
 pub mod runs;
@@ -125,6 +126,19 @@ pub trait SessionStore: Send + Sync {
         digest: runs::Digest,
         state: Option<RunState>,
     ) -> StoreFuture<()>;
+
+    /// Keeps an output of `owner` for a time. The oldest of theirs go where they have more bytes than
+    /// [`outputs::MAX_OF_USER`].
+    fn keep_output(
+        &self,
+        owner: UserKey,
+        id: outputs::OutputId,
+        output: outputs::KeptOutput,
+        lasting: Duration,
+    ) -> StoreFuture<()>;
+
+    /// Returns an output of `owner`, if it is still kept.
+    fn kept_output(&self, owner: UserKey, id: outputs::OutputId) -> StoreFuture<Option<outputs::KeptOutput>>;
 
     /// Ends the sessions whose retention is over, and tells how many there were.
     fn expire(&self) -> StoreFuture<usize>;

@@ -6,19 +6,33 @@ use metrics::counter;
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
-use super::output::{Asked, Limit, NotePlace, RunnerInputs, govern, next_words, paging_inputs};
+use super::{
+    kept_outputs::KeptOutputs,
+    output::{Asked, Limit, NotePlace, RunnerInputs, govern, next_words, paging_inputs},
+};
 use crate::{
+    ids::UserKey,
     membrane::{Tool, pool::Pool},
     protocol::{json, revision::Era, tools::CallToolResult},
+    store::outputs::OutputId,
 };
 
 /// Limit of an output, and the part of it that a runner was asked for.
-#[derive(Debug, Clone)]
 pub(super) struct Governor {
     pub(super) limit: Limit,
     pub(super) asked: Asked,
-    /// Inputs by which the rest can be had.
-    pub(super) inputs: RunnerInputs,
+    /// Way to the rest.
+    pub(super) rest: Rest,
+}
+
+/// Way to what an answer leaves out.
+pub(super) enum Rest {
+    /// Another run, with these inputs of a runner or with the action's own.
+    Run(RunnerInputs),
+    /// Reading on in the output, which is kept for its owner; another run where it can't be kept.
+    Keep(KeptOutputs, UserKey, RunnerInputs),
+    /// Reading on in the output that is kept already.
+    Kept(OutputId),
 }
 
 impl Governor {
@@ -36,10 +50,15 @@ impl Governor {
         if is_whole && is_small(&text) && structured.as_ref().is_none_or(|structured| is_small(structured.get())) {
             return result.with_output(text, structured);
         }
-        let (tool, bytes) = (Arc::clone(tool), text.len());
+        let bytes = text.len();
+        let (this, text) = match self.keep(pool, tool, text).await {
+            Some(kept) => kept,
+            None => return lost(),
+        };
+        let tool = Arc::clone(tool);
         let cut = move || {
-            let structured = structured.map(|structured| self.cut_structured(&tool, era, structured));
-            (self.cut(&tool, &text, NotePlace::Within), structured)
+            let structured = structured.map(|structured| this.cut_structured(&tool, era, structured));
+            (this.cut(&tool, &text, NotePlace::Within), structured)
         };
         counter!("mcp_outputs_shortened_total").increment(1);
         match pool.run(bytes, cut).await {
@@ -48,16 +67,33 @@ impl Governor {
                 counter!("mcp_outputs_shortened_bytes_total", "of" => "answer").increment(text.len() as u64);
                 result.with_output(text, structured)
             }
-            None => CallToolResult::failure(
-                "The action was run, but its output could not be shortened. Don't run it again only for this.",
-            ),
+            None => lost(),
         }
     }
 
+    /// Keeps an output of which a part will be missing, where it can be kept.
+    async fn keep(self, pool: &Pool, tool: &Tool, json: String) -> Option<(Self, String)> {
+        let Self { limit, asked, rest } = self;
+        let (rest, json) = match rest {
+            Rest::Keep(outputs, owner, inputs) if json.len() > limit.bytes() => {
+                let (json, id) = outputs.keep(pool, owner, tool, json).await?;
+                (id.map_or(Rest::Run(inputs), Rest::Kept), json)
+            }
+            Rest::Keep(_, _, inputs) => (Rest::Run(inputs), json),
+            rest => (rest, json),
+        };
+        Some((Self { limit, asked, rest }, json))
+    }
+
     fn cut(&self, tool: &Tool, json: &str, place: NotePlace) -> String {
-        let schema = tool.input_schema().and_then(|schema| json::read::<Inputs>(schema).ok()).unwrap_or_default();
-        let own = paging_inputs(schema.properties.keys().map(String::as_str));
-        let next = next_words(self.inputs, &own);
+        let next = match &self.rest {
+            Rest::Kept(id) => Some(format!("run-read-tool with name {id}, and fields or range")),
+            Rest::Run(inputs) | Rest::Keep(_, _, inputs) => {
+                let schema =
+                    tool.input_schema().and_then(|schema| json::read::<Inputs>(schema).ok()).unwrap_or_default();
+                next_words(*inputs, &paging_inputs(schema.properties.keys().map(String::as_str)))
+            }
+        };
         govern(json, &self.asked, self.limit, next.as_deref(), place).json.into_owned()
     }
 
@@ -68,6 +104,12 @@ impl Governor {
         // What is cut from JSON is JSON.
         RawValue::from_string(self.cut(tool, structured.get(), place)).unwrap_or(structured)
     }
+}
+
+fn lost() -> CallToolResult {
+    CallToolResult::failure(
+        "The action was run, but its output could not be shortened. Don't run it again only for this.",
+    )
 }
 
 #[derive(Default, Deserialize)]

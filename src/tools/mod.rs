@@ -21,6 +21,7 @@ mod filter;
 pub mod find;
 mod governor;
 pub mod instructions;
+mod kept_outputs;
 mod listing;
 pub mod maybe_ready;
 pub mod mode;

@@ -48,23 +48,32 @@ impl Arguments {
         parsed.filter(|parsed| parsed.get().starts_with('{')).ok_or_else(|| "arguments must be an object".to_owned())
     }
 
+    /// Returns the part of the output that is asked for.
+    ///
+    /// # Errors
+    /// Words on a path or range that can't be read.
+    pub(super) fn asked(&self) -> Result<Asked, String> {
+        let fields = self.fields.iter().flatten().map(|path| FieldPath::parse(path)).collect::<Result<Vec<_>, _>>();
+        let range = self.range.as_deref().map(Range::parse).transpose();
+        Ok(Asked {
+            fields: fields.map_err(|fault| format!("fields: {fault}"))?,
+            range: range.map_err(|fault| format!("range: {fault}"))?,
+        })
+    }
+
     /// Returns the options of the run. A tool that writes is not run again for another part of its answer, so nothing tells the
     /// model to ask for a range of it.
     ///
     /// # Errors
     /// Words on an option that can't be read.
     pub(super) fn options(&self, runner: Builtin, access: Access) -> Result<RunOptions, String> {
-        let fields = self.fields.iter().flatten().map(|path| FieldPath::parse(path)).collect::<Result<Vec<_>, _>>();
-        let range = self.range.as_deref().map(Range::parse).transpose();
+        let asked = self.asked()?;
         if self.idempotency_key.is_some() && runner == Builtin::RunReadTool {
             return Err("a tool that reads needs no idempotency_key".to_owned());
         }
         Ok(RunOptions {
             is_by_runner: true,
-            asked: Asked {
-                fields: fields.map_err(|fault| format!("fields: {fault}"))?,
-                range: range.map_err(|fault| format!("range: {fault}"))?,
-            },
+            asked,
             inputs: if access == Access::Read { RunnerInputs::FieldsAndRange } else { RunnerInputs::Fields },
             key: self.idempotency_key.clone(),
             target: Target::default(),

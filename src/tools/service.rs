@@ -14,7 +14,8 @@ use super::{
     connect_app, describe_tools,
     enable::{self, Selection},
     find::{find, find_forgiving, no_such_tool, unknown_tool},
-    governor::Governor,
+    governor::{Governor, Rest},
+    kept_outputs::KeptOutputs,
     listing::{listed, seen_by},
     once::{self, Turn},
     output::Limit,
@@ -37,7 +38,7 @@ use crate::{
     metrics::{self, Run},
     protocol::{answer::ToolList, request::CallTool, revision::Era, tools::CallToolResult},
     search::Access,
-    store::SessionStore,
+    store::{SessionStore, outputs::OutputId},
     workers::PerWorker,
 };
 
@@ -53,6 +54,7 @@ pub(super) struct Inner {
     searches: Searches,
     pub(super) workspace_apps: KnownApps,
     store: Arc<dyn SessionStore>,
+    outputs: KeptOutputs,
     /// Tokens of an output at most, where the URL names no other number.
     output_tokens: usize,
     /// Fate of a write that names none of several accounts.
@@ -78,6 +80,7 @@ impl ToolService {
             cache: CatalogCache::default(),
             searches: Searches::default(),
             workspace_apps: KnownApps::default(),
+            outputs: KeptOutputs::new(Arc::clone(&store), settings.outputs.keep),
             store,
             output_tokens: settings.outputs.max_tokens.get(),
             on_ambiguous: settings.accounts.on_ambiguous,
@@ -225,6 +228,9 @@ impl ToolService {
             Err(refused) => return Ok(Err(refused)),
         };
         let catalog = self.catalog(&call.view.caller, &call.view.scope).get().await?;
+        if let Some(id) = OutputId::parse(&asked.name) {
+            return Ok(Err(self.read_on(&call.view, &catalog, id, &asked).await));
+        }
         let Some(tool) = find_forgiving(&catalog, &asked.name) else {
             self.index(&catalog).await;
             return Ok(Err(unknown_tool(&catalog, &asked.name)));
@@ -246,6 +252,38 @@ impl ToolService {
         Ok(aimed.map(|(target, arguments)| (Arc::clone(tool), arguments, RunOptions { target, ..options })))
     }
 
+    /// Reads on in an output that is kept, where the URL lets its user see the tool that gave it.
+    async fn read_on(
+        &self,
+        view: &View,
+        catalog: &Catalog,
+        id: OutputId,
+        asked: &run_tools::Arguments,
+    ) -> CallToolResult {
+        let asked = match asked.asked() {
+            Ok(asked) => asked,
+            Err(fault) => return CallToolResult::failure(format!("Invalid arguments: {fault}")),
+        };
+        let (pool, outputs) = (self.0.client.upstream().pool(), &self.0.outputs);
+        let kept = match outputs.read(pool, view.caller.user().clone(), id).await {
+            Ok(kept) => kept.and_then(|(tool, json)| Some((catalog.find(&ToolName::new(&tool))?, json))),
+            Err(_logged) => {
+                return CallToolResult::failure("Kept outputs can't be read at the moment: try again later.");
+            }
+        };
+        let Some((tool, json)) = kept else {
+            let text = format!("There is no output {id}, or no longer: outputs are kept for {} s.", outputs.seconds());
+            return CallToolResult::failure(text);
+        };
+        let governor = Governor { limit: self.limit(&view.scope), asked, rest: Rest::Kept(id) };
+        governor.apply(pool, tool, Era::Legacy, CallToolResult::text(json)).await
+    }
+
+    /// Returns the limit of outputs that a URL sets.
+    fn limit(&self, scope: &Scope) -> Limit {
+        Limit::from_tokens(scope.output_tokens.unwrap_or(self.0.output_tokens))
+    }
+
     /// Runs a call.
     ///
     /// # Errors
@@ -262,8 +300,14 @@ impl ToolService {
                     None => self.call(&view.caller, &tool, &target, arguments, era).await.result,
                     Some(key) => self.call_once(&view.caller, &tool, &target, arguments, era, &key).await,
                 };
-                let limit = Limit::from_tokens(view.scope.output_tokens.unwrap_or(self.0.output_tokens));
-                let governor = Governor { limit, asked, inputs };
+                let reads_on =
+                    tool.access() == Access::Write && view.scope.mode.builtins().contains(&Builtin::RunReadTool);
+                let rest = if reads_on {
+                    Rest::Keep(self.0.outputs.clone(), view.caller.user().clone(), inputs)
+                } else {
+                    Rest::Run(inputs)
+                };
+                let governor = Governor { limit: self.limit(&view.scope), asked, rest };
                 let result = governor.apply(self.0.client.upstream().pool(), &tool, era, result).await;
                 Ok(Outcome::Result(if came_as_text { result.and_read_from_text() } else { result }))
             }

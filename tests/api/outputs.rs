@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, assert_error};
+use crate::{
+    files::Folder,
+    support::{Client, Server, assert_error},
+};
 
 fn output(result: &Value) -> Value {
     assert_eq!(result["isError"], Value::Null, "{result}");
@@ -100,4 +103,76 @@ async fn structured_content_is_shortened_and_conforms() {
     assert!(text["_shortened"].is_object(), "{text}");
     assert!(structured.to_string().len() <= 7_000, "{structured}");
     assert!(jsonschema::is_valid(schema, structured), "{structured}");
+}
+
+/// Runs `echo`, which may write, with rows that are too many, and gives the name under which the whole is kept.
+async fn kept(client: &Client<'_>) -> String {
+    let arguments = json!({"name": "sandbox-faults_echo", "arguments": rows(2_000)});
+    let shortened = output(&client.call("run-write-tool", arguments).await.result());
+    let next = shortened["_shortened"]["next"].as_str().unwrap().to_owned();
+    let name =
+        next.strip_prefix("run-read-tool with name ").and_then(|rest| rest.strip_suffix(", and fields or range"));
+    name.unwrap_or_else(|| panic!("{next}")).to_owned()
+}
+
+async fn read_on(client: &Client<'_>, name: &str, range: &str) -> Value {
+    client.call("run-read-tool", json!({"name": name, "range": range})).await.result()
+}
+
+fn text(result: &Value) -> &str {
+    result["content"][0]["text"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn the_whole_of_what_a_write_answered_can_be_read_without_another_run() {
+    let fleet = crate::fleet::Fleet::start_with(2, |server| server.env("MCP__STREAMS__AFTER_MS", "60000")).await;
+    let client = fleet.client("ann").query("mode=search").open().await;
+    let name = kept(&client).await;
+    for server in [0, 1] {
+        let there = fleet.at(server, &client);
+        let page = output(&read_on(&there, &name, "1999-2000").await);
+        assert_eq!(page["items"].as_array().unwrap()[..], rows(2_000)["items"].as_array().unwrap()[1_998..]);
+        let ids = client.call("run-read-tool", json!({"name": name, "fields": ["items[].number"]})).await.result();
+        assert_eq!(output(&ids)["items"].as_array().unwrap().len(), 2_000);
+        // What does not fit is shortened again, and says by what name to go on.
+        let whole = output(&there.call("run-read-tool", json!({"name": name})).await.result());
+        assert!(whole["_shortened"]["next"].as_str().unwrap().contains(&name), "{}", whole["_shortened"]);
+    }
+    assert_eq!(fleet.front.requests("POST /action-instance/run").await, 1);
+    // Nobody else's, whatever server they ask.
+    let bob = fleet.client("bob").query("mode=search").open().await;
+    let refused = read_on(&bob, &name, "1-2").await;
+    assert_eq!(refused["isError"], true, "{refused}");
+    assert!(text(&refused).contains("There is no output"), "{refused}");
+    // What the URL does not show is not read on either.
+    for narrower in ["mode=search&access=read", "mode=search&apps=gmail", "mode=search&exclude=sandbox-faults_*"] {
+        let narrow = fleet.client("ann").query(narrower).open().await;
+        assert!(text(&read_on(&narrow, &name, "1-2").await).contains("There is no output"), "{narrower}");
+    }
+    let wrong = read_on(&client, &name, "two").await;
+    assert!(text(&wrong).contains("range"), "{wrong}");
+}
+
+#[tokio::test]
+async fn an_output_is_kept_over_a_restart_and_only_for_its_time() {
+    let folder = Folder::new();
+    let start = || {
+        let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000");
+        server.env("MCP__STORE__PATH", folder.path().to_str().unwrap()).start()
+    };
+    let server = start();
+    let client = server.client("ann").query("mode=search").open().await;
+    let name = kept(&client).await;
+    let unknown = read_on(&client, &format!("output-{}", "0".repeat(32)), "1-2").await;
+    assert!(text(&unknown).contains("outputs are kept for 600 s"), "{unknown}");
+    drop(server);
+    let server = start();
+    let client = server.client("ann").query("mode=search").open().await;
+    assert_eq!(output(&read_on(&client, &name, "1-2").await)["items"].as_array().unwrap().len(), 2);
+
+    let never = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").env("MCP__OUTPUTS__KEEP_S", "0").start();
+    let client = never.client("ann").query("mode=search").open().await;
+    let arguments = json!({"name": "sandbox-faults_echo", "arguments": rows(2_000)});
+    let shortened = output(&client.call("run-write-tool", arguments).await.result());
+    assert_eq!(shortened["_shortened"]["next"], "fields", "{}", shortened["_shortened"]);
 }

@@ -15,10 +15,10 @@ use crate::store::StoreError;
 const FILE: &str = "sessions.db";
 
 /// The newest format of the file, to which the last of [`MIGRATIONS`] leads.
-const FORMAT: i64 = 4;
+const FORMAT: i64 = 5;
 
 /// From each format to the next. A file of format n has seen the first n.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY,
@@ -84,6 +84,18 @@ const MIGRATIONS: [&str; 4] = [
     ) WITHOUT ROWID;
     CREATE INDEX runs_by_age ON runs (workspace, user, begun);
     CREATE INDEX runs_by_begin ON runs (begun);
+    ",
+    "
+    CREATE TABLE outputs (
+        id TEXT NOT NULL UNIQUE,
+        workspace TEXT NOT NULL,
+        user TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        tool TEXT NOT NULL,
+        json BLOB NOT NULL
+    );
+    CREATE INDEX outputs_by_owner ON outputs (workspace, user);
+    CREATE INDEX outputs_by_end ON outputs (until);
     ",
 ];
 

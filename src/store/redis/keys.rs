@@ -2,7 +2,7 @@
 
 use crate::{
     ids::{SessionId, UserKey},
-    store::runs::Digest,
+    store::{outputs::OutputId, runs::Digest},
 };
 
 /// The format of all the others.
@@ -30,6 +30,13 @@ pub(super) fn run(owner: &UserKey, key: Digest) -> [String; 2] {
     let (workspace, user) = (owner.workspace(), owner.user());
     let of_user = format!("{}:{workspace}:{user}", workspace.len());
     [format!("mcp:run:{of_user}:{}", key.to_hex()), format!("mcp:runs:{of_user}")]
+}
+
+/// Returns the key of a kept output, a hash, and that of all such outputs of its user, a list from the newest.
+pub(super) fn output(owner: &UserKey, id: OutputId) -> [String; 2] {
+    let (workspace, user) = (owner.workspace(), owner.user());
+    let of_user = format!("{}:{workspace}:{user}", workspace.len());
+    [format!("mcp:output:{of_user}:{id}"), format!("mcp:outputs:{of_user}")]
 }
 
 /// There as long as a server lives.

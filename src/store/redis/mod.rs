@@ -25,6 +25,7 @@ use crate::{
     store::{
         Bounds, Entered, KeptRun, News, Opened, RunState, SessionRecord, SessionStore, StoreError, StoreFuture,
         Trouble, from_millis, millis,
+        outputs::{self, KeptOutput, OutputId},
         runs::{self, Digest},
     },
 };
@@ -45,7 +46,8 @@ scripts!(
     TOUCH = "scripts/touch.lua",
     CLOSE = "scripts/close.lua",
     CLAIM_RUN = "scripts/claim_run.lua",
-    SETTLE_RUN = "scripts/settle_run.lua"
+    SETTLE_RUN = "scripts/settle_run.lua",
+    KEEP_OUTPUT = "scripts/keep_output.lua"
 );
 
 /// The cursor of a hash's first page, which Redis gives again after the last (HSCAN).
@@ -217,6 +219,24 @@ impl SessionStore for RedisStore {
         let parts = parts.into_iter().flat_map(|(state, rest)| [state.to_owned(), rest]);
         let arguments = [digest.to_hex()].into_iter().chain(parts);
         self.link.run("settle_run", &SETTLE_RUN, &keys::run(&owner, key), bytes(arguments))
+    }
+
+    fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, lasting: Duration) -> StoreFuture<()> {
+        let KeptOutput { tool, json } = output;
+        let (lasting, most) = (lasting.as_millis().to_string(), outputs::MAX_OF_USER.to_string());
+        let arguments = vec![tool.into_bytes(), json, lasting.into_bytes(), most.into_bytes()];
+        self.link.run("keep_output", &KEEP_OUTPUT, &keys::output(&owner, id), arguments)
+    }
+
+    fn kept_output(&self, owner: UserKey, id: OutputId) -> StoreFuture<Option<KeptOutput>> {
+        let [key, _] = keys::output(&owner, id);
+        let mut ask = Cmd::new();
+        ask.arg("HMGET").arg(key).arg("tool").arg("json");
+        let kept = self.link.command::<(Option<String>, Option<Vec<u8>>)>("kept_output", ask);
+        Box::pin(async {
+            let (tool, json) = kept.await?;
+            Ok(tool.zip(json).map(|(tool, json)| KeptOutput { tool, json }))
+        })
     }
 
     fn expire(&self) -> StoreFuture<usize> {
