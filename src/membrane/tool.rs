@@ -20,7 +20,7 @@ use crate::{
         param_headers::ParamHeader,
         revision::Era,
         schema::{self, InputSchema},
-        tools::{Annotations, Definition, Icon},
+        tools::{Annotations, Definition, DefinitionMeta, Icon},
     },
     search::Access,
 };
@@ -118,7 +118,7 @@ impl Tool {
             // Clients of the legacy era refuse a whole list for one output schema that is of no object.
             output_schema: output.as_deref().filter(|_| output_is_object),
             annotations: Some(annotations(access, action.r#type.as_deref())),
-            meta: None,
+            meta: Some(DefinitionMeta::BOUNDED),
             icons: app.logo.as_deref().map(|src| [Icon { src }]),
         };
         let definition = json::to_string(&legacy).into();

@@ -92,14 +92,20 @@ pub struct Definition<'a> {
 }
 
 /// Notes on a tool for clients of Anthropic, by names that its documentation gives.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct DefinitionMeta {
     /// Whether the tool is there from the start, and never searched for by the client.
-    #[serde(rename = "anthropic/alwaysLoad")]
+    #[serde(rename = "anthropic/alwaysLoad", skip_serializing_if = "std::ops::Not::not")]
     pub always_load: bool,
     /// Characters up to which a client takes a result whole.
     #[serde(rename = "anthropic/maxResultSizeChars", skip_serializing_if = "Option::is_none")]
     pub max_result_chars: Option<u32>,
+}
+
+impl DefinitionMeta {
+    /// Notes on a tool whose results are outputs of actions. Longer ones are shortened here; Claude Code would put what is over
+    /// its own, lower limit into a file.
+    pub const BOUNDED: Self = Self { always_load: false, max_result_chars: Some(150_000) };
 }
 
 /// Hints on a tool's behaviour (MCP 2025-11-25, schema `ToolAnnotations`).

@@ -21,10 +21,6 @@ use crate::{
 /// can be searched.
 const MAX_APPS: usize = 30;
 
-/// Characters of a result that a client may take whole, since longer ones are shortened here. Claude Code would put what is over
-/// its own, lower limit into a file.
-const MAX_RESULT_CHARS: u32 = 150_000;
-
 /// Bytes of that description at most: clients cut longer ones at 2,048.
 const MAX_DESCRIPTION: usize = 1_900;
 
@@ -91,14 +87,18 @@ impl Builtin {
             output_schema: None,
             annotations: Some(self.annotations()),
             icons: None,
-            meta: Some(DefinitionMeta { always_load: true, max_result_chars: self.max_result_chars() }),
+            meta: Some(DefinitionMeta { always_load: true, ..self.bounds() }),
         };
         json::to_string(&definition).into()
     }
 
-    /// Returns the characters that a result of the tool may have, where outputs of actions are results of it.
-    fn max_result_chars(self) -> Option<u32> {
-        matches!(self, Self::RunReadTool | Self::RunWriteTool).then_some(MAX_RESULT_CHARS)
+    /// Returns the notes on the tool's results, where those are outputs of actions.
+    fn bounds(self) -> DefinitionMeta {
+        if matches!(self, Self::RunReadTool | Self::RunWriteTool) {
+            DefinitionMeta::BOUNDED
+        } else {
+            DefinitionMeta::default()
+        }
     }
 
     fn title(self) -> &'static str {

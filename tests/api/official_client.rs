@@ -98,7 +98,7 @@ fn definition(integration: &Value, action: &Value) -> String {
     let annotations = format!(r#","annotations":{{{hints}"openWorldHint":true}}"#);
     let (name, title, description, logo) = (json!(name), json!(title), json!(description), &integration["logoUri"]);
     format!(
-        r#"{{"name":{name},"title":{title},"description":{description},"inputSchema":{schema}{output}{annotations},"icons":[{{"src":{logo}}}]}}"#
+        r#"{{"name":{name},"title":{title},"description":{description},"inputSchema":{schema}{output}{annotations},"icons":[{{"src":{logo}}}],"_meta":{{"anthropic/maxResultSizeChars":150000}}}}"#
     )
 }
 
