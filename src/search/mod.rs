@@ -44,4 +44,4 @@ pub use build::{AppIndexBuilder, ToolText};
 pub use index::AppIndex;
 pub use naming::AppNames;
 pub use rank::{Answer, Hit, Options, search, warm_up};
-pub use similar::{SimilarName, similar_names};
+pub use similar::{Keys, SimilarName, similar_names};

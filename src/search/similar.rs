@@ -1,6 +1,6 @@
 //! Names most like one that does not exist.
 
-use super::{index::AppIndex, text::squash};
+use super::text::squash;
 
 /// Bits of the set of letter pairs by which names are compared.
 const PAIR_BITS: usize = 4096;
@@ -10,6 +10,15 @@ const CANDIDATES: usize = 12;
 
 /// Likeness below which a name is no suggestion.
 const MIN_LIKENESS: f64 = 0.35;
+
+/// Keys of an app and of its tools, of which names are made.
+#[derive(Debug, Clone)]
+pub struct Keys<'a> {
+    /// Key of the app.
+    pub app: &'a str,
+    /// Keys of its tools.
+    pub tools: Vec<&'a str>,
+}
 
 /// A tool whose name is like the one asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,31 +69,25 @@ fn pair_bits(letters: &[u8]) -> impl Iterator<Item = usize> {
 /// Finds the tools whose names are most like a name, the likest first. Names are `app_action`; case and separators do not
 /// count, nor does an `mcp__server__` before the name.
 #[must_use]
-pub fn similar_names(apps: &[&AppIndex], name: &str, k: usize) -> Vec<SimilarName> {
+pub fn similar_names(apps: &[Keys<'_>], name: &str, k: usize) -> Vec<SimilarName> {
     let name = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__")).map_or(name, |(_, rest)| rest);
     let wanted = squash(name);
     let pairs = Pairs::new(wanted.as_bytes());
     let mut found: Vec<(f64, usize, usize)> = Vec::new();
     let mut letters = String::new();
     for (at, app) in apps.iter().enumerate() {
-        let key = squash(app.key());
-        for tool in 0..app.len() {
+        let key = squash(app.app);
+        for (tool, action) in app.tools.iter().enumerate() {
             letters.clear();
             letters.push_str(&key);
-            letters.extend(
-                app.tool_key(tool)
-                    .unwrap_or_default()
-                    .chars()
-                    .filter(|c| c.is_alphanumeric())
-                    .map(|c| c.to_ascii_lowercase()),
-            );
+            letters.extend(action.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()));
             // A name without the app's key is a common slip.
             let likeness = pairs.likeness(letters.as_bytes());
             let bare = letters.get(key.len()..).map_or(0.0, |bare| pairs.likeness(bare.as_bytes()));
             found.push((likeness.max(bare * 0.95), at, tool));
         }
     }
-    let keys = |app: usize, tool: usize| apps.get(app).map(|app| (app.key(), app.tool_key(tool)));
+    let keys = |app: usize, tool: usize| apps.get(app).and_then(|app| Some((app.app, *app.tools.get(tool)?)));
     let order = |a: &(f64, usize, usize), b: &(f64, usize, usize)| {
         b.0.total_cmp(&a.0).then_with(|| keys(a.1, a.2).cmp(&keys(b.1, b.2)))
     };
@@ -95,12 +98,9 @@ pub fn similar_names(apps: &[&AppIndex], name: &str, k: usize) -> Vec<SimilarNam
     }
     for (likeness, app, tool) in &mut found {
         let Some((key, action)) = keys(*app, *tool) else { continue };
-        let full =
-            strsim::normalized_damerau_levenshtein(&wanted, &squash(&format!("{key}{}", action.unwrap_or_default())));
-        *likeness = f64::midpoint(
-            *likeness,
-            full.max(strsim::normalized_damerau_levenshtein(&wanted, &squash(action.unwrap_or_default())) * 0.95),
-        );
+        let full = strsim::normalized_damerau_levenshtein(&wanted, &squash(&format!("{key}{action}")));
+        let bare = strsim::normalized_damerau_levenshtein(&wanted, &squash(action));
+        *likeness = f64::midpoint(*likeness, full.max(bare * 0.95));
     }
     found.sort_unstable_by(order);
     let found = found.into_iter().filter(|(likeness, ..)| *likeness >= MIN_LIKENESS).take(k);
@@ -109,24 +109,15 @@ pub fn similar_names(apps: &[&AppIndex], name: &str, k: usize) -> Vec<SimilarNam
 
 #[cfg(test)]
 mod tests {
-    use super::{super::access::Access, super::build::ToolText, *};
+    use super::*;
 
-    fn app(key: &str, tools: &[&str]) -> AppIndex {
-        let tools = tools.iter().map(|tool| ToolText {
-            key: tool,
-            name: tool,
-            description: "",
-            parameters: &[],
-            access: Access::Read,
-        });
-        AppIndex::build(key, key, tools)
+    fn keys<'a>(app: &'a str, tools: &[&'a str]) -> Keys<'a> {
+        Keys { app, tools: tools.to_vec() }
     }
 
     #[test]
     fn the_nearest_names_come_first() {
-        let (gmail, slack) =
-            (app("gmail", &["send-email", "list-messages"]), app("slack", &["send-message", "list-users"]));
-        let apps = [&gmail, &slack];
+        let apps = [keys("gmail", &["send-email", "list-messages"]), keys("slack", &["send-message", "list-users"])];
         let best = |name: &str| similar_names(&apps, name, 3).first().map(|found| (found.app, found.tool));
         assert_eq!(best("gmail_sendEmial"), Some((0, 0)));
         assert_eq!(best("slack.list_user"), Some((1, 1)));
@@ -137,9 +128,9 @@ mod tests {
 
     #[test]
     fn no_more_are_found_than_asked_for() {
-        let slack = app("slack", &["send-message", "send-messages", "send-a-message"]);
-        assert_eq!(similar_names(&[&slack], "slack_send-message", 2).len(), 2);
-        assert_eq!(similar_names(&[&slack], "slack_send-message", 0).len(), 0);
+        let slack = [keys("slack", &["send-message", "send-messages", "send-a-message"])];
+        assert_eq!(similar_names(&slack, "slack_send-message", 2).len(), 2);
+        assert_eq!(similar_names(&slack, "slack_send-message", 0).len(), 0);
         assert_eq!(similar_names(&[], "x", 3).len(), 0);
     }
 }

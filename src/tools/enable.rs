@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Builtin, EnabledTools};
+use super::{Builtin, EnabledTools, similar::similar_names};
 use crate::{
     ids::ToolName,
     membrane::{Apps, Catalog},
@@ -14,6 +14,12 @@ use crate::{
 
 /// Names in a call at most: each that is unknown is looked up.
 const MAX_NAMES: usize = 512;
+
+/// Names like an unknown one that are told.
+const SIMILAR: usize = 3;
+
+/// Unknown names for which similar ones are told: each is compared with all tools.
+const MAX_COMPARED: usize = 8;
 
 /// Outcome of a call of `enable-tools`.
 #[derive(Debug)]
@@ -38,7 +44,7 @@ impl Selection {
         if self.unknown.is_empty() {
             return enabled;
         }
-        let names: Vec<_> = self.unknown.iter().map(ToolName::as_str).collect();
+        let names: Vec<_> = self.unknown.iter().enumerate().map(|(i, name)| self.told(i, name)).collect();
         let enabled = enabled.and_text(format!("Unknown tools, not enabled: {}", names.join(", ")));
         match self.unknown.iter().find_map(|name| self.catalog.failed_app_of(name)) {
             None => enabled,
@@ -48,6 +54,13 @@ impl Selection {
                 app.when()
             )),
         }
+    }
+
+    /// Returns an unknown name with the names that may be meant.
+    fn told(&self, place: usize, name: &ToolName) -> String {
+        let name = name.as_str();
+        let similar = if place < MAX_COMPARED { similar_names(&self.catalog, name, SIMILAR) } else { Vec::new() };
+        if similar.is_empty() { name.to_owned() } else { format!("{name} (similar: {})", similar.join(", ")) }
     }
 
     /// Returns the result for a client for which nothing is kept: it holds the definitions that the list will not.

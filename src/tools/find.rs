@@ -65,7 +65,7 @@ pub(super) fn no_such_tool(catalog: &Catalog, name: ToolName, enabled: Option<&E
     }
 }
 
-/// Returns the result for a name that no tool has, in a catalog whose index is built.
+/// Returns the result for a name that no tool has.
 pub(super) fn unknown_tool(catalog: &Catalog, name: &str) -> CallToolResult {
     let why = no_such_tool(catalog, ToolName::new(name), None);
     let similar = similar_names(catalog, name, SUGGESTIONS);

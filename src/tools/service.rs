@@ -232,7 +232,6 @@ impl ToolService {
             return Ok(Err(self.read_on(&call.view, &catalog, id, &asked).await));
         }
         let Some(tool) = find_forgiving(&catalog, &asked.name) else {
-            self.index(&catalog).await;
             return Ok(Err(unknown_tool(&catalog, &asked.name)));
         };
         if runner == Builtin::RunReadTool && tool.access() == Access::Write {
@@ -336,7 +335,7 @@ impl ToolService {
                 Err(refused) => refused,
             },
             Builtin::DescribeTools => match read_arguments(builtin, arguments) {
-                Ok(asked) => describe_tools::describe(&*self.indexed(caller, scope).await?, &asked),
+                Ok(asked) => describe_tools::describe(&*self.catalog(caller, scope).get().await?, &asked),
                 Err(refused) => refused,
             },
             Builtin::ConnectApp => match read_arguments::<connect_app::Arguments>(builtin, arguments) {

@@ -1,13 +1,23 @@
 //! Names like one that no tool has.
 
-use crate::{membrane::Catalog, search};
+use crate::{
+    membrane::Catalog,
+    search::{self, Keys},
+};
 
-/// Returns the names of tools that are most like a name, in a catalog whose index is built.
+/// Returns the names of tools that are most like a name.
 pub(super) fn similar_names(catalog: &Catalog, name: &str, count: usize) -> Vec<String> {
     let parts: Vec<_> = catalog.parts().collect();
-    let indexes: Vec<_> = parts.iter().map(|part| part.index()).collect();
-    // Some of the index may not be seen, so more are asked for.
-    let similar = search::similar_names(&indexes, name, 4 * count).into_iter();
-    let seen = similar.filter_map(|similar| parts.get(similar.app)?.indexed(similar.tool));
-    seen.take(count).map(|tool| tool.name().as_str().to_owned()).collect()
+    let keys: Vec<_> = parts
+        .iter()
+        .map(|part| Keys {
+            app: part.integration().as_str(),
+            tools: part.tools().iter().map(|tool| tool.action().as_str()).collect(),
+        })
+        .collect();
+    let similar = search::similar_names(&keys, name, count).into_iter();
+    similar
+        .filter_map(|similar| parts.get(similar.app)?.tools().get(similar.tool))
+        .map(|tool| tool.name().as_str().to_owned())
+        .collect()
 }

@@ -78,8 +78,10 @@ async fn names_that_are_no_tools_are_told_and_the_others_enabled() {
     for name in unknown {
         assert!(texts[1].contains(name), "{name:?} is missing in: {}", texts[1]);
     }
-    assert!(!texts[1].contains("gmail_list-emails"), "{}", texts[1]);
     assert_eq!(client.tool_names().await, [ENABLE, "gmail_list-emails"]);
+    let texts = enable(&client, &["gmail_send-emial", "gmail_list-emails"]).await;
+    assert!(texts[1].contains("gmail_send-emial (similar: gmail_send-email"), "{}", texts[1]);
+    assert_eq!(client.tool_names().await, [ENABLE, "gmail_list-emails"], "a likely name is told, not taken");
 
     assert_eq!(enable(&client, &["nonsense"]).await.len(), 2);
     assert_eq!(client.tool_names().await, [ENABLE], "nothing known replaces what was enabled by nothing");

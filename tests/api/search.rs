@@ -1,5 +1,6 @@
 //! The search mode, the automatic mode, and filters of the URL.
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
@@ -229,4 +230,30 @@ async fn a_filter_outlasts_a_restart() {
     let mail =
         json!({"name": "gmail_send-email", "arguments": {"to": ["b@example.com"], "subject": "Hi", "body": "x"}});
     refusal(&client, "run-write-tool", mail).await;
+}
+
+#[tokio::test]
+async fn a_thousand_sessions_search_and_run_at_once_in_the_same_memory() {
+    const SESSIONS: usize = 1_000;
+    let builder = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000");
+    // However long the crowd takes on a busy machine, catalogs stay fresh.
+    let server = builder.env("MCP__CATALOG__FRESH_S", "3600").start();
+    let open = |n: usize| server.client(&format!("user-{}", n % 20)).query("mode=search").open();
+    let sessions = stream::iter((0..SESSIONS).map(open)).buffer_unordered(20).collect::<Vec<_>>().await;
+    let round = async || {
+        let all = sessions.iter().map(async |client| {
+            let found = client.call("search-tools", json!({"query": "put a meeting in my calendar"})).await.result();
+            assert!(found["content"][0]["text"].as_str().unwrap().contains("google-calendar_create-event"), "{found}");
+            let arguments = json!({"name": "google-calendar_list-events"});
+            let listed = client.call("run-read-tool", arguments).await.result();
+            assert_eq!(listed["isError"], Value::Null, "{listed}");
+        });
+        // More at once would try how many connections a test may have, not how sessions share a server.
+        stream::iter(all).buffer_unordered(100).collect::<()>().await;
+        server.peak_memory()
+    };
+    let (first, second) = (round().await, round().await);
+    assert!(second <= first + (16 << 20), "{first} bytes, then {second}");
+    // One catalog each is read for twenty users, however many sessions they have.
+    assert_eq!(server.requests("GET /connections").await, 20);
 }

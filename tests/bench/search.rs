@@ -29,7 +29,7 @@ use std::{
 use integration_app_mcp_server::{
     ids::IntegrationKey,
     membrane::{Tool, app_tools::AppTools, model::Action, tool::App},
-    search::{AppIndex, AppNames, Options, search, similar_names, warm_up},
+    search::{AppIndex, AppNames, Keys, Options, search, similar_names, warm_up},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -166,7 +166,11 @@ fn measure_speed(catalogs: &[Catalog], queries: &[Query]) {
             queries.iter().map(|query| least(&|| drop(black_box(search(&apps, &query.query, &options))))).collect();
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times[(times.len() as f64 * share) as usize];
-        let similar = least(&|| drop(black_box(similar_names(&apps, "gmail_send-emial", 3))));
+        let keys: Vec<Keys<'_>> = apps
+            .iter()
+            .map(|app| Keys { app: app.key(), tools: (0..app.len()).filter_map(|tool| app.tool_key(tool)).collect() })
+            .collect();
+        let similar = least(&|| drop(black_box(similar_names(&keys, "gmail_send-emial", 3))));
         println!("| {tools} | {} | {:.2} ms | {:.2} ms | {similar:.2} ms |", apps.len(), at(0.5), at(0.99));
     }
     println!();

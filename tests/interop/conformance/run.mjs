@@ -5,10 +5,11 @@ import { startServer } from './server.mjs'
 import { openSuite } from './suite.mjs'
 import { NOT_APPLICABLE, judge, readExceptions, unknownNames } from './verdict.mjs'
 
-/** The server's two manners to answer: the suites must pass in either. */
+/** The server's manners to answer, and to list: the suites must pass in each. */
 const MANNERS = [
-  { name: 'answers as JSON', settings: {} },
-  { name: 'answers as event streams', settings: { MCP__STREAMS__AFTER_MS: '0' } },
+  { name: 'answers as JSON', query: '', settings: {} },
+  { name: 'answers as event streams', query: '', settings: { MCP__STREAMS__AFTER_MS: '0' } },
+  { name: 'lists by search', query: '?mode=search', settings: {} },
 ]
 
 const MARKS = { passed: 'ok  ', excused: 'n/a ', failed: 'FAIL' }
@@ -22,14 +23,14 @@ function report(what, { state, why }) {
   for (const line of rest) console.log(`     ${line}`)
 }
 
-async function runManner({ name, settings }, binary, suites, exceptions) {
+async function runManner({ name, query, settings }, binary, suites, exceptions) {
   const server = await startServer(binary, settings)
   const proxy = await startProxy(server.url, server.token)
   for (const suite of suites) {
     // Without a revision come the extensions as well.
     for (const revision of [undefined, ...suite.revisions]) {
       console.log(`\nsuite ${suite.version}, ${revision ?? 'all'}, ${name}`)
-      const { results, output } = await suite.run(`${proxy.url}/mcp`, revision)
+      const { results, output } = await suite.run(`${proxy.url}/mcp${query}`, revision)
       const wanted = new Set([...suite.scenarios(revision), ...results.keys()])
       for (const scenario of wanted) report(scenario, judge(scenario, results.get(scenario), exceptions))
       if (results.size === 0) console.log(output)

@@ -4,6 +4,7 @@ A dialect's `enter` is a context manager that connects a client and gives it as 
 own, so that one server does for all of them.
 """
 
+import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ EVENT = {
     "end": {"dateTime": "2026-12-01T16:30:00Z"},
 }
 CREATE, LIST = "google-calendar_create-event", "google-calendar_list-events"
+SEARCH = ["search-tools", "describe-tools", "run-read-tool", "run-write-tool", "connect-app"]
 
 
 @dataclass
@@ -178,6 +180,18 @@ class EveryClient:
                 await guest.call("no-such_tool")
             assert failure.code == -32602
             await create_and_find(guest)
+
+    async def test_it_searches_for_a_tool_and_runs_what_it_finds(self, server: Server) -> None:
+        async with self.enter(Visit(server, new_user(), {"mode": "search"})) as guest:
+            assert await names(guest) == SEARCH
+            found = await guest.call("search-tools", {"query": "put a meeting in my Google calendar"})
+            assert json.loads(texts(found)[0])["tools"][0]["name"] == CREATE
+            created = await guest.call("run-write-tool", {"name": CREATE, "arguments": EVENT})
+            assert not created.get("isError"), created
+            listed = await guest.call("run-read-tool", {"name": LIST, "fields": ["events[].summary"]})
+            assert {"summary": EVENT["summary"]} in json.loads(texts(listed)[0])["events"]
+            refused = await guest.call("run-read-tool", {"name": CREATE, "arguments": EVENT})
+            assert refused["isError"] is True
 
     async def test_it_enables_tools_and_is_told_that_the_list_changed(self, server: Server) -> None:
         async with self.enter(self.dynamic(Visit(server, new_user()))) as guest:

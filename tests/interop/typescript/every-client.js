@@ -136,6 +136,22 @@ export function everyClient(dialect, server) {
     await createAndFind(client);
   });
 
+  promise('searches for a tool, and runs what it finds', async (t) => {
+    const { client } = await enter(t, dialect, { ...server(), token: newUser(), query: '?mode=search' });
+    const five = ['search-tools', 'describe-tools', 'run-read-tool', 'run-write-tool', 'connect-app'];
+    assert.deepEqual(await names(client), five);
+    const [create, list] = ['google-calendar_create-event', 'google-calendar_list-events'];
+    const found = await call(client, 'search-tools', { query: 'put a meeting in my Google calendar' });
+    assert.equal(JSON.parse(texts(found)[0]).tools[0].name, create);
+    const created = await call(client, 'run-write-tool', { name: create, arguments: EVENT });
+    assert.ok(!created.isError, JSON.stringify(created));
+    const listed = await call(client, 'run-read-tool', { name: list, fields: ['events[].summary'] });
+    const { events } = JSON.parse(texts(listed)[0]);
+    assert.ok(events.some((event) => event.summary === EVENT.summary), JSON.stringify(events));
+    const refused = await call(client, 'run-read-tool', { name: create, arguments: EVENT });
+    assert.equal(refused.isError, true);
+  });
+
   promise('enables tools, is told that the list changed, and calls one', async (t) => {
     const { client, changes } = await enter(t, dialect, { ...server(), token: newUser(), ...dynamic() });
     assert.deepEqual(await names(client), ['enable-tools']);
