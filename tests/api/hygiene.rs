@@ -75,6 +75,27 @@ async fn an_offer_of_another_protocol_is_ignored() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
 }
 
+/// RFC 9112 § 6.1: "A server MUST NOT send a response containing Transfer-Encoding unless the corresponding request
+/// indicates HTTP/1.1 (or later minor revisions)."
+#[tokio::test]
+async fn a_stream_for_http_1_0_has_no_chunks_and_ends_with_its_connection() {
+    let server = Server::start();
+    for connection in ["", "connection: close\r\n", "connection: keep-alive\r\n"] {
+        let request = raw("/mcp", connection, &initialize().to_string())
+            .replace("HTTP/1.1", "HTTP/1.0")
+            .replace("accept: application/json\r\n", "accept: text/event-stream\r\n");
+        let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an end").unwrap();
+        let (head, events) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200 OK\r\n"), "{connection}: {head}");
+        assert!(!head.contains("transfer-encoding") && !head.contains("keep-alive"), "{connection}: {head}");
+        assert!(events.contains("data: {"), "{connection}: {events}");
+        assert!(events.lines().all(|line| line.is_empty() || line.contains(':')), "a chunk's length: {events}");
+    }
+}
+
 #[tokio::test]
 async fn an_expectation_and_an_absolute_target_are_met() {
     let server = Server::start();

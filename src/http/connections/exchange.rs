@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_http::{
-    ConnectionType, Payload, Request, Response,
+    ConnectionType, Payload, Request, Response, Version,
     body::{BodySize, MessageBody},
     error::PayloadError,
 };
@@ -106,7 +106,9 @@ pub(super) fn attend<S, B>(
 where
     S: Service<Request>,
     S::Response: Into<Response<B>>,
+    B: MessageBody,
 {
+    let knows_chunks = request.version() >= Version::HTTP_11;
     // Each connection puts itself into the data of its requests.
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     let begun = connection.clone().filter(|connection| !connection.is_over()).map(|connection| {
@@ -133,6 +135,11 @@ where
                 return Err(error);
             }
         };
+        // A body of unknown length then ends with its connection (RFC 9112 § 6.1), which actix-http does not see to.
+        if !knows_chunks && answer.body().size() == BodySize::Stream {
+            answer.head_mut().no_chunking(true);
+            answer.head_mut().set_connection_type(ConnectionType::Close);
+        }
         if connection.stage() != Stage::Serving {
             answer.head_mut().set_connection_type(ConnectionType::Close);
         }
