@@ -76,5 +76,6 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_service() {
     let told: Vec<_> = log.lines().filter(|line| line.contains("lines of this log were lost")).collect();
     let lines: u64 = told.iter().map(|line| line.rsplit_once("lines=").unwrap().1.trim().parse::<u64>().unwrap()).sum();
     assert!(lines >= lost, "{told:?}: {lost} were lost by then");
-    assert!(log.lines().last().unwrap().contains("stopped"), "the log goes on to the end");
+    // Connections that are closed after that are traced, too.
+    assert!(log.lines().rev().take(10).any(|line| line.ends_with("stopped")), "the log goes on to the end");
 }
