@@ -51,10 +51,7 @@ impl Governor {
             return result.with_output(text, structured);
         }
         let bytes = text.len();
-        let (this, text) = match self.keep(pool, tool, text).await {
-            Some(kept) => kept,
-            None => return lost(),
-        };
+        let Some((this, text)) = self.keep(pool, tool, text).await else { return lost() };
         let tool = Arc::clone(tool);
         let cut = move || {
             let structured = structured.map(|structured| this.cut_structured(&tool, era, structured));
