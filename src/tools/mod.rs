@@ -27,6 +27,7 @@ pub mod maybe_ready;
 pub mod mode;
 mod once;
 pub mod output;
+mod read_on;
 mod run_tools;
 mod search_tools;
 mod searches;

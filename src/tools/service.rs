@@ -18,7 +18,6 @@ use super::{
     kept_outputs::KeptOutputs,
     listing::{listed, seen_by},
     once::{self, Turn},
-    output::Limit,
     run_tools,
     search_tools::{self, Searched},
     searches::Searches,
@@ -54,9 +53,9 @@ pub(super) struct Inner {
     searches: Searches,
     pub(super) workspace_apps: KnownApps,
     store: Arc<dyn SessionStore>,
-    outputs: KeptOutputs,
+    pub(super) outputs: KeptOutputs,
     /// Tokens of an output at most, where the URL names no other number.
-    output_tokens: usize,
+    pub(super) output_tokens: usize,
     /// Fate of a write that names none of several accounts.
     on_ambiguous: OnAmbiguous,
     /// Whether audit lines hold the arguments of calls.
@@ -249,38 +248,6 @@ impl ToolService {
         let of_app = OfApp::of(&catalog, tool);
         let aimed = aim(tool, &of_app, asked.account.as_deref(), arguments, self.0.on_ambiguous);
         Ok(aimed.map(|(target, arguments)| (Arc::clone(tool), arguments, RunOptions { target, ..options })))
-    }
-
-    /// Reads on in an output that is kept, where the URL lets its user see the tool that gave it.
-    async fn read_on(
-        &self,
-        view: &View,
-        catalog: &Catalog,
-        id: OutputId,
-        asked: &run_tools::Arguments,
-    ) -> CallToolResult {
-        let asked = match asked.asked() {
-            Ok(asked) => asked,
-            Err(fault) => return CallToolResult::failure(format!("Invalid arguments: {fault}")),
-        };
-        let (pool, outputs) = (self.0.client.upstream().pool(), &self.0.outputs);
-        let kept = match outputs.read(pool, view.caller.user().clone(), id).await {
-            Ok(kept) => kept.and_then(|(tool, json)| Some((catalog.find(&ToolName::new(&tool))?, json))),
-            Err(_logged) => {
-                return CallToolResult::failure("Kept outputs can't be read at the moment: try again later.");
-            }
-        };
-        let Some((tool, json)) = kept else {
-            let text = format!("There is no output {id}, or no longer: outputs are kept for {} s.", outputs.seconds());
-            return CallToolResult::failure(text);
-        };
-        let governor = Governor { limit: self.limit(&view.scope), asked, rest: Rest::Kept(id) };
-        governor.apply(pool, tool, Era::Legacy, CallToolResult::text(json)).await
-    }
-
-    /// Returns the limit of outputs that a URL sets.
-    fn limit(&self, scope: &Scope) -> Limit {
-        Limit::from_tokens(scope.output_tokens.unwrap_or(self.0.output_tokens))
     }
 
     /// Runs a call.
