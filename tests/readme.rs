@@ -1,8 +1,19 @@
-//! README.md, docs/SECURITY.md and docs/upstream.md say what is true.
+//! README.md and the pages of docs say what is true, and what README.md shows works as it is pasted.
 
 #![expect(clippy::expect_used, reason = "a test that can't read its subject has failed")]
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use integration_app_mcp_server::{sandbox::token, secret::Secret};
+
+/// Lines of README.md at most: the rest has pages of its own.
+const MAX_LINES: usize = 220;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -12,23 +23,39 @@ fn read(file: &str) -> String {
     fs::read_to_string(root().join(file)).expect("a file of the repository")
 }
 
+/// The pages of docs, by their paths.
+fn pages() -> Vec<String> {
+    let files = fs::read_dir(root().join("docs")).expect("a folder");
+    let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
+    names
+        .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md"))
+        .map(|name| format!("docs/{name}"))
+        .collect()
+}
+
 /// The lines below a heading, down to the next one.
-fn section(heading: &str) -> String {
-    let text = read("README.md");
-    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).expect("a heading of README.md");
+fn section(file: &str, heading: &str) -> String {
+    let text = read(file);
+    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).expect("a heading");
     rest.split("\n## ").next().unwrap_or_default().to_owned()
+}
+
+/// A cell without the quotes that stand around all of it.
+fn unquoted(cell: &str) -> String {
+    let inner = cell.strip_prefix('`').and_then(|cell| cell.strip_suffix('`')).filter(|inner| !inner.contains('`'));
+    inner.unwrap_or(cell).to_owned()
 }
 
 /// The rows of a section's tables, without their heads.
 fn rows(section: &str) -> Vec<Vec<String>> {
     let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
-    let rows = rows.map(|row| row.split(" | ").map(|cell| cell.trim_matches('`').to_owned()).collect());
+    let rows = rows.map(|row| row.split(" | ").map(unquoted).collect());
     rows.skip(1).collect()
 }
 
 /// The blocks of code in a language.
-fn blocks(language: &str) -> Vec<String> {
-    let (text, fence) = (read("README.md"), format!("\n```{language}\n"));
+fn blocks(file: &str, language: &str) -> Vec<String> {
+    let (text, fence) = (read(file), format!("\n```{language}\n"));
     let blocks = text.split(&fence).skip(1);
     blocks.map(|block| block.split("\n```").next().unwrap_or_default().to_owned()).collect()
 }
@@ -43,7 +70,7 @@ fn every_setting_stands_in_the_table_with_its_default_and_nothing_else_does() {
         }
     }
     let mut found = BTreeSet::new();
-    for row in rows(&section("Configuration")) {
+    for row in rows(&section("docs/configuration.md", "Configuration")) {
         let [setting, default, meaning] = row.as_slice() else {
             panic!("a setting, its default and its meaning: {row:?}");
         };
@@ -53,7 +80,10 @@ fn every_setting_stands_in_the_table_with_its_default_and_nothing_else_does() {
     }
     let missing: Vec<_> = expected.difference(&found).collect();
     let wrong: Vec<_> = found.difference(&expected).collect();
-    assert!(missing.is_empty() && wrong.is_empty(), "missing in README.md: {missing:?}\nwrong there: {wrong:?}");
+    assert!(
+        missing.is_empty() && wrong.is_empty(),
+        "missing in docs/configuration.md: {missing:?}\nwrong there: {wrong:?}"
+    );
 }
 
 #[test]
@@ -63,12 +93,12 @@ fn every_command_stands_in_the_table_and_nothing_else_does() {
     let (_, commands) = help.split_once("Commands:\n").expect("commands");
     let commands = commands.lines().take_while(|line| !line.is_empty());
     let commands: BTreeSet<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
-    let section = section("Command line");
+    let section = section("docs/configuration.md", "Command line");
     let rows = rows(&section);
     let mut found: BTreeSet<_> = rows.iter().filter_map(|row| row.first()?.split(' ').next()).collect();
     // clap's own.
     found.insert("help");
-    assert_eq!(found, commands, "README.md (left) and --help (right)");
+    assert_eq!(found, commands, "the page (left) and --help (right)");
     for option in section.split(['[', ' ', ']']).filter(|word| word.starts_with("--") && word.len() > 2) {
         let known = help.contains(option) || ["--user", "--secret", "--token"].contains(&option);
         assert!(known, "{option} is no option");
@@ -77,27 +107,117 @@ fn every_command_stands_in_the_table_and_nothing_else_does() {
 
 #[test]
 fn every_path_exists() {
+    for page in pages().into_iter().chain(["README.md".to_owned()]) {
+        let (text, folder) = (read(&page), root().join(&page).parent().map(PathBuf::from).expect("a folder"));
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let links = links.filter(|link| !link.contains("://") && !link.is_empty());
+        let spans = text.split('`').skip(1).step_by(2).filter(|span| {
+            let first = span.split('/').next().unwrap_or_default();
+            page == "README.md"
+                && span.contains('/')
+                && !span.contains(['<', ' '])
+                && !first.is_empty()
+                && root().join(first).is_dir()
+        });
+        for path in links.chain(spans).collect::<BTreeSet<_>>() {
+            assert!(folder.join(path).exists(), "{page} names {path}, which does not exist");
+        }
+    }
+}
+
+#[test]
+fn the_readme_is_short_and_leads_to_every_page() {
     let text = read("README.md");
-    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let links = links.filter(|link| !link.contains("://"));
-    let spans = text.split('`').skip(1).step_by(2).filter(|span| {
-        let folder = span.split('/').next().unwrap_or_default();
-        span.contains('/') && !span.contains(['<', ' ']) && root().join(folder).is_dir() && !folder.is_empty()
-    });
-    let paths: BTreeSet<_> = links.chain(spans).collect();
-    assert!(paths.contains("src/lib.rs"), "the layout is pointed to: {paths:?}");
-    for path in paths {
-        assert!(root().join(path).exists(), "README.md names {path}, which does not exist");
+    assert!(text.lines().count() <= MAX_LINES, "{} lines", text.lines().count());
+    let table = section("README.md", "Documentation");
+    for page in pages() {
+        assert!(table.contains(&format!("]({page})")), "{page} is not in the table");
     }
 }
 
 #[test]
 fn what_is_there_to_paste_is_json() {
-    let blocks = blocks("json");
-    assert!(blocks.len() >= 3, "the clients' settings are there");
+    let blocks: Vec<_> =
+        pages().iter().chain([&"README.md".to_owned()]).flat_map(|page| blocks(page, "json")).collect();
+    assert!(blocks.len() >= 5, "the clients' settings are there");
     for block in blocks {
         let parsed = serde_json::from_str::<serde_json::Value>(&block);
         assert!(parsed.is_ok(), "{parsed:?} in:\n{block}");
+    }
+}
+
+/// A server with the sandbox on free ports, in an empty folder. Dropped, it is killed.
+struct Sandbox {
+    process: Child,
+    folder: PathBuf,
+    url: String,
+    token: String,
+}
+
+impl Sandbox {
+    fn start() -> Self {
+        let folder = std::env::temp_dir().join(format!("mcp-readme-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("an empty folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_integration-app-mcp-server"));
+        command.args(["--sandbox", "--port", "0"]).env_clear().env("MCP__ADMIN__PORT", "0").current_dir(&folder);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program");
+        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        let mut after = |label: &str| {
+            let found = lines.find_map(|line| line.trim_start().strip_prefix(label).map(|rest| rest.trim().to_owned()));
+            found.expect("a line of the banner")
+        };
+        let (url, token) = (after("MCP endpoint"), after("export TOKEN="));
+        Self { process, folder, url, token }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Runs a program that a line of README.md calls, and returns what it prints.
+fn run(program: &str, arguments: &[&str], token: &str) -> String {
+    let mut command = Command::new(program);
+    let ran = command.args(arguments).env("TOKEN", token).stdin(Stdio::null()).output().expect("the program is there");
+    assert!(ran.status.success(), "{program}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).expect("a text")
+}
+
+#[test]
+fn the_line_that_calls_a_tool_shows_its_result() {
+    let sandbox = Sandbox::start();
+    let blocks = blocks("README.md", "bash");
+    let block = blocks.iter().find(|block| block.starts_with("curl ")).expect("a line that calls a tool");
+    let answer = run("/bin/sh", &["-c", &block.replace("http://127.0.0.1:3000/mcp", &sandbox.url)], &sandbox.token);
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert!(answer["result"]["content"][0]["text"].as_str().is_some_and(|text| text.contains("channels")), "{answer}");
+}
+
+#[test]
+fn tokens_that_are_minted_as_shown_are_good() {
+    let secret = "the secret of the workspace";
+    let is_there = |program: &str| Command::new(program).arg("--version").output().is_ok();
+    let [typescript, python] = ["ts", "python"].map(|language| blocks("README.md", language).concat());
+    // Types are all that TypeScript has there.
+    let script = [": string", ": object", "export "].iter().fold(typescript, |script, part| script.replace(part, ""));
+    let script = script + &format!("\nconsole.log(accessToken('bob', 'sandbox', '{secret}'));");
+    let code = python + &format!("\nprint(access_token('bob', 'sandbox', '{secret}'))");
+    for (program, arguments) in
+        [("node", ["--input-type=module", "--eval", script.as_str()].as_slice()), ("python3", &["-c", code.as_str()])]
+    {
+        // `tests/run --fast` needs neither.
+        if !is_there(program) {
+            eprintln!("{program} is not there, so its example is not tried");
+            continue;
+        }
+        let minted = run(program, arguments, "");
+        let claims = token::verify(minted.trim(), &Secret::new(secret)).expect("a token that is good");
+        assert_eq!((claims.id.as_str(), claims.iss.as_str()), ("bob", "sandbox"), "{program}");
+        assert!(claims.exp.is_some(), "{program}: a token that ends");
     }
 }
 
@@ -105,25 +225,39 @@ fn what_is_there_to_paste_is_json() {
 fn the_needed_rust_is_the_declared_one() {
     let manifest: toml::Table = read("Cargo.toml").parse().expect("TOML");
     let version = manifest["package"]["rust-version"].as_str().expect("a version");
-    let asked = section("Quick start").contains(&format!(" {version} or newer"));
+    let asked = section("README.md", "Quick start").contains(&format!(" {version} or newer"));
     assert!(asked, "README.md asks for another Rust than {version}");
+}
+
+/// Tests that a cell names, each by its module and its name: `module::name`, or the name as words before their module, such as
+/// "one thing holds, another does (`module`); a third one (`other`)".
+fn named_tests(cell: &str) -> Vec<(String, String)> {
+    if cell.contains("::") && !cell.contains("(`") {
+        let paths = cell.split(", ").map(|path| path.trim_matches('`'));
+        let paths = paths.map(|path| path.rsplit_once("::").expect("a module and a test"));
+        return paths.map(|(module, name)| (module.to_owned(), name.to_owned())).collect();
+    }
+    let of_module = |part: &str| {
+        let (names, module) =
+            part.strip_suffix("`)").and_then(|part| part.split_once(" (`")).expect("names (`module`)");
+        let names = names.split(", ").map(|name| name.replace(' ', "_"));
+        names.map(|name| (module.to_owned(), name)).collect::<Vec<_>>()
+    };
+    cell.split("; ").flat_map(of_module).collect()
 }
 
 /// Fails unless the tests of a table's last column are there.
 fn assert_shown(file: &str, heading: &str, columns: usize) {
-    let text = read(file);
-    let (_, table) = text.split_once(&format!("\n## {heading}\n")).expect("a heading");
-    let rows = rows(table);
+    let rows = rows(&section(file, heading));
     assert!(rows.len() > 15, "the rows of {file} are found: {rows:?}");
     for row in rows {
         assert_eq!(row.len(), columns, "{file}: {row:?}");
-        for test in row.last().into_iter().flat_map(|tests| tests.split(", ")).map(|test| test.trim_matches('`')) {
-            let (module, name) = test.rsplit_once("::").expect("a module and a test");
+        for (module, name) in row.last().into_iter().flat_map(|cell| named_tests(cell)) {
             let path = format!("{}.rs", module.replace("::", "/"));
             let places = ["tests/api", "src"].map(|folder| root().join(folder).join(&path));
             let source = places.iter().find_map(|place| fs::read_to_string(place).ok());
             let is_there = source.is_some_and(|source| source.contains(&format!("fn {name}()")));
-            assert!(is_there, "{file}, {:?}: there is no test {test}", row.first());
+            assert!(is_there, "{file}, {:?}: there is no test {name} in {module}", row.first());
         }
     }
 }
