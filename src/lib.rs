@@ -73,6 +73,7 @@ pub mod membrane;
 pub mod metrics;
 pub mod protocol;
 pub mod sandbox;
+pub mod seal;
 pub mod search;
 pub mod secret;
 pub mod server;

@@ -9,9 +9,10 @@ use source::{Source, files, imports, is_rust, numbered, paths, read, sources};
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 26] = [
+const LAYERS: [(&str, &[&str]); 27] = [
     ("secret", &[]),
     ("signing", &[]),
+    ("seal", &["secret"]),
     ("metrics", &[]),
     ("trace", &[]),
     ("ids", &[]),
