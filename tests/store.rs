@@ -7,6 +7,8 @@ mod bounds;
 #[path = "api/files.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod files;
+#[path = "store/notes.rs"]
+mod notes;
 #[path = "store/outputs.rs"]
 mod outputs;
 #[path = "api/redis.rs"]
@@ -271,7 +273,7 @@ const TO_FIRST_FORMAT: &str = "
     DROP TABLE owners;
     DROP INDEX chats_by_age; ALTER TABLE chats DROP COLUMN bound;
     DROP INDEX sessions_by_owner; ALTER TABLE sessions DROP COLUMN version;
-    DROP TABLE runs;
+    DROP TABLE runs; DROP TABLE outputs; DROP TABLE notes;
     PRAGMA user_version = 1;
     COMMIT;
 ";
@@ -293,7 +295,7 @@ async fn a_file_of_an_older_server_is_brought_up_to_date() {
             break format;
         }
     };
-    assert_eq!(format, 4);
+    assert_eq!(format, 6);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

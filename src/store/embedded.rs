@@ -6,6 +6,7 @@
 
 mod file;
 mod health;
+mod notes;
 mod outputs;
 mod statements;
 
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 
 use self::{
     health::{Ending, Health},
-    statements::{give_chat, insert, page_of_chats, record, serving, version},
+    statements::{execute, give_chat, in_savepoint, insert, page_of_chats, record, serving, version},
 };
 use super::{
     Bounds, Entered, KeptRun, Opened, RunState, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble, millis,
@@ -132,28 +133,6 @@ fn work(connection: &Connection, jobs: &Receiver<Job>, health: &Health) {
             answer(written.clone());
         }
     }
-}
-
-/// Undoes what a job did that fails half way, and nothing else of its group.
-fn in_savepoint<T>(
-    connection: &Connection,
-    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    execute(connection, "SAVEPOINT job")?;
-    let outcome = job(connection);
-    // Some failures, such as a full disk, have ended the whole transaction already.
-    if !connection.is_autocommit() {
-        if outcome.is_err() {
-            execute(connection, "ROLLBACK TO job")?;
-        }
-        execute(connection, "RELEASE job")?;
-    }
-    outcome
-}
-
-/// Executes a statement that has no parameters, and is remembered.
-fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(statement)?.execute([]).map(|_| ())
 }
 
 impl SessionStore for EmbeddedStore {
@@ -289,11 +268,24 @@ impl SessionStore for EmbeddedStore {
         self.ask("kept_output", move |connection| outputs::kept(connection, &owner, id))
     }
 
+    fn note(&self, key: Digest) -> StoreFuture<Option<String>> {
+        self.ask("note", move |connection| notes::get(connection, key))
+    }
+
+    fn put_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<()> {
+        self.ask("put_note", move |connection| notes::put(connection, key, &text, lasting))
+    }
+
+    fn claim_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<Option<String>> {
+        self.ask("claim_note", move |connection| notes::claim(connection, key, &text, lasting))
+    }
+
     fn expire(&self) -> StoreFuture<usize> {
         let horizon = self.horizon();
         self.ask("expire", move |connection| {
             statements::forget_runs(connection)?;
             outputs::forget(connection)?;
+            notes::expire(connection)?;
             let of_past = "DELETE FROM chats WHERE session IN (SELECT id FROM sessions WHERE used <= ?)";
             connection.prepare_cached(of_past)?.execute([horizon])?;
             connection.prepare_cached("DELETE FROM sessions WHERE used <= ?")?.execute([horizon])
@@ -331,8 +323,6 @@ fn failed(error: &rusqlite::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         ids::SessionId,

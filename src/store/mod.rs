@@ -140,6 +140,15 @@ pub trait SessionStore: Send + Sync {
     /// Returns an output of `owner`, if it is still kept.
     fn kept_output(&self, owner: UserKey, id: outputs::OutputId) -> StoreFuture<Option<outputs::KeptOutput>>;
 
+    /// Returns a note: a short text that is kept under a key.
+    fn note(&self, key: runs::Digest) -> StoreFuture<Option<String>>;
+
+    /// Keeps a note in place of any that is there: for a time, or for good.
+    fn put_note(&self, key: runs::Digest, text: String, lasting: Option<Duration>) -> StoreFuture<()>;
+
+    /// Keeps a note unless there is one, which is given. Of several who claim at once, one gets nothing.
+    fn claim_note(&self, key: runs::Digest, text: String, lasting: Option<Duration>) -> StoreFuture<Option<String>>;
+
     /// Ends the sessions whose retention is over, and tells how many there were.
     fn expire(&self) -> StoreFuture<usize>;
 

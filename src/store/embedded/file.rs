@@ -15,10 +15,10 @@ use crate::store::StoreError;
 const FILE: &str = "sessions.db";
 
 /// The newest format of the file, to which the last of [`MIGRATIONS`] leads.
-const FORMAT: i64 = 5;
+const FORMAT: i64 = 6;
 
 /// From each format to the next. A file of format n has seen the first n.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY,
@@ -96,6 +96,10 @@ const MIGRATIONS: [&str; 5] = [
     );
     CREATE INDEX outputs_by_owner ON outputs (workspace, user);
     CREATE INDEX outputs_by_end ON outputs (until);
+    ",
+    "
+    CREATE TABLE notes (key TEXT PRIMARY KEY, until INTEGER, text TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX notes_by_end ON notes (until);
     ",
 ];
 

@@ -17,6 +17,28 @@ use crate::{
 /// Chats in a page of those of a user.
 const PAGE: usize = 500;
 
+/// Undoes what a job did that fails half way, and nothing else of its group.
+pub(super) fn in_savepoint<T>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    execute(connection, "SAVEPOINT job")?;
+    let outcome = job(connection);
+    // Some failures, such as a full disk, have ended the whole transaction already.
+    if !connection.is_autocommit() {
+        if outcome.is_err() {
+            execute(connection, "ROLLBACK TO job")?;
+        }
+        execute(connection, "RELEASE job")?;
+    }
+    outcome
+}
+
+/// Executes a statement that has no parameters, and is remembered.
+pub(super) fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(|_| ())
+}
+
 /// Keeps a new session. Gives those of its user that end, so that no more than `most` are kept: the ones not used for
 /// longest.
 pub(super) fn insert(

@@ -39,6 +39,11 @@ pub(super) fn output(owner: &UserKey, id: OutputId) -> [String; 2] {
     [format!("mcp:output:{of_user}:{id}"), format!("mcp:outputs:{of_user}")]
 }
 
+/// Returns the key of a note.
+pub(super) fn note(key: Digest) -> String {
+    format!("mcp:note:{}", key.to_hex())
+}
+
 /// There as long as a server lives.
 pub(super) fn replica(replica: &str) -> String {
     format!("mcp:replica:{replica}")

@@ -99,6 +99,15 @@ fn bytes(texts: impl IntoIterator<Item = String>) -> Vec<Vec<u8>> {
     texts.into_iter().map(String::into_bytes).collect()
 }
 
+/// Returns the command that keeps a note.
+fn put_note(key: Digest, text: &str, lasting: Option<Duration>) -> Cmd {
+    let mut put = Cmd::set(keys::note(key), text);
+    if let Some(lasting) = lasting {
+        put.arg("PX").arg(u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX));
+    }
+    put
+}
+
 /// Reads a session's id, if there is one, and those of sessions that have ended.
 fn read_ids(answer: (Option<String>, Vec<String>)) -> (Option<SessionId>, Vec<SessionId>) {
     let (id, ended) = answer;
@@ -236,6 +245,27 @@ impl SessionStore for RedisStore {
         Box::pin(async {
             let (tool, json) = kept.await?;
             Ok(tool.zip(json).map(|(tool, json)| KeptOutput { tool, json }))
+        })
+    }
+
+    fn note(&self, key: Digest) -> StoreFuture<Option<String>> {
+        self.link.command("note", Cmd::get(keys::note(key)))
+    }
+
+    fn put_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<()> {
+        self.link.command("put_note", put_note(key, &text, lasting))
+    }
+
+    fn claim_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<Option<String>> {
+        let mut claim = put_note(key, &text, lasting);
+        claim.arg("NX");
+        let (claimed, there) = (self.link.command::<Option<String>>("claim_note", claim), self.link.clone());
+        Box::pin(async move {
+            match claimed.await? {
+                Some(_ok) => Ok(None),
+                // Should it have expired meanwhile, then its time was over as the claim came.
+                None => there.command("note", Cmd::get(keys::note(key))).await,
+            }
         })
     }
 

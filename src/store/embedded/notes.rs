@@ -1,0 +1,41 @@
+//! Statements on notes: short texts under keys.
+
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::store::{millis, runs::Digest};
+
+/// Returns a note, unless its time is over.
+pub(super) fn get(connection: &Connection, key: Digest) -> rusqlite::Result<Option<String>> {
+    let mut query =
+        connection.prepare_cached("SELECT text FROM notes WHERE key = ? AND (until IS NULL OR until > ?)")?;
+    query.query_row(params![key.to_hex(), millis(SystemTime::now())], |row| row.get(0)).optional()
+}
+
+/// Keeps a note in place of any that is there.
+pub(super) fn put(connection: &Connection, key: Digest, text: &str, lasting: Option<Duration>) -> rusqlite::Result<()> {
+    let until = lasting.map(|lasting| millis(SystemTime::now() + lasting));
+    let mut put = connection.prepare_cached("INSERT OR REPLACE INTO notes (key, until, text) VALUES (?, ?, ?)")?;
+    put.execute(params![key.to_hex(), until, text]).map(|_| ())
+}
+
+/// Keeps a note unless there is one, which is given.
+pub(super) fn claim(
+    connection: &Connection,
+    key: Digest,
+    text: &str,
+    lasting: Option<Duration>,
+) -> rusqlite::Result<Option<String>> {
+    let there = get(connection, key)?;
+    if there.is_none() {
+        put(connection, key, text, lasting)?;
+    }
+    Ok(there)
+}
+
+/// Forgets notes whose time is over.
+pub(super) fn expire(connection: &Connection) -> rusqlite::Result<()> {
+    let mut expire = connection.prepare_cached("DELETE FROM notes WHERE until <= ?")?;
+    expire.execute([millis(SystemTime::now())]).map(|_| ())
+}
