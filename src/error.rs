@@ -8,6 +8,17 @@ use std::time::Duration;
 
 use crate::{ids::ToolName, token::TokenProblem};
 
+/// Page that a user is asked to open, through the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Id by which the client knows the question.
+    pub id: String,
+    /// Address of the page.
+    pub url: String,
+    /// Reason for the user, in one sentence.
+    pub message: String,
+}
+
 /// Why a request was not answered with a result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -50,6 +61,9 @@ pub enum Error {
     /// In dynamic mode: the tool has not been enabled.
     #[error("Tool {0} is not enabled: enable it with enable-tools first")]
     ToolNotEnabled(ToolName),
+    /// The call can be made once the user has done something on a page.
+    #[error("{}", .0.message)]
+    PageRequired(Box<Page>),
     /// The client cancelled the request: there is nothing to answer.
     #[error("the request was cancelled")]
     Cancelled,
@@ -187,6 +201,7 @@ pub enum ErrorKind {
     InvalidRequest,
     MethodNotFound,
     InvalidParams,
+    PageRequired,
     Cancelled,
     SessionIdMissing,
     SessionNotFound,
@@ -226,6 +241,7 @@ impl Error {
             | Self::ToolGone { .. }
             | Self::ToolUnavailable { .. }
             | Self::ToolNotEnabled(_) => ErrorKind::InvalidParams,
+            Self::PageRequired(_) => ErrorKind::PageRequired,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::SessionIdMissing => ErrorKind::SessionIdMissing,
             Self::SessionNotFound => ErrorKind::SessionNotFound,

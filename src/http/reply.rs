@@ -54,7 +54,9 @@ fn status(kind: ErrorKind, era: Era) -> StatusCode {
     match kind {
         ErrorKind::MethodNotFound if era == Era::Modern => StatusCode::NOT_FOUND,
         ErrorKind::InvalidParams if era == Era::Modern => StatusCode::BAD_REQUEST,
-        ErrorKind::MethodNotFound | ErrorKind::InvalidParams | ErrorKind::TooManyCalls => StatusCode::OK,
+        ErrorKind::MethodNotFound | ErrorKind::InvalidParams | ErrorKind::TooManyCalls | ErrorKind::PageRequired => {
+            StatusCode::OK
+        }
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::Cancelled => StatusCode::ACCEPTED,
         ErrorKind::Parse

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{json, lifecycle::InitializeResult, pieces::Piece, tools::CallToolResult};
+use super::{elicitation::InputRequired, json, lifecycle::InitializeResult, pieces::Piece, tools::CallToolResult};
 
 /// Result of a request, ready to be written.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub enum Answer {
     Tools(ToolList),
     /// Result of `tools/call`, a failure of the tool included.
     Call(CallToolResult),
+    /// Question to the user that comes before the result of `tools/call`; of the modern era alone.
+    InputRequired(InputRequired),
 }
 
 /// The tools of a `tools/list` result: pieces of JSON, each one or more definitions joined by commas. They are shared
@@ -76,6 +78,7 @@ impl Answer {
                 pieces
             }
             Self::Call(result) => vec![json::to_string(&result).into()],
+            Self::InputRequired(asked) => vec![json::to_string(&asked.to_json()).into()],
         }
     }
 }

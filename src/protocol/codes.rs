@@ -20,6 +20,8 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
         | ErrorKind::StoreUnavailable
         | ErrorKind::UpstreamUnavailable
         | ErrorKind::Internal => -32603,
+        // Of revision 2025-11-25 alone, whose sessions are the only ones to get it.
+        ErrorKind::PageRequired => -32042,
         ErrorKind::HeaderMismatch => -32020,
         ErrorKind::RevisionUnsupported => match era {
             Era::Legacy => -32000,

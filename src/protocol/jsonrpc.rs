@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{clean::clean, codes, json, pieces::Piece, revision::Era};
+use super::{clean::clean, codes, elicitation, json, pieces::Piece, revision::Era};
 use crate::error::Error;
 
 /// Messages in a batch at most: each may have an answer as long as a list of tools.
@@ -259,6 +259,7 @@ fn error_with(id: Option<ErrorId<'_>>, error: &Error, era: Era) -> Bytes {
         Error::RevisionUnsupported { requested, supported } => {
             Some(serde_json::json!({"supported": supported, "requested": requested}))
         }
+        Error::PageRequired(page) => Some(elicitation::required(page)),
         _ => None,
     };
     json::to_string(&Response {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::{json, revision::Revision};
+use super::{elicitation::ClientCapabilities, json, revision::Revision};
 
 /// The parameters of `initialize` that matter here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,6 +14,9 @@ pub struct InitializeParams {
     /// Name and version of the client, as far as they are kept; nothing where they are malformed, which harms nobody.
     #[serde(default, deserialize_with = "if_sound")]
     pub client_info: Option<ClientInfo>,
+    /// Capabilities of the client; none where they are malformed.
+    #[serde(default, deserialize_with = "capabilities")]
+    pub capabilities: ClientCapabilities,
 }
 
 /// Name and version of a client, as it gives them. Sessions and their records keep this much of `clientInfo` and no more.
@@ -36,6 +39,11 @@ pub const MAX_CLIENT_TEXT: usize = 256;
 fn if_sound<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ClientInfo>, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
     Ok(json::read(&raw).ok())
+}
+
+fn capabilities<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClientCapabilities, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(json::read(&raw).unwrap_or_default())
 }
 
 fn shortened<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -6,6 +6,7 @@ pub mod checked;
 pub mod clean;
 pub mod codes;
 pub mod conform;
+pub mod elicitation;
 pub mod faults;
 pub mod json;
 pub mod jsonrpc;

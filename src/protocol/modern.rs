@@ -1,23 +1,21 @@
 //! Revision 2026-07-28: requests that stand alone, with all that a session would know in their `_meta`
 //! (MCP 2026-07-28, basic/index § `_meta`).
 
-use std::{fmt, sync::LazyLock};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     answer::Answer,
+    elicitation::ClientCapabilities,
     json,
     jsonrpc::{Request, RequestId},
     lifecycle::{CAPABILITIES, SERVER_INFO},
     pieces::Piece,
     request::{CallTool, no_cursor, required},
-    revision::{MODERN, Revision},
+    revision::{Era, MODERN, Revision},
 };
 use crate::error::Error;
 
@@ -54,6 +52,8 @@ pub struct Filter {
 pub struct Envelope {
     /// The revision it is written in.
     pub version: String,
+    /// Capabilities of the client.
+    pub capabilities: ClientCapabilities,
 }
 
 /// Returns whether parameters claim to be of the modern era, by naming their revision.
@@ -75,29 +75,6 @@ pub fn is_claimed(params: Option<&RawValue>) -> bool {
     meta.is_some_and(|meta| meta.version.is_some())
 }
 
-/// An object of which nobody wants to know what it holds.
-#[derive(Debug)]
-struct AnyObject;
-
-impl<'de> Deserialize<'de> for AnyObject {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = AnyObject;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<AnyObject, A::Error> {
-                while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(AnyObject)
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
 impl Envelope {
     /// Reads the `_meta` of a request.
     ///
@@ -114,7 +91,7 @@ impl Envelope {
             #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
             version: String,
             #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
-            _capabilities: AnyObject,
+            capabilities: ClientCapabilities,
             #[serde(default, rename = "io.modelcontextprotocol/clientInfo")]
             _client: Option<ClientInfo>,
             #[serde(default, rename = "io.modelcontextprotocol/logLevel")]
@@ -142,8 +119,8 @@ impl Envelope {
         let read = params.map(json::read::<Params>).transpose();
         let params = read.map_err(|error| Error::InvalidParams(format!("_meta: {error}")))?;
         let meta = params.and_then(|params| params.meta);
-        let Meta { version, .. } = meta.ok_or_else(|| Error::InvalidParams("_meta is missing".to_owned()))?;
-        Ok(Self { version })
+        let meta = meta.ok_or_else(|| Error::InvalidParams("_meta is missing".to_owned()))?;
+        Ok(Self { version: meta.version, capabilities: meta.capabilities })
     }
 
     /// Sees to it that the revision is the one that is spoken without sessions.
@@ -172,24 +149,30 @@ impl ModernRequest {
         match request.method.as_str() {
             "server/discover" => Ok(Self::Discover),
             "tools/list" => no_cursor(params).map(|()| Self::ListTools),
-            "tools/call" => CallTool::read(params).map(Self::CallTool),
+            "tools/call" => CallTool::read(params, Era::Modern).map(Self::CallTool),
             "subscriptions/listen" => required(params).map(|listen: Listen| Self::Listen(listen.notifications)),
             other => Err(Error::MethodNotFound(other.to_owned())),
         }
     }
 }
 
+/// Type of a result that answers its request.
+const COMPLETE: &str = "complete";
+
+/// Type of a result that asks for something first (basic/patterns/mrtr).
+const INPUT_REQUIRED: &str = "input_required";
+
 /// Member of `_meta` that names the server.
 const SERVER: &str = "io.modelcontextprotocol/serverInfo";
 
 /// Returns `{"resultType":"complete","_meta":{…},`, with which every result begins.
 fn opening() -> Bytes {
-    static OPENING: LazyLock<Bytes> = LazyLock::new(|| opening_with(&json!({SERVER: SERVER_INFO})));
+    static OPENING: LazyLock<Bytes> = LazyLock::new(|| opening_with(COMPLETE, &json!({SERVER: SERVER_INFO})));
     OPENING.clone()
 }
 
-fn opening_with(meta: &Value) -> Bytes {
-    format!("{{\"resultType\":\"complete\",\"_meta\":{},", json::to_string(meta)).into()
+fn opening_with(result_type: &str, meta: &Value) -> Bytes {
+    format!("{{\"resultType\":\"{result_type}\",\"_meta\":{},", json::to_string(meta)).into()
 }
 
 /// Returns the JSON of a result, in pieces. A list may be kept for `ttl_ms`, by the user who asked and nobody else.
@@ -200,7 +183,8 @@ pub fn result(mut answer: Answer, ttl_ms: u64) -> Vec<Piece> {
     let opening = match &mut answer {
         Answer::Call(result) => result
             .take_meta()
-            .map_or_else(opening, |meta| opening_with(&json!({SERVER: SERVER_INFO, "mended": meta.mended}))),
+            .map_or_else(opening, |meta| opening_with(COMPLETE, &json!({SERVER: SERVER_INFO, "mended": meta.mended}))),
+        Answer::InputRequired(_) => opening_with(INPUT_REQUIRED, &json!({SERVER: SERVER_INFO})),
         _ => opening(),
     };
     let mut pieces = answer.into_pieces();

@@ -6,9 +6,11 @@ use serde_json::value::RawValue;
 
 use super::{
     clean::clean,
+    elicitation::Resume,
     json,
     jsonrpc::{Notification, Request, RequestId},
     lifecycle::InitializeParams,
+    revision::Era,
 };
 use crate::{error::Error, ids::ToolName};
 
@@ -26,7 +28,7 @@ pub enum ClientRequest {
 }
 
 /// Parameters of `tools/call`, read once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CallTool {
     /// Name of the tool, as the client wrote it.
     pub name: ToolName,
@@ -36,6 +38,8 @@ pub struct CallTool {
     pub came_as_text: bool,
     /// Under which the client wants to hear of progress: a text or an integer, like an id.
     pub progress_token: Option<RequestId>,
+    /// State with which the call goes on where an earlier one was left; of the modern era alone.
+    pub resume: Option<Resume>,
 }
 
 /// A notification that this server acts on; any other is taken and dropped.
@@ -58,7 +62,7 @@ impl ClientRequest {
             "initialize" => Ok(Self::Initialize(required(params)?)),
             "ping" => Ok(Self::Ping),
             "tools/list" => no_cursor(params).map(|()| Self::ListTools),
-            "tools/call" => CallTool::read(params).map(Self::CallTool),
+            "tools/call" => CallTool::read(params, Era::Legacy).map(Self::CallTool),
             other => Err(Error::MethodNotFound(other.to_owned())),
         }
     }
@@ -83,14 +87,19 @@ impl ClientNotification {
 }
 
 impl CallTool {
-    pub(super) fn read(params: Option<&RawValue>) -> Result<Self, Error> {
+    pub(super) fn read(params: Option<&RawValue>, era: Era) -> Result<Self, Error> {
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Params {
             name: String,
             #[serde(default)]
             arguments: Option<Box<RawValue>>,
             #[serde(default, rename = "_meta")]
             meta: Option<Box<RawValue>>,
+            #[serde(default)]
+            request_state: Option<Box<RawValue>>,
+            #[serde(default)]
+            input_responses: Option<Box<RawValue>>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -111,7 +120,12 @@ impl CallTool {
         // A token that is none is no reason not to call the tool.
         let progress_token =
             params.meta.and_then(|meta| json::read::<Meta>(&meta).ok()).map(|meta| meta.progress_token);
-        Ok(Self { name: ToolName::new(&params.name), arguments, came_as_text, progress_token })
+        let resume = match era {
+            // Members that mean nothing there, as any other that is not known.
+            Era::Legacy => None,
+            Era::Modern => Resume::read(params.request_state.as_deref(), params.input_responses.as_deref())?,
+        };
+        Ok(Self { name: ToolName::new(&params.name), arguments, came_as_text, progress_token, resume })
     }
 }
 

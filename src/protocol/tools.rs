@@ -213,6 +213,16 @@ impl CallToolResult {
         self
     }
 
+    /// Appends a line to the first block of text.
+    #[must_use]
+    pub fn and_line(mut self, line: &str) -> Self {
+        if let Some(first) = self.content.first_mut() {
+            first.text.push('\n');
+            first.text.push_str(line);
+        }
+        self
+    }
+
     /// Notes how the arguments were mended, if they were.
     #[must_use]
     pub fn and_mended(mut self, mended: Vec<String>) -> Self {
