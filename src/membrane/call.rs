@@ -31,6 +31,21 @@ pub struct Called {
     pub token_refused: bool,
     /// Whether the action was run.
     pub ran: Ran,
+    /// Whether the app's account is missing or lost.
+    pub account: AccountFault,
+}
+
+/// Fault of the account that a call was to be run with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountFault {
+    /// No fault of the account is known.
+    Fine,
+    /// The call was refused as it may be where no account is connected.
+    PerhapsMissing,
+    /// The upstream has not found something, as where no account is connected.
+    ProbablyMissing,
+    /// Its credentials are lost, so that nothing was run.
+    Lost,
 }
 
 /// Account on which a call acts.
@@ -75,11 +90,16 @@ pub async fn call(
 ) -> Called {
     let Input { json, mended } = match input(client, tool, arguments).await {
         Ok(input) => input,
-        Err(faults) => return Called { result: refusal(tool, &faults), token_refused: false, ran: Ran::No },
+        Err(faults) => {
+            let result = refusal(tool, &faults);
+            return Called { result, token_refused: false, ran: Ran::No, account: AccountFault::Fine };
+        }
     };
     let run = client.run(caller, tool.integration(), tool.action(), target.connection.as_deref(), json).await;
     let token_refused = run.as_ref().is_err_and(MembraneError::is_unauthenticated);
+    let account = run.as_ref().err().map_or(AccountFault::Fine, |error| account(target, error));
     let ran = match &run {
+        _ if account == AccountFault::Lost => Ran::No,
         Ok(_) => Ran::Yes,
         Err(MembraneError::Refused(refusal)) if matches!(refusal.status, 401 | 403 | 429) => Ran::No,
         Err(error) => match error.run_outcome() {
@@ -92,7 +112,26 @@ pub async fn call(
         Ok(output) => success(client, tool, output, era).await,
         Err(error) => failure(tool, target, &error),
     };
-    Called { token_refused, ran, result: result.and_mended(mended).and_account(target.account.clone()) }
+    Called { token_refused, ran, account, result: result.and_mended(mended).and_account(target.account.clone()) }
+}
+
+/// Keys of errors of a connection that works no more until the user has connected it again.
+const LOST: [&str; 2] = ["access_token_expired", "connection_is_defunct"];
+
+/// Returns what a failed run tells of the account that it needed.
+fn account(target: &Target, error: &MembraneError) -> AccountFault {
+    let MembraneError::Refused(refusal) = error else { return AccountFault::Fine };
+    let is_of_connection = refusal.kind.as_deref() == Some("connection");
+    if is_of_connection && refusal.key.as_deref().is_some_and(|key| LOST.contains(&key)) {
+        return AccountFault::Lost;
+    }
+    match refusal.status {
+        401 | 403 | 408 | 429 => AccountFault::Fine,
+        400..=499 if target.lost.is_some() => AccountFault::Lost,
+        404 if refusal.key.as_deref() == Some("not_found") => AccountFault::ProbablyMissing,
+        400..=499 => AccountFault::PerhapsMissing,
+        _ => AccountFault::Fine,
+    }
 }
 
 /// Input of an action, as it is sent.

@@ -229,9 +229,20 @@ impl Catalog {
     /// Why a tool is not there that was there before.
     #[must_use]
     pub fn why_gone(&self, name: &ToolName) -> Option<Gone> {
-        let app = self.gone.iter().find(|app| app.find(name).is_some() || app.find_hashed(name).is_some())?;
-        let is_connected = self.parts().any(|part| part.integration() == app.integration());
-        Some(if is_connected { Gone::Action(app.name().to_owned()) } else { Gone::App(app.name().to_owned()) })
+        let name_of = |app: &Arc<AppTools>| app.name().to_owned();
+        let gone_app = self.gone_app(name).map(|app| Gone::App(name_of(app)));
+        gone_app.or_else(|| self.held_before(name).map(|app| Gone::Action(name_of(app))))
+    }
+
+    /// Returns the app of a tool that is gone because the user has disconnected the app.
+    #[must_use]
+    pub fn gone_app(&self, name: &ToolName) -> Option<&Arc<AppTools>> {
+        let app = self.held_before(name)?;
+        (!self.parts().any(|part| part.integration() == app.integration())).then_some(app)
+    }
+
+    fn held_before(&self, name: &ToolName) -> Option<&Arc<AppTools>> {
+        self.gone.iter().find(|app| app.find(name).is_some() || app.find_hashed(name).is_some())
     }
 
     /// Returns the tools of each app, in the order of keys.

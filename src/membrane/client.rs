@@ -58,6 +58,11 @@ impl MembraneClient {
         Self { reads, runs, run_turns, connector, settings: settings.clone(), upstream }
     }
 
+    /// Returns the HTTP client of all requests but runs.
+    pub(super) fn reads(&self) -> &awc::Client {
+        &self.reads
+    }
+
     /// Returns what all workers know of the upstream.
     #[must_use]
     pub fn upstream(&self) -> &Upstream {
@@ -172,6 +177,18 @@ impl MembraneClient {
         path: &'static str,
         query: &Query<'_>,
     ) -> Result<T, MembraneError> {
+        self.get_at(path, token, party, path, query).await
+    }
+
+    /// Reads something at a path that is one of many alike, which are counted under one name.
+    pub(super) async fn get_at<T: DeserializeOwned + Send + 'static>(
+        &self,
+        endpoint: &'static str,
+        token: &AccessToken,
+        party: &Party,
+        path: &str,
+        query: &Query<'_>,
+    ) -> Result<T, MembraneError> {
         let url = with_query(path, query);
         let mut retries =
             Retries::new(&self.upstream.budget, self.settings.retries.get(), self.settings.max_retry_wait);
@@ -181,19 +198,19 @@ impl MembraneClient {
             let request = Request { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
             let exchange = self.exchange(request, token, self.settings.read_timeout);
             let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };
-            let outcome = self.observe(path.trim_start_matches('/'), answer).await;
+            let outcome = self.observe(endpoint.trim_start_matches('/'), answer).await;
             self.note(&outcome, true);
             let wait = outcome.as_ref().err().and_then(|error| retries.wait_after(error));
             let Some(wait) = wait else { return outcome };
             metrics::counter!("mcp_upstream_retries_total").increment(1);
-            log::debug!(path; "a read is sent again in {} ms", wait.as_millis());
+            log::debug!(endpoint; "a read is sent again in {} ms", wait.as_millis());
             drop(turn);
             tokio::time::sleep(wait).await;
         }
     }
 
     /// Sends a request, if the breaker lets it, and counts what comes of it.
-    async fn observe<T>(
+    pub(super) async fn observe<T>(
         &self,
         endpoint: &'static str,
         exchange: impl Future<Output = Result<T, MembraneError>>,
@@ -206,7 +223,7 @@ impl MembraneClient {
     }
 
     /// Tells the breaker how the upstream is, as far as an outcome shows it.
-    fn note<T>(&self, outcome: &Result<T, MembraneError>, shows_it: bool) {
+    pub(super) fn note<T>(&self, outcome: &Result<T, MembraneError>, shows_it: bool) {
         match outcome {
             Err(MembraneError::Paused { .. }) => {}
             Err(error) if error.is_trouble() && shows_it => self.upstream.breaker.fail(Instant::now()),
@@ -217,7 +234,7 @@ impl MembraneClient {
 }
 
 /// Returns a request that had no turn in time.
-fn busy(patience: Duration) -> MembraneError {
+pub(super) fn busy(patience: Duration) -> MembraneError {
     metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
     MembraneError::Busy { after_ms: patience.as_millis() }
 }

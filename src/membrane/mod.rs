@@ -11,6 +11,7 @@ pub mod call;
 pub mod catalog;
 mod check;
 pub mod client;
+pub mod connect;
 mod discovery;
 pub mod error;
 mod exchange;

@@ -149,6 +149,13 @@ impl Connection {
         self.disconnected == Some(true) || self.connected == Some(false) || self.state.as_deref() == Some(NEEDS_USER)
     }
 
+    /// Returns the page on which the user does what the connection waits for, where the upstream names one.
+    #[must_use]
+    pub fn page(&self) -> Option<&str> {
+        let action = self.client_action.as_ref().filter(|_| self.state.as_deref() == Some(NEEDS_USER));
+        action?.ui_url.as_deref()
+    }
+
     /// Returns whether it is neither archived nor deactivated.
     #[must_use]
     pub fn is_live(&self) -> bool {

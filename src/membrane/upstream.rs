@@ -9,18 +9,24 @@ use std::{
 };
 
 use awc::http::Uri;
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::{
     breaker::Breaker,
+    connect::Switch,
     discovery::Discovered,
     interner::Interner,
     pool::Pool,
     retry::Budget,
     turns::{Share, Turns},
+    webhook::Changed,
     wire::{CaFileError, Protocol, UpstreamTls},
 };
 use crate::config::Membrane as Settings;
+
+/// Changes kept for a waiter that is slow; one who misses some looks for itself.
+const CHANGES: usize = 64;
 
 /// Why nothing can be asked of the upstream.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,10 @@ pub struct Upstream {
     pub(super) tools: Interner,
     /// Threads for work on large messages.
     pub(super) pool: Pool,
+    /// Whether it has connection requests, as far as is known.
+    pub(super) connecting: Switch,
+    /// Users whose connections have changed, for those who wait for that.
+    changes: broadcast::Sender<Arc<Changed>>,
     /// Authorization server that it names, if it does.
     pub(super) discovered: Discovered,
 }
@@ -82,6 +92,18 @@ impl Upstream {
         &self.pool
     }
 
+    /// Tells those who wait that connections of some users have changed.
+    pub fn tell_changed(&self, changed: Arc<Changed>) {
+        // Mostly nobody waits.
+        let _ = self.changes.send(changed);
+    }
+
+    /// Returns the changes of connections from now on.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Arc<Changed>> {
+        self.changes.subscribe()
+    }
+
     /// Returns an upstream of which nothing is known yet.
     ///
     /// # Errors
@@ -106,6 +128,8 @@ impl Upstream {
             reads: Turns::new(settings.concurrency.get(), Share::AtMost(settings.per_user_concurrency.get())),
             tools: Interner::default(),
             pool: Pool::default(),
+            connecting: Switch::default(),
+            changes: broadcast::Sender::new(CHANGES),
             discovered: Discovered::default(),
         })
     }

@@ -55,6 +55,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "error",
             "token",
             "ids",
+            "seal",
             "secret",
             "metrics",
         ],
@@ -113,8 +114,16 @@ const IMPURE: [&str; 9] =
 const MCP_HEADERS: [&str; 6] =
     ["mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name", "x-chat-id", "last-event-id"];
 
-const UPSTREAM_PATHS: [&str; 7] =
-    ["/connections", "/integrations", "/actions", "/action", "/action-instance", "/act", "/self"];
+const UPSTREAM_PATHS: [&str; 8] = [
+    "/connections",
+    "/connection-requests",
+    "/integrations",
+    "/actions",
+    "/action",
+    "/action-instance",
+    "/act",
+    "/self",
+];
 
 const TOP_LEVEL: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "Dockerfile", "LICENSE", "README.md", "config", "deploy", "docs", "src"];
