@@ -40,6 +40,8 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_outputs_shortened_total", C, "Outputs of which a part was left out"),
     ("mcp_outputs_shortened_bytes_total", C, "Bytes of those outputs, and of the answers made of them, by what they are of"),
     ("mcp_runs_replayed_total", C, "Calls under an idempotency key that was used before, which were not run again"),
+    ("mcp_connect_links_total", C, "Users asked to connect an account of an app, by the way: result, error, text"),
+    ("mcp_connect_waits_total", C, "Waits for an account that a user was asked to connect, by outcome: connected, declined, failed, pending"),
     ("mcp_searches_total", C, "Searches for tools, by outcome: hit, no_hit"),
     ("mcp_search_answer_tokens_total", C, "Tokens of the answers to searches, estimated"),
     ("mcp_search_runs_total", C, "Tools run after a search that found them, by place among the hits: 1, 2-5, 6-"),
@@ -69,6 +71,32 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_actors_gone", G, "Actors that have ended although the server needs them, when last asked"),
     ("mcp_store_up", G, "1 while the store takes what it is given, else 0"),
     ("mcp_log_lines_dropped_total", C, "Log lines lost because standard error was not read"),
+];
+
+/// Counters with a label whose values are known beforehand.
+const LABELLED: &[(&str, &str, &[&str])] = &[
+    ("mcp_outputs_shortened_bytes_total", "of", &["output", "answer"]),
+    ("mcp_searches_total", "outcome", &["hit", "no_hit"]),
+    ("mcp_search_runs_total", "place", &["1", "2-5", "6-"]),
+    ("mcp_connect_links_total", "by", &["result", "error", "text"]),
+    ("mcp_connect_waits_total", "outcome", &["connected", "declined", "failed", "pending"]),
+    ("mcp_integrations_failed_total", "tools", &["kept", "missing"]),
+    (
+        "mcp_limited_total",
+        "limit",
+        &[
+            "calls",
+            "streams",
+            "sessions",
+            "all_sessions",
+            "body_bytes",
+            "failed_authentications",
+            "questions",
+            "upstream",
+        ],
+    ),
+    ("mcp_connections_closed_total", "reason", &["late", "unread", "room", "full"]),
+    ("mcp_unchecked_values_total", "reason", &["schema", "steps", "size", "form", "busy"]),
 ];
 
 /// Upper bounds in seconds, from a cached answer to the longest run of an action.
@@ -121,35 +149,10 @@ impl Exporter {
         ] {
             counter!(name).absolute(0);
         }
-        for of in ["output", "answer"] {
-            counter!("mcp_outputs_shortened_bytes_total", "of" => of).absolute(0);
-        }
-        for outcome in ["hit", "no_hit"] {
-            counter!("mcp_searches_total", "outcome" => outcome).absolute(0);
-        }
-        for place in ["1", "2-5", "6-"] {
-            counter!("mcp_search_runs_total", "place" => place).absolute(0);
-        }
-        for tools in ["kept", "missing"] {
-            counter!("mcp_integrations_failed_total", "tools" => tools).absolute(0);
-        }
-        for limit in [
-            "calls",
-            "streams",
-            "sessions",
-            "all_sessions",
-            "body_bytes",
-            "failed_authentications",
-            "questions",
-            "upstream",
-        ] {
-            counter!("mcp_limited_total", "limit" => limit).absolute(0);
-        }
-        for reason in ["late", "unread", "room", "full"] {
-            counter!("mcp_connections_closed_total", "reason" => reason).absolute(0);
-        }
-        for reason in ["schema", "steps", "size", "form", "busy"] {
-            counter!("mcp_unchecked_values_total", "reason" => reason).absolute(0);
+        for (name, label, values) in LABELLED {
+            for value in *values {
+                counter!(*name, *label => *value).absolute(0);
+            }
         }
         gauge!("mcp_streams_open").set(0);
         Ok(Self { prometheus, process })

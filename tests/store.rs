@@ -85,6 +85,7 @@ fn chat(name: &str) -> ChatId {
 fn record(owner: &UserKey, tools: &[&str]) -> SessionRecord {
     let tools = tools.iter().map(|name| EnabledTool { name: ToolName::new(name), beyond: name.contains("beyond") });
     let state = SessionState {
+        opens_pages: true,
         revision: Some(Revision::LATEST),
         client: None,
         mode: ToolMode::Dynamic,

@@ -45,6 +45,7 @@ pub struct Settings {
     pub accounts: Accounts,
     pub auth: Auth,
     pub oauth: OAuth,
+    pub connect: Connect,
     pub webhooks: Webhooks,
     pub store: Store,
     pub sessions: Sessions,
@@ -162,6 +163,7 @@ pub struct Auth {
     pub workspace_secret: Secret,
     #[serde(deserialize_with = "list")]
     pub workspaces: Vec<String>,
+    pub seal_key: Secret,
     #[serde(rename = "trust_s", with = "seconds")]
     pub trust: Duration,
     pub max_trusted: Count,
@@ -174,6 +176,13 @@ pub struct Auth {
 pub struct OAuth {
     pub enabled: Discovery,
     pub public_url: String,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub struct Connect {
+    pub interstitial: bool,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -269,7 +278,7 @@ impl Settings {
         let time = |d: Duration| !d.is_zero();
         let web = |url: &str| plain_url(url, &["http", "https"]);
         let store = |url: &str| url.is_empty() || url.starts_with("redis://") || url.starts_with("rediss://");
-        let secret = |secret: &Secret| secret.is_empty() || secret.reveal().len() >= 16;
+        let secret = |secret: &Secret, length| secret.is_empty() || secret.reveal().len() >= length;
         let m = &self.membrane;
         let address = |host: &str| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost";
         let path = &self.server.public_path;
@@ -310,6 +319,7 @@ impl Settings {
             ("outputs.keep_s", self.outputs.keep.as_secs() <= 86_400, "a number to 86400"),
             ("auth.max_failures_per_min", some(self.auth.max_failures_per_min), "a number from 1"),
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
+            ("auth.seal_key", secret(&self.auth.seal_key, 32), "empty, or at least 32 characters long"),
             ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),
             (
                 "oauth.public_url",
@@ -319,7 +329,7 @@ impl Settings {
             ("store.url", store(self.store.url.reveal()), "empty, or a redis:// or rediss:// URL"),
             ("store.timeout_ms", time(self.store.timeout), "a number from 1"),
             ("sessions.idle_s", time(self.sessions.idle), "a number from 1"),
-            ("webhooks.secret", secret(&self.webhooks.secret), "empty, or at least 16 characters long"),
+            ("webhooks.secret", secret(&self.webhooks.secret, 16), "empty, or at least 16 characters long"),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
             ("sessions.max_per_user", some(self.sessions.max_per_user), "a number from 1"),
             ("sessions.max", some(self.sessions.max), "a number from 1"),

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use log::kv::Value;
 use uuid::Uuid;
 
-use super::{Worker, address, reply::Reason, spans};
+use super::{Worker, address, connect, reply::Reason, spans};
 use crate::{
     ids::{ChatId, ClientAddress, RequestTag, SessionId, UserKey},
     metrics,
@@ -27,6 +27,9 @@ use crate::{
 
 /// By which a request can be found in the log. Taken from the client where that is sane, and returned.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Route of pages on which users connect accounts.
+const CONNECT: &str = "/connect/*";
 
 /// Characters of a reason in a line: it may repeat what the client sent.
 const MAX_REASON_CHARS: usize = 512;
@@ -110,7 +113,7 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
     log::info!(
         target: "access",
         method = request.method().as_str(),
-        path = request.path(),
+        path = shown(request.path()),
         status,
         ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         request:% = id,
@@ -162,5 +165,15 @@ fn route(path: &str) -> &'static str {
         "/",
     ];
     let known = ROUTES.into_iter().find(|route| *route == path);
-    known.unwrap_or_else(|| if path.starts_with("/.well-known/") { "/.well-known/*" } else { "other" })
+    known.unwrap_or_else(|| match path {
+        path if path.starts_with("/.well-known/") => "/.well-known/*",
+        path if path.starts_with(connect::PREFIX) => CONNECT,
+        _ => "other",
+    })
+}
+
+/// Returns a path as the log shows it: one that is a link leads whoever knows it on.
+fn shown(path: &str) -> &str {
+    // Wherever it stands: with doubled slashes the path leads to the same page.
+    if path.contains(connect::PREFIX) { CONNECT } else { path }
 }

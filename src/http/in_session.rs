@@ -1,10 +1,12 @@
 //! Messages that belong to a session, and their answers.
 
+use std::sync::Arc;
+
 use actix::{Handler, Message as ActorMessage};
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 
-use super::{Worker, access_log, caller::authenticate, headers, query::Query, reply, respond::Running, spans};
+use super::{Worker, access_log, base, caller::authenticate, headers, query::Query, reply, respond::Running, spans};
 use crate::{
     error::Error,
     ids::{ChatId, RequestTag, SessionId},
@@ -21,7 +23,7 @@ use crate::{
         messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Record},
         profile::Profile,
     },
-    tools::{Instructions, Origin, Scope, instructions},
+    tools::{AskBy, Instructions, Origin, Scope, instructions},
     trace::Span,
 };
 
@@ -33,6 +35,8 @@ pub(super) struct InSession {
     pub(super) session: SessionId,
     pub(super) chat: Option<ChatId>,
     pub(super) request: RequestTag,
+    /// Address of this server for the user's browser.
+    pub(super) site: Arc<str>,
 }
 
 impl InSession {
@@ -46,7 +50,8 @@ impl InSession {
             line.session = Some(session);
             line.chat.clone_from(&chat);
         });
-        Ok(Self { worker: worker.clone(), caller, session, chat, request: access_log::tag_of(request) })
+        let (tag, site) = (access_log::tag_of(request), base::of(request, worker).into());
+        Ok(Self { worker: worker.clone(), caller, session, chat, request: tag, site })
     }
 
     /// Returns the session as it is now, wherever it was last changed.
@@ -79,7 +84,14 @@ impl InSession {
     }
 
     fn origin(&self) -> Origin {
-        Origin { chat: self.chat.clone(), session: Some(self.session), request: self.request.clone() }
+        Origin {
+            chat: self.chat.clone(),
+            session: Some(self.session),
+            request: self.request.clone(),
+            site: Arc::clone(&self.site),
+            // The session knows what its client can do.
+            ask_by: AskBy::Text,
+        }
     }
 
     /// Answers a request, or an attempt at one. That the session is gone is the first thing a client has to know.

@@ -9,6 +9,7 @@ mod body;
 mod caller;
 mod card;
 mod chats;
+mod connect;
 pub mod connections;
 pub mod headers;
 mod health;
@@ -125,6 +126,12 @@ fn routes(config: &mut ServiceConfig) {
             web::resource("/webhooks/membrane")
                 .route(web::post().to(webhooks::post))
                 .default_service(refuse_method("POST")),
+        )
+        .service(
+            web::resource("/connect/{link}")
+                .route(read().to(connect::show))
+                .route(web::post().to(connect::answer))
+                .default_service(refuse_method("GET, HEAD, POST")),
         )
         .service(page("/.well-known/oauth-protected-resource", read().to(oauth::resource)))
         .service(page("/.well-known/oauth-protected-resource/{endpoint:mcp|sse}", read().to(oauth::resource)))

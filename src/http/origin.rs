@@ -17,7 +17,7 @@ use actix_web::{
 };
 use url::{Host, Url};
 
-use super::{Worker, access_log::REQUEST_ID, headers, reply};
+use super::{Worker, access_log::REQUEST_ID, connect, headers, reply};
 use crate::{
     config::{self, Settings},
     error::Error,
@@ -111,8 +111,11 @@ impl<'a> Names<'a> {
     /// Returns why a request is refused, if it is.
     pub(super) fn refusal(&self, target: &Uri, headers: &HeaderMap) -> Option<Error> {
         let origin = headers.get(ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        // This server's own form, whose page sends no referrer, names no origin; its handler looks where it came from.
+        let is_form = self.section == SERVER && target.path().starts_with(connect::PREFIX);
         if let Some(origin) = origin
             && target.path() != CARD
+            && !is_form
             && !self.allow_origin(&origin)
             && !self.is_own_page(&origin, headers)
         {

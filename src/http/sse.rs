@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{
-    Worker, access_log,
+    Worker, access_log, base,
     bodies::read_body,
     caller::authenticate,
     headers::{self, Accepts},
@@ -65,7 +65,7 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     }
     let permit = caller.allowance().stream()?;
     let user = caller.user().clone();
-    let profile = Profile { revision: None, client: None, scope: query.scope(max_apps)? };
+    let profile = Profile { revision: None, client: None, opens_pages: false, scope: query.scope(max_apps)? };
     let counted = worker.shards.session_permit(caller.allowance()).await?;
     let open = OpenSession { user: user.clone(), permit: counted, profile, chat: None };
     let session = worker.shards.open(worker.number, open).await?;
@@ -139,8 +139,8 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
         Some(Some(session)) => session,
     };
     access_log::note(http, |line| line.session = Some(session));
-    let in_session =
-        InSession { worker: worker.clone(), caller, session, chat: None, request: access_log::tag_of(http) };
+    let (request, site) = (access_log::tag_of(http), base::of(http, worker).into());
+    let in_session = InSession { worker: worker.clone(), caller, session, chat: None, request, site };
     let in_session = in_session.up_to_date().await.map_err(refused)?;
     let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;
@@ -199,7 +199,8 @@ async fn push(in_session: &InSession, message: Option<Vec<Bytes>>) {
 
 async fn introduce(in_session: &InSession, params: InitializeParams) -> Result<Answer, Error> {
     let revision = Revision::negotiate(&params.protocol_version);
-    let profile = in_session.deliver(Introduce { revision, client: params.client_info }).await?;
+    let (client, opens_pages) = (params.client_info, params.capabilities.opens_pages);
+    let profile = in_session.deliver(Introduce { revision, client, opens_pages }).await?;
     let instructions = instructions(&in_session.worker, &in_session.caller, &profile.scope).await;
     Ok(Answer::Initialize(InitializeResult::new(revision, instructions.text)))
 }

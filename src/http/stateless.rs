@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 
 use super::{
-    access_log, headers,
+    access_log, base, headers,
     in_session::instructions,
     post::Post,
     reply,
@@ -23,19 +23,19 @@ use crate::{
     ids::SessionId,
     protocol::{
         answer::{Answer, ToolList},
+        elicitation::ClientCapabilities,
         json,
         jsonrpc::{Request, RequestId},
         modern::{self, Envelope, Filter, LASTING_TTL_MS, ModernRequest},
         request::CallTool,
         revision::{Era, Revision},
-        tools::CallToolResult,
     },
     session::{
         messages::{BeginCall, Enable, Event, ListTools, Listen, Subscribe},
         profile::Profile,
         queue,
     },
-    tools::{Enabled, Origin, Outcome, ReadyCall, View},
+    tools::{AskBy, Enabled, Origin, Outcome, ReadyCall, View},
 };
 
 /// Answers a request of the modern era.
@@ -63,9 +63,9 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             let session = chat_session(&post).await?;
             spans::note_session(&mut span, session);
             spans::note_tool(&mut span, &call);
-            let call = prepare(&post, session, call).await?;
+            let call = prepare(&post, session, call, envelope.capabilities).await?;
             let result = async move {
-                let answer = run(&post, session, call).await.map(Answer::Call);
+                let answer = run(&post, session, call).await;
                 spans::end(span, &answer);
                 Ok(modern::result(answer?, 0))
             };
@@ -117,7 +117,8 @@ fn subject(request: &Request) -> Option<String> {
 async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     let Some(chat) = post.chat.clone() else { return Ok(None) };
     // Should a client of the legacy era go on with the chat, it does so in the newest revision of that.
-    let profile = Profile { revision: Some(Revision::LATEST), client: None, scope: post.scope.clone() };
+    let revision = Some(Revision::LATEST);
+    let profile = Profile { revision, client: None, opens_pages: false, scope: post.scope.clone() };
     let entered = async {
         let session = post.worker.shards.enter_chat(&post.caller, chat, profile).await?;
         post.worker.shards.catch_up(session, post.caller.user()).await?;
@@ -164,8 +165,19 @@ fn stateless_view(post: &Post) -> View {
 }
 
 /// Prepares a call, in the session of its chat if it has one, and checks that the headers say what its arguments say.
-async fn prepare(post: &Post, session: Option<SessionId>, call: CallTool) -> Result<ReadyCall, Error> {
-    let origin = Origin { chat: post.chat.clone(), session, request: access_log::tag_of(&post.http) };
+async fn prepare(
+    post: &Post,
+    session: Option<SessionId>,
+    call: CallTool,
+    capabilities: ClientCapabilities,
+) -> Result<ReadyCall, Error> {
+    let origin = Origin {
+        chat: post.chat.clone(),
+        session,
+        request: access_log::tag_of(&post.http),
+        site: base::of(&post.http, &post.worker).into(),
+        ask_by: if capabilities.opens_pages { AskBy::Result } else { AskBy::Text },
+    };
     let mut ready = if let Some(session) = session {
         let (caller, scope) = (post.caller.clone(), post.scope.clone());
         post.worker.shards.deliver(session, &post.caller, None, BeginCall { caller, scope, origin, call }).await?
@@ -178,15 +190,16 @@ async fn prepare(post: &Post, session: Option<SessionId>, call: CallTool) -> Res
 }
 
 /// Runs a call here, in its own request. What it enables goes into the session of the chat; without one, into the result.
-async fn run(post: &Post, session: Option<SessionId>, call: ReadyCall) -> Result<CallToolResult, Error> {
+async fn run(post: &Post, session: Option<SessionId>, call: ReadyCall) -> Result<Answer, Error> {
     match (post.worker.tools.run(call, Era::Modern).await?, session) {
-        (Outcome::Result(result), _) => Ok(result),
-        (Outcome::Enable(selection), None) => Ok(selection.result_with_definitions()),
+        (Outcome::Result(result), _) => Ok(Answer::Call(result)),
+        (Outcome::Ask(asked), _) => Ok(Answer::InputRequired(asked)),
+        (Outcome::Enable(selection), None) => Ok(Answer::Call(selection.result_with_definitions())),
         (Outcome::Enable(selection), Some(session)) => {
             let result = selection.result();
             let enable = Enable { tools: selection.tools, over: None };
             post.worker.shards.deliver(session, &post.caller, None, enable).await?;
-            Ok(result)
+            Ok(Answer::Call(result))
         }
     }
 }

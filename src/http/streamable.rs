@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::{future::join_all, stream};
 
 use super::{
-    Worker, access_log,
+    Worker, access_log, base,
     headers::{self, Accepts},
     in_session::{InSession, instructions, require_batches},
     pages,
@@ -81,6 +81,7 @@ async fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession
         session: session.ok_or(Error::SessionIdMissing)?,
         chat: post.chat.clone(),
         request: access_log::tag_of(&post.http),
+        site: base::of(&post.http, &post.worker).into(),
     };
     named.up_to_date().await
 }
@@ -118,7 +119,12 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     let open = OpenSession {
         user: post.caller.user().clone(),
         permit,
-        profile: Profile { revision: Some(revision), client: params.client_info.clone(), scope: post.scope },
+        profile: Profile {
+            revision: Some(revision),
+            client: params.client_info.clone(),
+            opens_pages: params.capabilities.opens_pages,
+            scope: post.scope,
+        },
         chat: post.chat,
     };
     let session = post.worker.shards.open(post.worker.number, open).await?;

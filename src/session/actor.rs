@@ -35,7 +35,7 @@ use crate::{
         tools::CallToolResult,
     },
     store::News,
-    tools::{Enabled, EnabledTools, MaybeReady, Outcome, ReadyCall, Scope, ToolService, View},
+    tools::{Enabled, EnabledTools, MaybeReady, Origin, Outcome, ReadyCall, Scope, ToolService, View},
 };
 
 /// Actor of one session. See the [module](self).
@@ -170,6 +170,8 @@ async fn run(tools: ToolService, call: ReadyCall, session: Addr<SessionActor>) -
             session.send(enable).await.map_err(|_gone| Error::SessionNotFound)??;
             Ok(result)
         }
+        // No session has a client that is asked so.
+        Outcome::Ask(_) => Err(Error::Internal),
     }
 }
 
@@ -198,12 +200,14 @@ impl Handler<Describe> for SessionActor {
 impl Handler<Introduce> for SessionActor {
     type Result = ResponseFuture<Result<Profile, Error>>;
 
-    fn handle(&mut self, Introduce { revision, client }: Introduce, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, introduce: Introduce, _: &mut Context<Self>) -> Self::Result {
+        let Introduce { revision, client, opens_pages } = introduce;
         if self.profile.revision.is_some() {
             return Box::pin(async { Err(Error::AlreadyInitialized) });
         }
         self.profile.revision = Some(revision);
         self.profile.client = client;
+        self.profile.opens_pages = opens_pages;
         let profile = self.profile.clone();
         let saved = self.kept.as_ref().map(|kept| kept.save(&profile, self.enabled.names(), None));
         Box::pin(async {
@@ -247,6 +251,7 @@ impl Handler<CallTool> for SessionActor {
     type Result = ResponseFuture<Result<CallToolResult, Error>>;
 
     fn handle(&mut self, CallTool { caller, id, origin, call }: CallTool, ctx: &mut Context<Self>) -> Self::Result {
+        let origin = Origin { ask_by: self.profile.ask_by(), ..origin };
         if let Some(outcome) = self.calls.repeated(&id, &call) {
             return Box::pin(outcome);
         }

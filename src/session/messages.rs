@@ -136,6 +136,8 @@ pub struct Introduce {
     pub revision: Revision,
     /// Name and version of the client, as it introduced itself.
     pub client: Option<ClientInfo>,
+    /// Whether the client asks its user to open pages.
+    pub opens_pages: bool,
 }
 
 /// To a session: lists its tools.

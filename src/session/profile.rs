@@ -7,7 +7,7 @@ use crate::{
     membrane::Apps,
     protocol::{lifecycle::ClientInfo, revision::Revision},
     store::{EnabledTool, SessionRecord, record::SessionState},
-    tools::Scope,
+    tools::{AskBy, Scope},
 };
 
 /// Settled facts of a session: its revision, client and scope.
@@ -17,17 +17,29 @@ pub struct Profile {
     pub revision: Option<Revision>,
     /// Name and version of the client, as it introduced itself.
     pub client: Option<ClientInfo>,
+    /// Whether the client asks its user to open pages.
+    pub opens_pages: bool,
     /// Tools that the session sees.
     pub scope: Scope,
 }
 
 impl Profile {
+    /// Returns the way in which the client has its user open a page. Revisions before 2025-11-25 have none of their own.
+    #[must_use]
+    pub fn ask_by(&self) -> AskBy {
+        match self.revision {
+            Some(Revision::V2025_11_25) if self.opens_pages => AskBy::Error,
+            _ => AskBy::Text,
+        }
+    }
+
     /// Returns the record of a new session with this profile.
     #[must_use]
     pub fn record(&self, owner: UserKey, opened: SystemTime, tools: Vec<EnabledTool>) -> SessionRecord {
         let state = SessionState {
             revision: self.revision,
             client: self.client.clone(),
+            opens_pages: self.opens_pages,
             mode: self.scope.mode,
             apps: self.scope.apps.keys().cloned(),
             filter: (*self.scope.filter).clone(),
@@ -44,6 +56,7 @@ impl Profile {
         Self {
             revision: state.revision,
             client: state.client.clone(),
+            opens_pages: state.opens_pages,
             scope: Scope {
                 mode: state.mode,
                 apps: Apps::of(state.apps.clone()),

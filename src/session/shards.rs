@@ -23,9 +23,9 @@ use crate::{
     auth::{Authenticator, Revocations, admission::Admission},
     config::Settings,
     ids::UserKey,
-    membrane::{MembraneActor, MembraneClient, Refresh, Upstream, Watchers, webhook::Changed},
+    membrane::{MembraneActor, MembraneClient, Upstream, Watchers, webhook::Changed},
     store::{News, SessionStore},
-    tools::ToolService,
+    tools::{ToolService, refresh::refresh_here},
     workers::PerWorker,
 };
 
@@ -160,9 +160,7 @@ impl Shards {
 
     /// The same for this server alone.
     pub(super) async fn refresh_here(&self, changed: Changed) {
-        let changed = Arc::new(changed);
-        // A shard that is gone has nothing loaded.
-        join_all(self.0.membranes.started().map(|membrane| membrane.send(Refresh(Arc::clone(&changed))))).await;
+        refresh_here(&self.0.membranes, &self.0.upstream, Arc::new(changed)).await;
     }
 
     /// Returns whether the server is stopping.

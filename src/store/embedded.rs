@@ -337,6 +337,7 @@ mod tests {
         let state = SessionState {
             revision: None,
             client: None,
+            opens_pages: false,
             mode: ToolMode::Static,
             filter: ToolFilter::default(),
             output_tokens: None,

@@ -35,6 +35,9 @@ pub struct SessionState {
     /// Name and version of the client, as it introduced itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientInfo>,
+    /// Whether the client asks its user to open pages.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opens_pages: bool,
     /// Whether tools must be enabled first.
     pub mode: ToolMode,
     /// The integrations that it is confined to, or all.

@@ -1,12 +1,12 @@
 //! One log line for each call of a tool, on a target of its own: who called which tool, what became of it, how long it took
 //! and how much went in and out. With what it was called stands there only where the settings say so.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use log::kv::Value;
 use serde_json::value::RawValue;
 
-use super::Outcome;
+use super::{AskBy, Outcome};
 use crate::{
     error::Error,
     ids::{ChatId, RequestTag, SessionId, ToolName, UserKey},
@@ -22,6 +22,10 @@ pub struct Origin {
     pub session: Option<SessionId>,
     /// Id of the HTTP request, as it stands in the access log.
     pub request: RequestTag,
+    /// Address of this server for the user's browser, without a slash at its end.
+    pub site: Arc<str>,
+    /// Way in which the client has its user open a page.
+    pub ask_by: AskBy,
 }
 
 /// A call of a tool. Dropped, it is over, and its line is written.
@@ -70,6 +74,7 @@ impl Audit {
                 self.outcome = "success";
                 self.bytes_out = selection.result().bytes();
             }
+            Ok(Outcome::Ask(_)) | Err(Error::PageRequired(_)) => self.outcome = "asked",
             Err(error) => self.refuse(error),
         }
     }
@@ -84,7 +89,7 @@ impl Audit {
 
 impl Drop for Audit {
     fn drop(&mut self) {
-        let Origin { chat, session, request } = &self.origin;
+        let Origin { chat, session, request, .. } = &self.origin;
         log::info!(
             target: "audit",
             user:% = self.user,

@@ -126,7 +126,7 @@ impl Builtin {
             Self::RunWriteTool => {
                 "Runs a tool that creates, changes, sends or deletes something in the user's real account."
             }
-            Self::ConnectApp => "Tells whether an app is connected, and how the user connects it.",
+            Self::ConnectApp => "Tells whether an app is connected, and gives the link on which the user connects it.",
         }
     }
 
@@ -167,7 +167,9 @@ impl Builtin {
             }
             Self::ConnectApp => (
                 json!({
-                    "app": {"type": "string", "description": "Key or name of the app"}
+                    "app": {"type": "string", "description": "Key or name of the app"},
+                    "account": {"type": "string", "description": "Account to connect again, of several"},
+                    "wait_s": {"type": "integer", "description": "Seconds to wait for a sign-in whose link was given before, up to 50"}
                 }),
                 json!(["app"]),
             ),

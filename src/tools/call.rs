@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::{
     Builtin,
     audit::Audit,
+    connecting::{Asking, Resumed, Wanted},
     enable::Selection,
     output::{Asked, RunnerInputs},
     view::View,
@@ -14,8 +15,9 @@ use super::{
 use crate::{
     allowance::RunningCall,
     error::Error,
+    ids::ToolName,
     membrane::{Tool, call::Target},
-    protocol::{param_headers, tools::CallToolResult},
+    protocol::{elicitation::InputRequired, param_headers, tools::CallToolResult},
 };
 
 /// A call that nothing speaks against. It counts as running until it is dropped, and its audit line is written then.
@@ -27,8 +29,40 @@ pub struct ReadyCall {
     /// The arguments were sent as a text of JSON, and read.
     pub(super) came_as_text: bool,
     pub(super) view: View,
+    /// Terms on which the user may be asked to connect an account.
+    pub(super) asking: Asking,
+    /// State of the call, where it goes on where an earlier one was left.
+    pub(super) resumed: Option<Box<Resumed>>,
     pub(super) audit: Audit,
-    pub(super) _running: RunningCall,
+    pub(super) running: RunningCall,
+}
+
+/// Call that counts as running, and whose tool is not found yet.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) came_as_text: bool,
+    pub(super) view: View,
+    pub(super) asking: Asking,
+    pub(super) audit: Audit,
+    pub(super) running: RunningCall,
+}
+
+impl Begun {
+    /// Returns the call once it is known what it runs.
+    pub(super) fn ready(self, what: What, arguments: Box<RawValue>) -> ReadyCall {
+        let Self { came_as_text, view, asking, audit, running } = self;
+        ReadyCall {
+            what,
+            arguments,
+            options: RunOptions::default(),
+            came_as_text,
+            view,
+            asking,
+            resumed: None,
+            audit,
+            running,
+        }
+    }
 }
 
 /// Thing that a call runs.
@@ -38,8 +72,15 @@ pub(super) enum What {
     Builtin(Builtin),
     /// The tool of an action.
     Tool(Arc<Tool>),
-    /// No run, for a reason that the model can read.
-    Nothing(CallToolResult),
+    /// No run, for a reason that the model can read. Without one, the call is prepared again before it runs.
+    Nothing(Option<CallToolResult>),
+    /// Tool that is gone with the account that it needs.
+    Disconnected {
+        /// Account to connect again.
+        wanted: Wanted,
+        /// Name of the tool.
+        tool: ToolName,
+    },
 }
 
 /// Options that a runner was given for the tool that it runs.
@@ -76,9 +117,17 @@ pub enum Outcome {
     Result(CallToolResult),
     /// Tools to enable, where there is something to enable them in.
     Enable(Selection),
+    /// Question to the user, for a client that then sends the call again.
+    Ask(InputRequired),
 }
 
 impl ReadyCall {
+    /// Returns the call as it was before its tool was found.
+    pub(super) fn begun(self) -> Begun {
+        let Self { came_as_text, view, asking, audit, running, .. } = self;
+        Begun { came_as_text, view, asking, audit, running }
+    }
+
     /// Sees to it that `Mcp-Param-*` headers say what the arguments say. `header` gives the values of a header, as they came.
     ///
     /// # Errors

@@ -212,7 +212,7 @@ fn letters(text: &str) -> String {
 }
 
 /// Finds an app by its key or name, however that is written.
-fn find_app<'a>(parts: &[&'a Arc<AppTools>], wanted: &str) -> Option<&'a AppTools> {
+pub(super) fn find_app<'a>(parts: &[&'a Arc<AppTools>], wanted: &str) -> Option<&'a AppTools> {
     let wanted = letters(wanted);
     let is_it =
         |part: &&&'a Arc<AppTools>| letters(part.integration().as_str()) == wanted || letters(part.name()) == wanted;

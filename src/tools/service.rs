@@ -1,43 +1,43 @@
 //! Lists, finds and calls tools for every transport.
 
-use std::{rc::Rc, sync::Arc};
+use std::{mem, rc::Rc, sync::Arc};
 
 use serde_json::value::RawValue;
 
 use super::{
     EnabledTools, MaybeReady,
-    accounts::{OfApp, aim},
-    audit::{Audit, Origin},
+    accounts::OfApp,
     builtin::{Builtin, read_arguments},
     call::{Outcome, ReadyCall, RunOptions, What},
     catalog_cache::CatalogCache,
-    connect_app, describe_tools,
+    connect_app,
+    connecting::{Seals, Wanted},
+    describe_tools,
     enable::{self, Selection},
-    find::{find, find_forgiving, no_such_tool, unknown_tool},
+    find::{find, no_such_tool},
     governor::{Governor, Rest},
     kept_outputs::KeptOutputs,
     listing::{listed, seen_by},
     once::{self, Turn},
-    run_tools,
     search_tools::{self, Searched},
     searches::Searches,
     view::{Enabled, Scope, View},
     workspace_apps::{KnownApps, Unconnected},
 };
 use crate::{
-    allowance::CallLimit,
     auth::Revocations,
     config::{OnAmbiguous, Settings},
     error::Error,
     ids::ToolName,
     membrane::{
         Caller, Catalog, FindTools, MembraneActor, MembraneClient, Tool,
-        call::{self, Called, Target},
+        call::{self, AccountFault, Called, Ran, Target},
+        model::Connection,
     },
     metrics::{self, Run},
-    protocol::{answer::ToolList, request::CallTool, revision::Era, tools::CallToolResult},
+    protocol::{answer::ToolList, json, revision::Era, tools::CallToolResult},
     search::Access,
-    store::{SessionStore, outputs::OutputId},
+    store::SessionStore,
     workers::PerWorker,
 };
 
@@ -52,14 +52,17 @@ pub(super) struct Inner {
     pub(super) cache: CatalogCache,
     searches: Searches,
     pub(super) workspace_apps: KnownApps,
-    store: Arc<dyn SessionStore>,
+    pub(super) store: Arc<dyn SessionStore>,
     pub(super) outputs: KeptOutputs,
+    pub(super) seals: Seals,
+    /// Whether links to connect an app lead to a page of this server first.
+    pub(super) has_interstitial: bool,
     /// Tokens of an output at most, where the URL names no other number.
     pub(super) output_tokens: usize,
     /// Fate of a write that names none of several accounts.
-    on_ambiguous: OnAmbiguous,
+    pub(super) on_ambiguous: OnAmbiguous,
     /// Whether audit lines hold the arguments of calls.
-    audits_arguments: bool,
+    pub(super) audits_arguments: bool,
 }
 
 impl ToolService {
@@ -81,6 +84,8 @@ impl ToolService {
             workspace_apps: KnownApps::default(),
             outputs: KeptOutputs::new(Arc::clone(&store), settings.outputs.keep),
             store,
+            seals: Seals::new(&settings.auth),
+            has_interstitial: settings.connect.interstitial,
             output_tokens: settings.outputs.max_tokens.get(),
             on_ambiguous: settings.accounts.on_ambiguous,
             audits_arguments: settings.log.arguments,
@@ -108,7 +113,11 @@ impl ToolService {
     }
 
     /// Finds the tool of an action by its name, and the user's accounts of its app.
-    fn find_with_accounts(&self, view: &View, name: ToolName) -> MaybeReady<Result<(Arc<Tool>, Option<OfApp>), Error>> {
+    pub(super) fn find_with_accounts(
+        &self,
+        view: &View,
+        name: ToolName,
+    ) -> MaybeReady<Result<(Arc<Tool>, Option<OfApp>), Error>> {
         let scope = view.scope.clone();
         let catalog = self.catalog(&view.caller, &scope);
         match &view.enabled {
@@ -138,148 +147,82 @@ impl ToolService {
         }
     }
 
-    /// Prepares a call: takes it from the limits of calls that run at once and of the user's calls a second, and finds the tool.
+    /// Runs a call. One that goes on where an earlier one was left waits first for the account that it needs.
     ///
     /// # Errors
-    /// [`Error::TooManyCalls`], and the reasons why there is no such tool.
-    pub fn prepare(
-        &self,
-        view: View,
-        limit: &CallLimit,
-        origin: Origin,
-        call: CallTool,
-    ) -> MaybeReady<Result<ReadyCall, Error>> {
-        let mut audit = self.audit(origin, &view.caller, &call);
-        let CallTool { name, arguments, came_as_text, .. } = call;
-        let running = match limit.begin() {
-            Ok(running) => running,
-            Err(error) => {
-                audit.refuse(&error);
-                return MaybeReady::Now(Err(error));
-            }
-        };
-        let ready = move |what, arguments, view, audit| ReadyCall {
-            what,
-            arguments,
-            came_as_text,
-            options: RunOptions::default(),
-            view,
-            audit,
-            _running: running,
-        };
-        if let Err(wait_s) = view.caller.allowance().call() {
-            let what = What::Nothing(CallToolResult::too_many(wait_s));
-            return MaybeReady::Now(Ok(ready(what, arguments, view, audit)));
-        }
-        match view.scope.mode.builtin(&name) {
-            Some(runner @ (Builtin::RunReadTool | Builtin::RunWriteTool)) => {
-                let (this, mut call) = (self.clone(), ready(What::Builtin(runner), arguments, view, audit));
-                MaybeReady::Later(Box::pin(async move {
-                    let found = this.find_for_runner(runner, &call).await;
-                    match found.inspect_err(|error| call.audit.refuse(error))? {
-                        Ok((tool, arguments, options)) => {
-                            call.audit.becomes(tool.name(), &arguments);
-                            Ok(ReadyCall { what: What::Tool(tool), arguments, options, ..call })
-                        }
-                        Err(refused) => Ok(ReadyCall { what: What::Nothing(refused), ..call }),
-                    }
-                }))
-            }
-            Some(builtin) => MaybeReady::Now(Ok(ready(What::Builtin(builtin), arguments, view, audit))),
-            None => {
-                let on_ambiguous = self.0.on_ambiguous;
-                // The same whether the tool is there at once or later.
-                let direct = move |(tool, of_app): (Arc<Tool>, Option<OfApp>), arguments, view, audit| {
-                    let aimed = match &of_app {
-                        Some(of_app) => aim(&tool, of_app, None, arguments, on_ambiguous),
-                        None => Ok((Target::default(), arguments)),
-                    };
-                    match aimed {
-                        Ok((target, arguments)) => {
-                            let options = RunOptions { target, ..RunOptions::default() };
-                            ReadyCall { options, ..ready(What::Tool(tool), arguments, view, audit) }
-                        }
-                        Err(refused) => ready(What::Nothing(refused), RawValue::NULL.to_owned(), view, audit),
-                    }
-                };
-                match self.find_with_accounts(&view, name) {
-                    MaybeReady::Now(found) => {
-                        let found = found.inspect_err(|error| audit.refuse(error));
-                        MaybeReady::Now(found.map(|found| direct(found, arguments, view, audit)))
-                    }
-                    MaybeReady::Later(found) => MaybeReady::Later(Box::pin(async move {
-                        let found = found.await.inspect_err(|error| audit.refuse(error))?;
-                        Ok(direct(found, arguments, view, audit))
-                    })),
+    /// Where the user's catalog is needed and can't be had; [`Error::PageRequired`] for a client that is asked so.
+    pub async fn run(&self, mut call: ReadyCall, era: Era) -> Result<Outcome, Error> {
+        let trace = call.view.caller.trace();
+        if let Some(resumed) = call.resumed.take() {
+            let outcome = match trace.around(self.go_on(&call.view, &call.asking, *resumed)).await {
+                Ok(Ok(again)) => {
+                    call = self.ready(call.begun(), again).get().await?;
+                    self.run_ready(&mut call, era).await
                 }
-            }
+                Ok(Err(outcome)) => Ok(outcome),
+                Err(error) => Err(error),
+            };
+            call.audit.end(&outcome);
+            return outcome;
         }
-    }
-
-    /// Finds the tool that a runner is asked to run, with the arguments for it; or tells the model why there is none.
-    async fn find_for_runner(
-        &self,
-        runner: Builtin,
-        call: &ReadyCall,
-    ) -> Result<Result<(Arc<Tool>, Box<RawValue>, RunOptions), CallToolResult>, Error> {
-        let asked: run_tools::Arguments = match read_arguments(runner, &call.arguments) {
-            Ok(asked) => asked,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let catalog = self.catalog(&call.view.caller, &call.view.scope).get().await?;
-        if let Some(id) = OutputId::parse(&asked.name) {
-            return Ok(Err(self.read_on(&call.view, &catalog, id, &asked).await));
-        }
-        let Some(tool) = find_forgiving(&catalog, &asked.name) else {
-            return Ok(Err(unknown_tool(&catalog, &asked.name)));
-        };
-        if runner == Builtin::RunReadTool && tool.access() == Access::Write {
-            let text = format!("{} writes, so run-read-tool does not run it. run-write-tool does.", tool.name());
-            return Ok(Err(CallToolResult::failure(text)));
-        }
-        let of_tool = asked.of_tool().and_then(|arguments| Ok((arguments, asked.options(runner, tool.access())?)));
-        let (arguments, options) = match of_tool {
-            Ok(of_tool) => of_tool,
-            Err(fault) => {
-                let text = format!("Invalid arguments for {}: {fault}", runner.name());
-                return Ok(Err(CallToolResult::failure(text)));
-            }
-        };
-        let of_app = OfApp::of(&catalog, tool);
-        let aimed = aim(tool, &of_app, asked.account.as_deref(), arguments, self.0.on_ambiguous);
-        Ok(aimed.map(|(target, arguments)| (Arc::clone(tool), arguments, RunOptions { target, ..options })))
-    }
-
-    /// Runs a call.
-    ///
-    /// # Errors
-    /// Where the user's catalog is needed and can't be had.
-    pub async fn run(&self, call: ReadyCall, era: Era) -> Result<Outcome, Error> {
-        let ReadyCall { what, arguments, came_as_text, options, view, mut audit, _running } = call;
-        let outcome = match what {
-            What::Nothing(result) => Ok(Outcome::Result(result)),
-            What::Builtin(builtin) => self.run_builtin(builtin, &arguments, &view).await,
-            What::Tool(tool) => {
-                self.0.searches.note_run(view.caller.user(), tool.name());
-                let RunOptions { asked, inputs, key, target, .. } = options;
-                let result = match key {
-                    None => self.call(&view.caller, &tool, &target, arguments, era).await.result,
-                    Some(key) => self.call_once(&view.caller, &tool, &target, arguments, era, &key).await,
-                };
-                let reads_on =
-                    tool.access() == Access::Write && view.scope.mode.builtins().contains(&Builtin::RunReadTool);
-                let rest = if reads_on {
-                    Rest::Keep(self.0.outputs.clone(), view.caller.user().clone(), inputs)
-                } else {
-                    Rest::Run(inputs)
-                };
-                let governor = Governor { limit: self.limit(&view.scope), asked, rest };
-                let result = governor.apply(self.0.client.upstream().pool(), &tool, era, result).await;
-                Ok(Outcome::Result(if came_as_text { result.and_read_from_text() } else { result }))
-            }
-        };
-        audit.end(&outcome);
+        let outcome = self.run_ready(&mut call, era).await;
+        call.audit.end(&outcome);
         outcome
+    }
+
+    async fn run_ready(&self, call: &mut ReadyCall, era: Era) -> Result<Outcome, Error> {
+        let trace = call.view.caller.trace();
+        let ReadyCall { what, arguments, view, asking, .. } = call;
+        let arguments = mem::replace(arguments, json::to_raw(&()));
+        match mem::replace(what, What::Nothing(None)) {
+            What::Nothing(result) => Ok(Outcome::Result(result.ok_or(Error::Internal)?)),
+            What::Disconnected { wanted, tool } => {
+                let why = format!("{} was disconnected; the user has to connect it again", wanted.name);
+                let gone = CallToolResult::failure(Error::ToolGone { name: tool.clone(), why }.to_string());
+                trace.around(self.ask_to_connect(view, asking, wanted, tool.as_str(), Some(gone))).await
+            }
+            What::Builtin(Builtin::ConnectApp) => {
+                let asked = match read_arguments::<connect_app::Arguments>(Builtin::ConnectApp, &arguments) {
+                    Ok(asked) => asked,
+                    Err(refused) => return Ok(Outcome::Result(refused)),
+                };
+                trace.around(self.connect_app(view, asking, &asked)).await
+            }
+            What::Builtin(builtin) => self.run_builtin(builtin, &arguments, view).await,
+            What::Tool(tool) => self.run_tool(call, &tool, arguments, era).await,
+        }
+    }
+
+    /// Runs the tool of an action. Where its account is missing or lost, the user is asked to connect it.
+    async fn run_tool(
+        &self,
+        call: &mut ReadyCall,
+        tool: &Arc<Tool>,
+        arguments: Box<RawValue>,
+        era: Era,
+    ) -> Result<Outcome, Error> {
+        let ReadyCall { options, view, asking, came_as_text, .. } = call;
+        self.0.searches.note_run(view.caller.user(), tool.name());
+        let RunOptions { asked, inputs, key, target, .. } = mem::take(options);
+        let Called { result, account, .. } = match key {
+            None => self.call(view, tool, &target, arguments, era).await,
+            Some(key) => self.call_once(view, tool, &target, arguments, era, &key).await,
+        };
+        if account == AccountFault::Lost {
+            let name = self.name_of_app(view, tool).await;
+            let wanted = Wanted::new(tool.integration().clone(), name).by(target.connection);
+            let again = tool.name().as_str();
+            return view.caller.trace().around(self.ask_to_connect(view, asking, wanted, again, Some(result))).await;
+        }
+        let reads_on = tool.access() == Access::Write && view.scope.mode.builtins().contains(&Builtin::RunReadTool);
+        let rest = if reads_on {
+            Rest::Keep(self.0.outputs.clone(), view.caller.user().clone(), inputs)
+        } else {
+            Rest::Run(inputs)
+        };
+        let governor = Governor { limit: self.limit(&view.scope), asked, rest };
+        let result = governor.apply(self.0.client.upstream().pool(), tool, era, result).await;
+        Ok(Outcome::Result(if *came_as_text { result.and_read_from_text() } else { result }))
     }
 
     async fn run_builtin(&self, builtin: Builtin, arguments: &RawValue, view: &View) -> Result<Outcome, Error> {
@@ -305,20 +248,10 @@ impl ToolService {
                 Ok(asked) => describe_tools::describe(&*self.catalog(caller, scope).get().await?, &asked),
                 Err(refused) => refused,
             },
-            Builtin::ConnectApp => match read_arguments::<connect_app::Arguments>(builtin, arguments) {
-                Ok(asked) => connect_app::connect(&*self.catalog(caller, scope).get().await?, &asked),
-                Err(refused) => refused,
-            },
-            // Prepared as calls of the tools that they run.
-            Builtin::RunReadTool | Builtin::RunWriteTool => return Err(Error::Internal),
+            // Prepared as calls of the tools that they run; and run with the terms of its call.
+            Builtin::RunReadTool | Builtin::RunWriteTool | Builtin::ConnectApp => return Err(Error::Internal),
         };
         Ok(Outcome::Result(result))
-    }
-
-    /// Begins the audit line of a call that may be refused before anything is prepared.
-    #[must_use]
-    pub fn audit(&self, origin: Origin, caller: &Caller, call: &CallTool) -> Audit {
-        Audit::begin(origin, caller.user().clone(), call, self.0.audits_arguments)
     }
 
     /// Finds the tools of the given names: in the catalog, and beyond it in one batch.
@@ -354,40 +287,68 @@ impl ToolService {
     /// Calls the tool of an action, unless a call under the same key was made before.
     async fn call_once(
         &self,
-        caller: &Caller,
+        view: &View,
         tool: &Arc<Tool>,
         target: &Target,
         arguments: Box<RawValue>,
         era: Era,
         key: &str,
-    ) -> CallToolResult {
+    ) -> Called {
         let connection = target.connection.as_deref();
-        match once::claim(&self.0.store, caller.user(), key, tool, connection, arguments.get()).await {
-            Turn::Settled(result) => result,
+        match once::claim(&self.0.store, view.caller.user(), key, tool, connection, arguments.get()).await {
+            Turn::Settled(result) => Called { result, token_refused: false, ran: Ran::No, account: AccountFault::Fine },
             Turn::Mine(claim) => {
-                let Called { result, ran, .. } = self.call(caller, tool, target, arguments, era).await;
-                claim.settle(&result, ran).await;
-                result
+                let called = self.call(view, tool, target, arguments, era).await;
+                claim.settle(&called.result, called.ran).await;
+                called
             }
         }
     }
 
     /// Calls the tool of an action, and ends the trust in the caller's token if the upstream refuses it.
-    async fn call(
-        &self,
-        caller: &Caller,
-        tool: &Arc<Tool>,
-        target: &Target,
-        arguments: Box<RawValue>,
-        era: Era,
-    ) -> Called {
-        let run = Run::begin(tool.integration().as_str());
-        let called = caller.trace().around(call::call(&self.0.client, caller, tool, target, arguments, era)).await;
+    async fn call(&self, view: &View, tool: &Arc<Tool>, target: &Target, arguments: Box<RawValue>, era: Era) -> Called {
+        let (caller, run) = (&view.caller, Run::begin(tool.integration().as_str()));
+        let mut called = caller.trace().around(call::call(&self.0.client, caller, tool, target, arguments, era)).await;
         run.end(if called.result.is_error() { metrics::Outcome::Error } else { metrics::Outcome::Success });
         if called.token_refused {
             self.0.revocations.revoke(caller.token());
         }
+        let is_missing = match called.account {
+            AccountFault::Fine | AccountFault::Lost => false,
+            AccountFault::PerhapsMissing => !self.has_app(view, tool).await,
+            AccountFault::ProbablyMissing => !self.has_app(view, tool).await || self.is_disconnected(view, tool).await,
+        };
+        if is_missing {
+            // Without an account there was nothing to run it with.
+            called = Called { account: AccountFault::Lost, ran: Ran::No, ..called };
+        }
         called
+    }
+
+    /// Returns whether the upstream says that the user has no account of a tool's app any more.
+    async fn is_disconnected(&self, view: &View, tool: &Tool) -> bool {
+        let connections = self.0.client.connections_of(&view.caller, tool.integration());
+        let connections = view.caller.trace().around(connections).await;
+        connections.is_ok_and(|connections| !connections.iter().any(Connection::is_live))
+    }
+
+    /// Returns whether the user has connected the app of a tool, as far as is known.
+    async fn has_app(&self, view: &View, tool: &Tool) -> bool {
+        match self.catalog(&view.caller, &view.scope).get().await {
+            Ok(catalog) => catalog.connected().any(|app| app == tool.integration()),
+            // Without a catalog, nothing is known to be missing.
+            Err(_) => true,
+        }
+    }
+
+    /// Returns the name of a tool's app, for people.
+    async fn name_of_app(&self, view: &View, tool: &Tool) -> String {
+        let catalog = self.catalog(&view.caller, &view.scope).get().await.ok();
+        let name = catalog.and_then(|catalog| {
+            let mut parts = catalog.held();
+            parts.find(|part| part.integration() == tool.integration()).map(|part| part.name().to_owned())
+        });
+        name.unwrap_or_else(|| connect_app::name_of(tool.integration().as_str()))
     }
 }
 

@@ -40,6 +40,8 @@ GET /                                         | 200  | 200       | 200     | 200
 GET /me                                       | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /icon.svg                                 | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /mcp/server-card                          | 200  | 200       | 200     | 200    | 200      | 200     | 200
+GET /connect/AAAAAAAAAAAAAAAAAAAAAA           | 404  | 404       | 404     | 404    | 404      | 404     | 404
+POST /connect/AAAAAAAAAAAAAAAAAAAAAA          | 404  | 404       | 404     | 404    | 404      | 404     | 404
 GET /healthz                                  | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /readyz                                   | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /.well-known/oauth-protected-resource     | 200  | 200       | 200     | 200    | 200      | 200     | 200
@@ -50,6 +52,9 @@ GET /.well-known/jwks.json                    | 200  | 200       | 200     | 200
 GET /oauth/authorize                          | 302  | 302       | 302     | 302    | 302      | 302     | 302
 GET /nowhere                                  | 404  | 404       | 404     | 404    | 404      | 404     | 404
 ";
+
+/// Link that nobody was given.
+const LINK: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// How a token is sent.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +126,7 @@ fn request(row: &str, client: &Client<'_>, victim: &Victim) -> RequestBuilder {
         ("POST", "/webhooks/membrane", _) => {
             client.request_at(Method::POST, path).json(&json!({"event": "connection.deleted"}))
         }
+        ("POST", path, _) if path.starts_with("/connect/") => client.request_at(Method::POST, path).body("answer=go"),
         (method, path, _) => client.request_at(method.parse().unwrap(), path),
     }
 }
@@ -216,7 +222,9 @@ fn every_route_stands_in_the_matrix() {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/http/mod.rs");
     let source = std::fs::read_to_string(source).unwrap();
     let literals = source.split("(\"/").skip(1).filter_map(|rest| rest.split('"').next());
-    let paths: BTreeSet<_> = literals.map(|path| format!("/{}", path.replace("{endpoint:mcp|sse}", "mcp"))).collect();
+    let paths: BTreeSet<_> = literals
+        .map(|path| format!("/{}", path.replace("{endpoint:mcp|sse}", "mcp").replace("{link}", LINK)))
+        .collect();
     assert!(paths.contains("/mcp"), "the routes are found: {paths:?}");
     let rows = rows();
     for path in paths {

@@ -149,7 +149,7 @@ async fn a_file_that_cannot_be_used_stops_the_start_and_stays_as_it_is() {
     let mut damaged = sound.clone();
     damaged[4096..].fill(0x55);
     let cases = [
-        (newer, "has format 99, and this server knows 4 at most"),
+        (newer, "has format 99, and this server knows 6 at most"),
         (foreign, "it is not this server's"),
         (damaged, "is damaged"),
         (b"no database at all, but long enough to be taken for one, were it not for this text".to_vec(), "is damaged"),

@@ -195,8 +195,18 @@ async fn wrong_parameters_are_invalid_params() {
     }
     let nameless = client.modern("tools/call", json!({"arguments": {}})).send().await;
     assert_eq!((nameless.status.as_u16(), nameless.code()), (400, -32602), "no name: {nameless:?}");
-    let stray = json!({"name": "gmail_list-emails", "inputResponses": {}, "requestState": "s", "task": {}});
-    assert_eq!(client.modern("tools/call", stray).send().await.status, 200, "MRTR and tasks are none of ours");
+    let stray = json!({"name": "gmail_list-emails", "inputResponses": {"x": {"action": "accept"}}, "task": {}});
+    assert_eq!(
+        client.modern("tools/call", stray).send().await.status,
+        200,
+        "they answer nothing, and tasks are none of ours"
+    );
+    for (member, value) in [("requestState", json!("s")), ("requestState", json!(7)), ("inputResponses", json!([]))] {
+        let mut call = client.modern("tools/call", json!({"name": "gmail_list-emails"}));
+        call.body["params"][member] = value;
+        let reply = call.send().await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (400, -32602), "{member}: {reply:?}");
+    }
 }
 
 /// B-09, M-29 (MCP 2026-07-28, basic/index § Error Codes): nothing new "in the range -32000 to -32019"; what `wire` checks in

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::{modern_support::MODERN, support::Reply};
 
+/// Type of a result that asks for something first.
+const INPUT_REQUIRED: &str = "input_required";
+
 /// What the messages that answer a request are checked against.
 #[derive(Clone)]
 pub struct Wire {
@@ -113,8 +116,12 @@ pub fn faults(revision: &str, method: Option<&str>, message: &Value) -> Vec<Stri
             (true, None) => check("2025-11-25", "JSONRPCErrorResponse", message),
             (false, _) => check(revision, "JSONRPCErrorResponse", message),
         }
+        if revision == "2025-11-25" && message["error"]["code"] == -32042 {
+            check(revision, "URLElicitationRequiredError", message);
+        }
         if revision == MODERN {
             match message["error"]["code"].as_i64() {
+                Some(-32042) => faults.push("-32042 is gone".to_owned()),
                 Some(-32020) => check(revision, "HeaderMismatchError", message),
                 Some(-32022) => check(revision, "UnsupportedProtocolVersionError", message),
                 Some(code @ -32019..=-32000) => faults.push(format!("{code} is not for new implementations")),
@@ -127,6 +134,10 @@ pub fn faults(revision: &str, method: Option<&str>, message: &Value) -> Vec<Stri
             Some("initialize") => "InitializeResult",
             Some("ping") => "EmptyResult",
             Some("tools/list") => "ListToolsResult",
+            // Of this method alone of those that are here (basic/patterns/mrtr § Supported Requests).
+            Some("tools/call") if message["result"]["resultType"] == INPUT_REQUIRED && revision == MODERN => {
+                "InputRequiredResult"
+            }
             Some("tools/call") => "CallToolResult",
             Some("server/discover") => "DiscoverResult",
             Some("subscriptions/listen") => "SubscriptionsListenResult",
@@ -143,10 +154,14 @@ pub fn faults(revision: &str, method: Option<&str>, message: &Value) -> Vec<Stri
 fn era_faults(revision: &str, result: &Value) -> Vec<String> {
     if revision == MODERN {
         let named = result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"].is_string();
-        let whole = [(result["resultType"] == json!("complete"), "resultType"), (named, "serverInfo")];
+        let asks = ["inputRequests", "requestState"].iter().any(|member| result.get(member).is_some());
+        let kind = if asks { INPUT_REQUIRED } else { "complete" };
+        let whole = [(result["resultType"] == kind, "resultType"), (named, "serverInfo")];
         whole.into_iter().filter(|(there, _)| !there).map(|(_, what)| format!("{what} is missing")).collect()
     } else {
-        let modern = ["resultType", "ttlMs", "cacheScope"].into_iter().filter(|member| result.get(member).is_some());
+        let modern = ["resultType", "ttlMs", "cacheScope", "inputRequests", "requestState"]
+            .into_iter()
+            .filter(|member| result.get(member).is_some());
         modern.map(|member| format!("{member} belongs to {MODERN}")).collect()
     }
 }

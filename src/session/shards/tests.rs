@@ -59,7 +59,7 @@ fn shards() -> Shards {
 async fn open(shards: &Shards) -> (SessionId, UserKey) {
     let user = UserKey::new("w", "ann");
     let scope = Scope { mode: ToolMode::Static, apps: Apps::default(), filter: Arc::default(), output_tokens: None };
-    let profile = Profile { revision: Some(Revision::LATEST), client: None, scope };
+    let profile = Profile { revision: Some(Revision::LATEST), client: None, opens_pages: false, scope };
     let permit = shards.allowance(&user).session().unwrap();
     let opened = shards.open(0, OpenSession { user: user.clone(), permit, profile, chat: None }).await;
     (opened.unwrap(), user)

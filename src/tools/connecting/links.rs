@@ -1,0 +1,175 @@
+//! Links to pages on which users connect apps: what is known of each is a sealed note in the store, so that any replica serves
+//! them. Links themselves are short names that nobody can guess, for models copy long texts with mistakes.
+
+use std::{
+    rc::Rc,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use super::{Asking, Wanted};
+use crate::{
+    config,
+    error::Error,
+    ids::UserKey,
+    protocol::json,
+    seal::{Bond, Sealer},
+    secret::Secret,
+    store::{SessionStore, runs::Digest},
+    tools::ToolService,
+};
+
+/// Time for which a link leads somewhere, and a call can go on: a user signs in within it, or asks for another link.
+pub(super) const LASTING: Duration = Duration::from_secs(15 * 60);
+
+/// Characters of a link's name.
+const NAME: std::ops::RangeInclusive<usize> = 16..=64;
+
+/// Link to a page on which a user connects an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Workspace of the user who asked.
+    pub workspace: String,
+    /// User who asked.
+    pub user: String,
+    /// Name of the app, for people.
+    pub app: String,
+    /// Whether an account that was lost is connected again.
+    pub is_again: bool,
+    /// Page of the upstream.
+    pub url: String,
+    /// Id of the request for a connection, where the upstream has one.
+    pub request: Option<String>,
+    /// Time at which the link was made, in seconds since 1970.
+    pub at: u64,
+}
+
+/// Use that was made of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkUse {
+    /// Its user has gone on to the upstream's page.
+    Opened,
+    /// Its user has said no.
+    Declined,
+}
+
+impl LinkUse {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Declined => "declined",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        if text == Self::Declined.as_str() { Self::Declined } else { Self::Opened }
+    }
+}
+
+/// Key with which links and states are sealed.
+pub(in crate::tools) struct Seals {
+    secret: Option<Secret>,
+    sealer: OnceCell<Rc<Sealer>>,
+}
+
+impl Seals {
+    /// Returns the key of the settings, or nothing yet.
+    pub(in crate::tools) fn new(settings: &config::Auth) -> Self {
+        let given = [&settings.seal_key, &settings.workspace_secret].into_iter().find(|secret| !secret.is_empty());
+        Self { secret: given.cloned(), sealer: OnceCell::new() }
+    }
+
+    /// Returns the sealer. A key that the settings don't give is drawn once for all replicas, and kept in their store.
+    pub(super) async fn get(&self, store: &dyn SessionStore) -> Result<Rc<Sealer>, Error> {
+        let sealer = self.sealer.get_or_try_init(async || {
+            if let Some(secret) = &self.secret {
+                return Ok(Rc::new(Sealer::new(secret)));
+            }
+            let drawn = Sealer::draw_secret().ok_or(Error::Internal)?;
+            let claim = store.claim_note(Digest::of(&["seal-key"]), drawn.reveal().to_owned(), None);
+            let secret = claim.await?.map_or(drawn, |kept| Secret::new(&kept));
+            Ok::<_, Error>(Rc::new(Sealer::new(&secret)))
+        });
+        sealer.await.cloned()
+    }
+}
+
+impl ToolService {
+    pub(super) async fn sealer(&self) -> Result<Rc<Sealer>, Error> {
+        self.0.seals.get(&*self.0.store).await
+    }
+
+    /// Returns the link of a name, while it lasts.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn link(&self, name: &str) -> Result<Option<Link>, Error> {
+        if !NAME.contains(&name.len()) {
+            return Ok(None);
+        }
+        let Some(sealed) = self.0.store.note(Digest::of(&["link", name])).await? else { return Ok(None) };
+        let text = self.sealer().await?.open(Bond { purpose: "link", facts: &[name] }, &sealed, SystemTime::now());
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Returns the use that was made of a link.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn link_use(&self, name: &str) -> Result<Option<LinkUse>, Error> {
+        let used = self.0.store.note(Digest::of(&["link-use", name])).await?;
+        Ok(used.map(|used| LinkUse::parse(&used)))
+    }
+
+    /// Uses a link, once; gives the use that was made of it before.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn use_link(&self, name: &str, r#use: LinkUse) -> Result<Option<LinkUse>, Error> {
+        let key = Digest::of(&["link-use", name]);
+        let before = self.0.store.claim_note(key, r#use.as_str().to_owned(), Some(LASTING)).await?;
+        Ok(before.map(|before| LinkUse::parse(&before)))
+    }
+
+    /// Returns the link by which a user was asked last to connect an account, while it lasts.
+    pub(super) async fn pending_link(&self, user: &UserKey, wanted: &Wanted) -> Result<Option<(String, Link)>, Error> {
+        let Some(name) = self.0.store.note(pending(user, wanted)).await? else { return Ok(None) };
+        let link = self.link(&name).await?;
+        // The store is another's to write to, perhaps: nobody is sent to a page that was made for another user.
+        let is_theirs = |link: &Link| link.workspace == user.workspace() && link.user == user.user();
+        Ok(link.filter(is_theirs).map(|link| (name, link)))
+    }
+
+    /// Forgets the link that a user has for an account, so that the next question makes another.
+    pub(super) async fn forget_link(&self, user: &UserKey, wanted: &Wanted) -> Result<(), Error> {
+        // No link has an empty name.
+        Ok(self.0.store.put_note(pending(user, wanted), String::new(), Some(LASTING)).await?)
+    }
+
+    /// Keeps a link, and gives its name.
+    pub(super) async fn keep_link(&self, user: &UserKey, wanted: &Wanted, link: &Link) -> Result<String, Error> {
+        let name = Sealer::draw_name().ok_or(Error::Internal)?;
+        let until = SystemTime::now() + LASTING;
+        let bond = Bond { purpose: "link", facts: &[&name] };
+        let sealed = self.sealer().await?.seal(bond, &json::to_string(link), until).ok_or(Error::Internal)?;
+        self.0.store.put_note(Digest::of(&["link", &name]), sealed, Some(LASTING)).await?;
+        self.0.store.put_note(pending(user, wanted), name.clone(), Some(LASTING)).await?;
+        Ok(name)
+    }
+
+    /// Returns the address that a user opens: a page of this server that leads to the upstream's, or the upstream's.
+    pub(super) fn address(&self, asking: &Asking, name: &str, link: &Link) -> String {
+        match self.0.has_interstitial {
+            true => format!("{}/connect/{name}", asking.site),
+            false => link.url.clone(),
+        }
+    }
+}
+
+/// Returns the key of the note on the link that a user has for an account.
+fn pending(user: &UserKey, wanted: &Wanted) -> Digest {
+    let connection = wanted.connection.as_deref().unwrap_or_default();
+    Digest::of(&["pending-link", user.workspace(), user.user(), wanted.app.as_str(), connection])
+}
