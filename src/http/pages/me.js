@@ -51,7 +51,9 @@ async function call(name, args) {
 const STATES = {
   connected: ['Connected', 'good'],
   reconnect: ['Needs to be reconnected', 'warn'],
-  failed: ['Can\'t be loaded now', 'bad'],
+  building: ['Being set up', 'warn'],
+  failed: ['Can\'t be used now', 'bad'],
+  not_connected: ['Not connected', 'soft'],
 };
 
 function badge(text, kind) {
@@ -160,13 +162,32 @@ async function tools(app) {
   return found;
 }
 
+function stateBadge(status) {
+  const [state, kind] = STATES[status] ?? [String(status), 'warn'];
+  return badge(state, kind);
+}
+
+function accountNode({ account, name, status, default: isDefault }) {
+  const node = element('li', {}, element('code', { textContent: account }), name ? ` ${name} ` : ' ');
+  if (isDefault) node.append(badge('default', 'soft'), ' ');
+  if (status) node.append(stateBadge(status));
+  return node;
+}
+
 function appNode(key, app) {
-  const [state, kind] = STATES[app.status] ?? [String(app.status), 'warn'];
   const inside = element('div');
-  const node = element('details', {}, element('summary', {}, `${app.name ?? key} `, badge(state, kind)), inside);
+  const node = element('details', {}, element('summary', {}, `${app.name ?? key} `, stateBadge(app.status)));
   if (app.reason) node.append(element('p', { className: 'soft', textContent: app.reason }));
+  if (Array.isArray(app.accounts)) {
+    node.append(element('p', { textContent: 'Accounts:' }), element('ul', {}, ...app.accounts.map(accountNode)));
+  }
+  node.append(inside);
   node.addEventListener('toggle', async () => {
     if (!node.open || inside.hasChildNodes()) return;
+    if (app.status === 'not_connected') {
+      inside.append(element('p', { className: 'soft', textContent: 'Its tools are there once it is connected.' }));
+      return;
+    }
     inside.append(element('p', { className: 'soft', textContent: 'Loading …' }));
     try {
       const found = await tools(key);

@@ -216,6 +216,20 @@ test('a user sees apps and tools, and tries one that reads, by keyboard alone', 
   });
 });
 
+test('a user with two accounts of an app sees both', async () => {
+  await open(sandbox, '/me', async (page) => {
+    await page.getByLabel('Access token').fill(token('two', ['gmail', 'gmail', 'slack']));
+    await page.getByRole('button', { name: 'Show apps' }).click();
+    await page.locator('summary', { hasText: 'Gmail' }).click();
+    const accounts = page.locator('details', { hasText: 'Gmail' }).locator('li');
+    await accounts.first().waitFor();
+    assert.equal(await accounts.count(), 2);
+    assert.equal(await accounts.getByText('default', { exact: true }).count(), 1);
+    await page.locator('.tool', { hasText: 'gmail_' }).first().waitFor();
+    assert.deepEqual(await violations(page), []);
+  });
+});
+
 test('a bad token is answered in words', async () => {
   await open(sandbox, '/me', async (page, _asked, faults) => {
     await page.getByLabel('Access token').fill('a.bad.token');
