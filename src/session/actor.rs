@@ -54,7 +54,7 @@ pub struct SessionActor {
     pub(super) lasting: Duration,
     /// Bytes that may wait for the reader of a stream.
     pub(super) queue_bytes: usize,
-    /// Where the session is kept; nowhere, if it lives only as long as its stream.
+    /// Place in the store; none for a session that lives only as long as its stream.
     pub(super) kept: Option<Kept>,
     tools: ToolService,
     /// Set when the server stops.
@@ -108,7 +108,7 @@ impl SessionActor {
         }
     }
 
-    /// Flag that a panic sets which ends the session.
+    /// Returns the flag that is set when a panic ends the session.
     #[must_use]
     pub fn crash_flag(&self) -> Rc<Cell<bool>> {
         Rc::clone(&self.has_crashed)
@@ -124,14 +124,16 @@ impl SessionActor {
         self.profile.revision.is_some_and(Revision::primes_streams)
     }
 
-    /// When the server stops: ends the streams on which nothing is awaited, and says when nothing is in flight.
+    /// Ends idle streams once the server stops, and answers those who wait for the stop when nothing is in flight.
     pub(super) fn wind_down(&mut self) {
         let Some(waiting) = &mut self.ending else { return };
         self.streams.close_listening();
+        // A call that has ended may still have its answer on the way to the outbox. Closing the outbox after the last
+        // call lost the answers of calls that ended together, so POSTs (`owed`) are counted as well.
         if self.calls.count() == 0 && self.owed == 0 && !self.streams.await_answers() {
             self.streams.close_outbox();
             for waiting in waiting.drain(..) {
-                // Who no longer waits need not know.
+                // The stop has lost its patience where nobody waits any more.
                 let _ = waiting.send(());
             }
         }
@@ -146,8 +148,11 @@ impl SessionActor {
         }
         let tools = self.tools.clone();
         MaybeReady::Later(Box::pin(async move {
+            // Looked up outside of the mailbox, or all requests of the session would wait for the upstream. Requests
+            // that look up the same names at once share one request there.
             let found = tools.look_up(caller.clone(), &scope, names).await?;
             enabled.resolve(found.clone());
+            // Kept for the next request, which need not wait for it.
             addr.do_send(Resolved(found));
             Ok(View { caller, scope, enabled: Enabled::InSession(enabled) })
         }))
@@ -167,6 +172,7 @@ async fn run(tools: ToolService, call: ReadyCall, session: Addr<SessionActor>) -
         Outcome::Enable(selection) => {
             let result = selection.result();
             let enable = Enable { tools: selection.tools, over: None };
+            // The result follows once the change is kept: a client that lists at once must see it, at any replica.
             session.send(enable).await.map_err(|_gone| Error::SessionNotFound)??;
             Ok(result)
         }
@@ -212,7 +218,7 @@ impl Handler<Introduce> for SessionActor {
         let saved = self.kept.as_ref().map(|kept| kept.save(&profile, self.enabled.names(), None));
         Box::pin(async {
             if let Some(saved) = saved {
-                // The version is found out with the next request.
+                // The version that this makes is not taken on here: the next request catches up with the store.
                 saved.await?;
             }
             Ok(profile)
@@ -224,6 +230,8 @@ impl Handler<ListTools> for SessionActor {
     type Result = MaybeReady<Result<ToolList, Error>>;
 
     fn handle(&mut self, ListTools { caller, era, scope }: ListTools, ctx: &mut Context<Self>) -> Self::Result {
+        // Before the list is made: a change during a load is told again. That costs a list too many, and the other
+        // order would miss changes.
         self.streams.settle();
         let (tools, scope) = (self.tools.clone(), scope.unwrap_or_else(|| self.profile.scope.clone()));
         self.view(caller, scope, ctx.address()).and_then(move |view| tools.list(view, era))
@@ -252,10 +260,12 @@ impl Handler<CallTool> for SessionActor {
 
     fn handle(&mut self, CallTool { caller, id, origin, call }: CallTool, ctx: &mut Context<Self>) -> Self::Result {
         let origin = Origin { ask_by: self.profile.ask_by(), ..origin };
+        // A client that lost its connection sends the request again, and the action must not run twice.
         if let Some(outcome) = self.calls.repeated(&id, &call) {
             return Box::pin(outcome);
         }
         let scope = self.profile.scope.clone();
+        // Noted before anything is awaited: the next message in the mailbox may cancel it.
         let (ticket, stop) = self.calls.begin(id, &call);
         let ready = self.prepare(BeginCall { caller, scope, origin, call }, ctx.address());
         let (tools, addr) = (self.tools.clone(), ctx.address());
@@ -265,11 +275,14 @@ impl Handler<CallTool> for SessionActor {
             let _finished = finished;
             let outcome = async move { run(tools, ready.get().await?, addr).await };
             tokio::select! {
+                // The stop is looked at first. A cancelled request gets no response, even if the call ended in the same
+                // moment (MCP 2025-11-25, basic/utilities/cancellation § Behavior Requirements).
                 biased;
                 error = stop.requested() => Err(error),
                 outcome = outcome => outcome,
             }
         };
+        // Shared, so that a repeat on another connection awaits the same run.
         let outcome = outcome.boxed_local().shared();
         self.calls.share(ticket, &outcome);
         Box::pin(outcome)
@@ -290,6 +303,8 @@ impl Handler<Cancel> for SessionActor {
 
     fn handle(&mut self, Cancel { id, is_here }: Cancel, _: &mut Context<Self>) -> Self::Result {
         let was_here = self.calls.cancel(&id);
+        // The call may run at another replica, to which its POST came. What a replica told is not passed on, or two of
+        // them would send it to and fro.
         if !was_here
             && !is_here
             && let Some((peers, session)) = self.shared()
@@ -318,6 +333,8 @@ impl Handler<MayPassivate> for SessionActor {
     type Result = MessageResult<MayPassivate>;
 
     fn handle(&mut self, _: MayPassivate, _: &mut Context<Self>) -> Self::Result {
+        // `running` knows calls that run in requests of their own, and `calls` those that wait for something else
+        // first.
         let is_idle = self.running.is_idle() && self.calls.count() == 0 && self.owed == 0 && !self.streams.are_in_use();
         MessageResult(is_idle && self.kept.is_some())
     }

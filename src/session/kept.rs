@@ -73,7 +73,8 @@ impl Shards {
     /// [`Error::TooMany`] and [`Error::Full`] where none can be opened; [`Error::StoreUnavailable`].
     pub async fn enter_chat(&self, caller: &Caller, chat: ChatId, profile: Profile) -> Result<SessionId, Error> {
         let allowance = caller.allowance();
-        // Most chats have a session, for which nobody has to leave memory.
+        // Most chats have a session, for which no other has to leave memory. The permit only tells that there is room:
+        // it is given back here, and the session's actor takes its own when it comes from the store.
         let refused = match allowance.session() {
             Ok(_permit) => return self.enter_or_open(caller, chat, Some(profile)).await?.ok_or(Error::Internal),
             Err(refused) => refused,
@@ -96,6 +97,7 @@ impl Shards {
         new: Option<Profile>,
     ) -> Result<Option<SessionId>, Error> {
         let user = caller.user();
+        // A chat keeps to no connection, so its session lives on the user's shard, beside the catalog.
         let id = self.draw_id(self.registries().worker_of(hash(user)));
         let new = new.map(|profile| (id, profile.record(user.clone(), SystemTime::now(), Vec::new())));
         let Entered { session, ended } = self.store().enter_chat(user.clone(), chat, new).await?;
@@ -117,6 +119,7 @@ impl Shards {
         }
         self.clone().make_room().await;
         allowance.session().inspect_err(|error| {
+            // Counted here alone: the first refusal only makes idle sessions leave.
             if *error == Error::Full {
                 note_limited("all_sessions");
             }
@@ -128,6 +131,8 @@ impl Shards {
         for session in ended {
             log::info!(target: "session", session:%, user:%; "session ended: its user has opened too many others since");
             if let Some(peers) = self.peers() {
+                // The command runs on without its future. A replica that misses the news finds no session in the store
+                // at the next request.
                 drop(peers.tell(&News::Closed(session)));
             }
             self.heed_news(News::Closed(session)).await;

@@ -79,7 +79,7 @@ pub struct CloseSession {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Error")]
 pub struct WhyUnanswered {
-    /// Session that is to come back from the store.
+    /// Session whose message was not answered.
     pub session: SessionId,
     /// User who asks, and must own the session.
     pub user: UserKey,
@@ -94,7 +94,7 @@ pub struct CloseStreams;
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Revive {
-    /// Session whose message was not answered.
+    /// Session that is to come back from the store.
     pub session: SessionId,
     /// User that the session must belong to.
     pub user: UserKey,

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::ids::SessionId;
 
-/// Sessions that are asked at once whether they can leave. One that can may be enough, but then the next request would ask
-/// again.
+/// Sessions that are asked at once whether they can leave. One place may be enough, but then the next request would have to
+/// ask again.
 const ASKED_AT_ONCE: usize = 256;
 
 /// How long nobody is asked again after a round in which no session could leave. Each round asks all of them.
@@ -36,6 +36,7 @@ impl SessionRegistry {
         for (session, entry) in self.sessions.iter().filter(|(_, entry)| entry.is_kept && entry.used.elapsed() >= idle)
         {
             let (session, used, addr) = (*session, entry.used, ctx.address());
+            // Only the session knows of its calls and streams. Its answer holds as long as `used` has not changed.
             let may_leave = entry.session.send(MayPassivate);
             actix::spawn(async move {
                 // One that is gone has left already.
@@ -51,16 +52,17 @@ impl SessionRegistry {
         for (session, entry) in self.sessions.extract_if(|_, entry| entry.used.elapsed() >= retention) {
             log::info!(target: "session", session:%, user:% = entry.owner; "session expired");
             entry.session.do_send(End);
-            // Another server may have used it since; where there can be others, the store knows.
+            // Another replica may have used it since, and the store has the latest use. It expires sessions by that.
             if entry.is_kept && self.store.peers().is_none() {
                 let (shards, owner) = (self.shards.clone(), entry.owner);
                 actix::spawn(async move { shards.end_kept(session, owner).await });
             }
         }
+        // Sessions in the store belong to no worker, so one worker expires them for all.
         if self.worker == 0 {
             let shards = self.shards.clone();
             if self.store.peers().is_some() {
-                // What has expired there is not told of.
+                // Redis expires keys silently, so assume that some sessions have ended.
                 shards.note_end();
             }
             actix::spawn(async move { shards.expire_kept().await });
@@ -74,11 +76,12 @@ impl SessionRegistry {
         let used: Vec<_> = used
             .map(|(session, entry)| {
                 entry.noted = entry.used;
+                // Memory has monotonic times and the store wall-clock times. The age is the same in both.
                 (*session, wall - now.duration_since(entry.used))
             })
             .collect();
         if !used.is_empty() {
-            // Should it fail, the store has said so; a sweep to come will do.
+            // The store logs a failure. A session that is used again is told of by a later sweep.
             actix::spawn(self.store.touch(used));
         }
     }
@@ -118,15 +121,18 @@ impl Handler<MakeRoom> for SessionRegistry {
         match &mut self.making_room {
             MakingRoom::Not => self.making_room = MakingRoom::Asking(Vec::new()),
             MakingRoom::Asking(waiting) => {
+                // A second round would ask the same sessions again.
                 let (over, is_over) = oneshot::channel();
                 waiting.push(over);
-                // The round ends, or the registry has.
+                // Resolves when the round ends, or with an error when the registry has.
                 return Box::pin(async { drop(is_over.await) });
             }
             MakingRoom::Resting => return Box::pin(async {}),
         }
         let kept = self.sessions.iter().filter(|(_, entry)| entry.is_kept);
         let mut kept: Vec<_> = kept.map(|(session, entry)| (entry.used, *session, entry.session.clone())).collect();
+        // The least recently used first: it costs a load to bring one back, and they are the least likely to be asked
+        // for.
         kept.sort_unstable_by_key(|(used, ..)| *used);
         let addr = ctx.address();
         Box::pin(async move {
@@ -159,7 +165,7 @@ impl Handler<MadeRoom> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, MadeRoom { has_room }: MadeRoom, ctx: &mut Context<Self>) {
-        // Dropped, what others wait for tells them that the round is over.
+        // Replacing `Asking` drops its senders, which wakes all who wait for the round.
         self.making_room = if has_room { MakingRoom::Not } else { MakingRoom::Resting };
         if !has_room {
             ctx.run_later(REST, |registry, _| registry.making_room = MakingRoom::Not);
@@ -171,7 +177,8 @@ impl Handler<Passivate> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, Passivate { session, used }: Passivate, _: &mut Context<Self>) {
-        // What came meanwhile came by this mailbox.
+        // Every use comes through this mailbox and changes `used`. If it is as it was, no message is on its way to the
+        // session.
         if self.sessions.get(&session).is_some_and(|entry| entry.used == used)
             && let Some(entry) = self.sessions.remove(&session)
         {

@@ -94,6 +94,7 @@ impl Shards {
         let pulse = Pulse {
             shards: beats.len(),
             silent: beats.len() - loads.clone().count(),
+            // Counted after the wait, so that an actor that ended during it is not taken for one that is slow.
             gone: shards().flatten().map(|shard| shard.gone()).sum(),
             kept: loads.clone().map(|load| load.kept).sum(),
         };
@@ -142,7 +143,7 @@ impl Shards {
     /// Tells the metrics how many sessions have left memory; the store has so long to say.
     pub async fn count_passive(&self, pulse: Pulse, patience: Duration) {
         let kept = tokio::time::timeout(patience, self.store().count()).await;
-        // What fails there is logged and counted there.
+        // Sessions of a silent shard are not in `pulse.kept`, and would all seem to have left memory.
         if let (Ok(Ok(Some(kept))), 0) = (kept, pulse.silent) {
             gauge!("mcp_sessions", "state" => "passive").set(count(kept.saturating_sub(pulse.kept)));
         }

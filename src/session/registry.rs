@@ -38,7 +38,7 @@ use crate::{
 /// How often sessions that are idle or past their retention are looked for, at least.
 const SWEEP_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
-/// Chats of a session that are known to be tied to it; one has mostly one.
+/// Chats remembered for a session; most have one. A forgotten one costs one more question to the store.
 const MAX_CHATS_REMEMBERED: usize = 16;
 
 /// Actor of one worker that knows its sessions. See the [module](self).
@@ -50,7 +50,7 @@ pub struct SessionRegistry {
     pub(super) retention: Duration,
     pub(super) idle: Duration,
     limits: SessionLimits,
-    /// The server stops: no stream may begin that would keep it from that.
+    /// True once the server stops. Streams that begin then end at once, or they would hold up the stop.
     pub(super) is_draining: bool,
     pub(super) making_room: MakingRoom,
     /// Number of the worker, from 0.
@@ -65,11 +65,11 @@ type Waiting = (UserKey, oneshot::Sender<Result<(), Error>>);
 pub(super) struct Entry {
     pub(super) session: Addr<SessionActor>,
     pub(super) owner: UserKey,
-    /// The token that its streams last as long as.
+    /// Token with whose end the session's streams end.
     pub(super) shown: Shown,
     /// Set when a panic ends the session.
     has_crashed: Rc<Cell<bool>>,
-    /// The chats that the session has been tied to, or has tried to be, when so many sessions had ended.
+    /// Chats that the store was asked to tie to the session, while the count of ended sessions was `ended_then`.
     chats: Vec<ChatId>,
     ended_then: u64,
     pub(super) used: Instant,
@@ -128,8 +128,7 @@ impl SessionRegistry {
         entry.filter(|entry| entry.owner == *user).ok_or(Error::SessionNotFound)
     }
 
-    /// Returns a session of `user`, for a use of it, and the chat that the store has to be told it belongs to, if it
-    /// has to be.
+    /// Returns a session of `user` for one use, and the chat that the store must still be asked to tie to it.
     pub(super) fn reach(
         &mut self,
         session: SessionId,
@@ -153,6 +152,7 @@ impl SessionRegistry {
     fn start_session(&mut self, id: SessionId, owner: UserKey, session: SessionActor, permit: Permit) -> &Entry {
         let (is_kept, has_crashed) = (session.is_kept(), session.crash_flag());
         let session = session.start();
+        // A session that starts during the stop was not there when `Drain` came, so it is told here.
         if self.is_draining {
             session.do_send(WindDown);
         }
@@ -180,7 +180,7 @@ impl SessionRegistry {
         let SessionRecord { owner, opened, version, state } = record;
         let (permit, is_crowded) = self.shards.allowance(&owner).revived_session()?;
         if is_crowded {
-            // Beside the request, which need not wait for it.
+            // Not awaited: a session that comes back is let in even where there are too many.
             actix::spawn(self.shards.clone().make_room());
         }
         log::info!(target: "session", session:% = id, user:% = owner; "session revived");
@@ -194,6 +194,8 @@ impl SessionRegistry {
             version,
         };
         let mut session = self.session_actor(Profile::of(&state), EnabledTools::of(&state.tools), Some(kept));
+        // The log of its time in memory before is gone. New numbers keep event ids of then apart from those to come.
+        // Changes meanwhile were told to nobody, so the next stream tells the client to list again.
         session.streams.number_apart();
         session.streams.owe_change();
         self.start_session(id, owner, session, permit);
@@ -210,6 +212,7 @@ impl Actor for SessionRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        // A session leaves at most a quarter later than its setting says.
         let every = self.retention.min(self.idle) / 4;
         ctx.run_interval(every.min(SWEEP_AT_LEAST_EVERY), |registry, ctx| registry.sweep(ctx));
         Self::look_at_tokens(ctx);
@@ -237,6 +240,8 @@ impl Handler<OpenSession> for SessionRegistry {
         if peers.is_some() {
             session.streams.number_apart();
         }
+        // Started in the same turn of the mailbox in which the store is asked. Once the store knows the session, a
+        // request of its chat may ask for it here, and must not start a second actor.
         let session = self.start_session(id, user.clone(), session, permit).session.clone();
         let Some(opened) = kept_since else { return Box::pin(async move { Ok(id) }) };
 
@@ -250,6 +255,7 @@ impl Handler<OpenSession> for SessionRegistry {
                 let Some(before) = before else { return Ok(()) };
                 // A session that ended meanwhile has nothing to leave.
                 let Ok(estate) = shards.deliver(before, user.clone(), None, LeaveChat).await else { return Ok(()) };
+                // Listeners of the chat may be at other replicas, which pass them on when they hear of the move.
                 if let Some(peers) = peers {
                     drop(peers.tell(&News::Moved { from: before, to: id, owner: user.clone() }));
                 }
@@ -257,6 +263,7 @@ impl Handler<OpenSession> for SessionRegistry {
             };
             if let Err(error) = inherit.await {
                 drop(discard);
+                // The store may have written the session though its answer was lost.
                 shards.end_kept(id, user).await;
                 return Err(error);
             }
@@ -286,7 +293,9 @@ impl Handler<Revive> for SessionRegistry {
         let (reply, outcome) = oneshot::channel();
         let waiting = self.reviving.entry(session).or_default();
         waiting.push((user, reply));
+        // One load for all who ask meanwhile: two would start two actors of one session.
         if waiting.len() == 1 {
+            // Sent on drop, so that a load that panics does not keep every later request waiting behind it.
             let given_up = Err(StoreError::Failed("the load was given up".to_owned()));
             let mut report = Report::new(ctx.address(), Loaded { session, outcome: given_up });
             let load = self.store.load(session);
@@ -332,19 +341,19 @@ impl Handler<Loaded> for SessionRegistry {
                 Ok(_) => Err(Error::SessionNotFound),
                 Err(error) => Err(error.clone()),
             };
-            // Who no longer waits will ask again.
+            // A request that was given up meanwhile is asked again by its client.
             let _ = reply.send(outcome);
         }
     }
 }
 
 impl Entry {
-    /// Returns whether the store has to be told of the session's chat: it is new, or may have lost another session
-    /// since.
+    /// Returns whether the store must be asked to tie a chat to the session: a new chat, or any once a session has ended.
     fn must_bind(&mut self, chat: &ChatId, ended: u64) -> bool {
         if !self.is_kept || (self.ended_then == ended && self.chats.contains(chat)) {
             return false;
         }
+        // Any session that ended may have held a chat that was refused to this one.
         if self.ended_then != ended {
             self.chats.clear();
         }
@@ -369,6 +378,7 @@ impl Handler<CloseSession> for SessionRegistry {
                 return Box::pin(async { Ok(()) });
             }
         }
+        // The store is asked in any case. It checks the owner, and Redis tells the other replicas.
         Box::pin(async move { shards.close_kept(session, user).await })
     }
 }

@@ -42,7 +42,7 @@ struct Inner {
     revocations: Revocations,
     upstream: Arc<Upstream>,
     store: Arc<dyn SessionStore>,
-    /// How many sessions have ended, so that others know when a chat may have lost its own.
+    /// Count of ended sessions. Once it has moved, a chat that was refused to a session may be free.
     ended: AtomicU64,
     is_draining: Arc<AtomicBool>,
 }
@@ -153,6 +153,8 @@ impl Shards {
     pub async fn refresh(&self, changed: Changed) {
         if let Some(peers) = self.peers() {
             let Changed { workspace, users } = changed.clone();
+            // Not awaited, since the command runs on without its future. A replica that misses it loads anew after
+            // `catalog.fresh_s`.
             drop(peers.tell(&News::Connections { workspace, users }));
         }
         self.refresh_here(changed).await;

@@ -20,6 +20,7 @@ impl Shards {
     pub(in crate::session) fn draw_id(&self, shard: usize) -> SessionId {
         // A worker that the HTTP server started in place of a dead one has a number beyond all shards.
         let shard = self.0.registries.worker_of(shard as u64);
+        // One id in as many as there are shards fits. So no table has to say where a session lives.
         loop {
             let id = SessionId::draw();
             if self.0.registries.worker_of(id.spread()) == shard {
@@ -64,6 +65,7 @@ impl Shards {
         let asked = WhyUnanswered { session, user: user.clone() };
         match registry.send(Deliver { session, user, token, chat, message }).await {
             Ok(answer) => answer,
+            // A dropped answer does not tell a session that ended from one that panicked. The registry knows.
             Err(_unanswered) => Err(why(registry, asked).await),
         }
     }
