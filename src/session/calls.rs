@@ -23,7 +23,7 @@ pub struct Calls {
 struct InFlight {
     ticket: Ticket,
     id: RequestId,
-    /// Hash of name and arguments.
+    /// Hash of name and arguments, which tells a repeat from another call under the same id.
     what: u64,
     stop: oneshot::Sender<Error>,
     /// Weak, so that the result is copied only where a repeat waits for it.
@@ -40,6 +40,7 @@ pub struct Stop(oneshot::Receiver<Error>);
 impl Stop {
     /// Waits until the call is to stop, and tells why.
     pub async fn requested(self) -> Error {
+        // The sender is dropped with the session, so the session has ended.
         self.0.await.unwrap_or(Error::SessionNotFound)
     }
 }
@@ -59,12 +60,14 @@ impl Calls {
         // Hashed only where there is such an id: arguments can be large.
         of_id.peek()?;
         let what = what(call);
+        // Without an outcome the call has ended, of which word is still in the mailbox.
         of_id.find(|running| running.what == what)?.outcome.as_ref()?.upgrade()
     }
 
     /// Notes a call that begins; returns how it is told to stop.
     pub fn begin(&mut self, id: RequestId, call: &CallTool) -> (Ticket, Stop) {
         let (stop, stopped) = oneshot::channel();
+        // A ticket and not the id: two different calls may have one id, and each ends by itself.
         self.next += 1;
         self.in_flight.push(InFlight { ticket: self.next, id, what: what(call), stop, outcome: None });
         (self.next, Stop(stopped))
@@ -85,12 +88,14 @@ impl Calls {
     /// Stops all calls, because the session has crashed.
     pub fn fail(&mut self) {
         for InFlight { stop, .. } in self.in_flight.drain(..) {
+            // A dropped sender would tell that the session was ended on purpose.
             let _ = stop.send(Error::Internal);
         }
     }
 
     /// Stops the calls under an id, and tells whether there was any.
     pub fn cancel(&mut self, id: &RequestId) -> bool {
+        // The notification names the id alone, so all calls under it are meant.
         let of_id = self.in_flight.extract_if(.., |running| running.id == *id);
         let mut was_there = false;
         for InFlight { stop, .. } in of_id {

@@ -40,10 +40,11 @@ impl SessionActor {
         Some((kept.store.peers()?, kept))
     }
 
-    /// Returns whether something that has this version, and began at the version `base`, is to be taken on: later news
-    /// may have come first. A store that was restored has lower versions than before.
+    /// Returns whether to take on a state of this version, whose read or write began while memory had the version `base`.
     pub(super) fn takes(&mut self, version: u64, base: u64) -> bool {
         let Some(kept) = &mut self.kept else { return false };
+        // Answers of the store may arrive out of order, and an older state must not replace a newer one. Nothing came
+        // in between where memory still has `base`: then a lower version is that of a store restored from a backup.
         let is_next = version >= kept.version || kept.version == base;
         if is_next {
             kept.version = version;
@@ -60,10 +61,12 @@ impl Handler<CatchUp> for SessionActor {
             return Box::pin(async { Ok(()) });
         };
         let (store, session, base) = (Arc::clone(&kept.store), kept.session, kept.version);
-        // Nothing that others do changes what such a session lists.
+        // Other replicas can't change what such a session lists, so it is served while the store is away.
         let is_fixed = !self.profile.scope.mode.lists_enabled();
         let addr = ctx.address();
         Box::pin(async move {
+            // The version alone is read first. Each request in a session asks for it, and the record may hold hundreds
+            // of tools.
             let record = match store.version(session).await {
                 Ok(Some(version)) if version == base => return Ok(()),
                 Ok(Some(_)) => store.load(session).await?,
@@ -74,6 +77,7 @@ impl Handler<CatchUp> for SessionActor {
             if let Some(record) = record {
                 addr.send(Renew { record, base }).await.map_err(|_gone| Error::SessionNotFound)
             } else {
+                // The store has the last word: the session was closed at another replica, or has expired.
                 addr.do_send(End);
                 Err(Error::SessionNotFound)
             }
@@ -96,7 +100,7 @@ impl Handler<HasChanged> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, _: HasChanged, ctx: &mut Context<Self>) {
-        // Without anybody who listens it can wait for the next request.
+        // Each request catches up first, so only a client that listens would miss the change.
         if self.streams.are_in_use() {
             ctx.notify(CatchUp);
         }
@@ -121,6 +125,7 @@ impl Handler<Hear> for SessionRegistry {
                 session(id).inspect(|session| session.do_send(HasChanged));
             }
             News::Missed => {
+                // Any session may have changed while nothing was heard.
                 for entry in self.sessions.values() {
                     entry.session.do_send(HasChanged);
                 }
@@ -142,7 +147,8 @@ impl Handler<Hear> for SessionRegistry {
                         if let Ok(Ok(Estate { subscribers, .. })) = left.await
                             && !subscribers.is_empty()
                         {
-                            // What is enabled was taken along where the chat was taken over.
+                            // What is enabled went along at the replica that took the chat over. Only listeners are
+                            // left to move.
                             let inherit = Inherit(Estate { enabled: None, subscribers });
                             // A session that has ended meanwhile has nobody to tell of.
                             let _ = shards.deliver(to, owner, None, inherit).await;
@@ -155,6 +161,7 @@ impl Handler<Hear> for SessionRegistry {
                     entry.session.do_send(End);
                 }
             }
+            // Of no single session: `heed_news` has dealt with them.
             News::Distrusted(_) | News::Connections { .. } => {}
         }
     }
@@ -180,6 +187,7 @@ impl Shards {
     /// Takes in what other servers tell, for as long as this one runs.
     pub async fn follow_news(self) {
         let Some(mut news) = self.peers().map(|peers| peers.hear()) else { return };
+        // One after the other: a `Closed` must not overtake the `Changed` before it.
         while let Some(news) = news.recv().await {
             self.heed_news(news).await;
         }
@@ -207,6 +215,7 @@ impl Shards {
                 return;
             }
         };
+        // The id tells the shard at every replica, whatever number of workers each has.
         if let Ok(registry) = self.registry_of(session) {
             registry.do_send(Hear(news));
         }

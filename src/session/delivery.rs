@@ -51,7 +51,7 @@ where
 {
     fn handle(self, ctx: &mut Context<SessionRegistry>, reply: Option<OneshotSender<M::Result>>) {
         match self {
-            // A session that has ended meanwhile takes the place for the answer along, and who asked learns of that.
+            // A session that has ended meanwhile drops `reply`, by which the sender learns that nothing answers.
             Self::To(session, message) => session.do_send::<Passed<M>>(Passed { message, reply }),
             Self::Later(answer) => MessageResponse::<SessionRegistry, Deliver<M>>::handle(answer, ctx, reply),
             Self::Refused(error) => {
@@ -75,6 +75,8 @@ where
             return Delivery::Later(Box::pin(async move {
                 let gone = |_| Error::Internal;
                 addr.send(Revive { session: deliver.session, user: deliver.user.clone() }).await.map_err(gone)??;
+                // Sent once more rather than handed to the session here: it may have ended again by then, which the
+                // mailbox knows.
                 addr.send(deliver).await.unwrap_or(Err(Error::SessionNotFound))
             }));
         }
@@ -84,11 +86,12 @@ where
             Err(error) => return Delivery::Refused(error),
         };
         let Some(chat) = bind else { return Delivery::To(session, message) };
-        // Asked here and now, so that what comes after this message is answered after it.
+        // Sent before the store is awaited, so that no later message overtakes this one.
         let answer = session.send(message);
         let bound = self.store.bind_chat(user, chat, id);
         Delivery::Later(Box::pin(async move {
             if let Err(error) = bound.await {
+                // The chat is only one way to find the session. A request that has the id goes on without it.
                 log::warn!(session:% = id; "its chat can't be tied to it: {error}");
             }
             answer.await.unwrap_or(Err(Error::SessionNotFound))

@@ -21,6 +21,7 @@ impl Handler<LeaveChat> for SessionActor {
     type Result = Result<Estate, Error>;
 
     fn handle(&mut self, _: LeaveChat, _: &mut Context<Self>) -> Self::Result {
+        // Copied: the session keeps its tools. Listeners follow the chat, so they move.
         let enabled = self.profile.scope.mode.lists_enabled().then(|| self.enabled.clone());
         Ok(Estate { enabled, subscribers: self.streams.take_subscribers() })
     }
@@ -33,14 +34,14 @@ impl Handler<Inherit> for SessionActor {
         let scope = &self.profile.scope;
         let enabled = match enabled.filter(|_| scope.mode.lists_enabled()) {
             Some(enabled) => {
-                // The session before may not have been so confined.
+                // The session before may have been let see more apps than this one.
                 let tools = enabled.within(&scope.apps);
                 // A request that found this session before it inherits may have enabled something, which then counts.
                 self.handle(Enable { tools, over: Some(0) }, ctx)
             }
             None => Box::pin(async { Ok(()) }),
         };
-        // For those who listened before, nothing has changed.
+        // The chat's tools are the same for those who listened, so nothing is told.
         self.streams.adopt(subscribers);
         enabled
     }
@@ -54,11 +55,14 @@ impl Handler<Enable> for SessionActor {
             self.hold(tools);
             return Box::pin(async { Ok(()) });
         };
-        // Asked here and now, changes are written in the order in which they were made.
+        // The store is asked before anything is awaited, so that changes are written in the order in which they were
+        // made.
         let (saved, base, addr) = (kept.save(&self.profile, tools.names(), over), kept.version, ctx.address());
         Box::pin(async move {
             match saved.await? {
                 Some(version) => addr.send(Kept { tools, version, base }).await.map_err(|_gone| Error::SessionNotFound),
+                // Nothing was written. With `over`, something was enabled first, which stands. Without, the store has
+                // no such session.
                 None if over.is_some() => Ok(()),
                 None => Err(Error::SessionNotFound),
             }

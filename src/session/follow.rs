@@ -29,13 +29,13 @@ use crate::{
     },
 };
 
-/// How often the log is looked at.
+/// Time between two reads of the log.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Looks at the log between those at the server.
+/// Reads of the log for each look at the session and at the replica that runs the call.
 const LOOKS: u32 = 4;
 
-/// How often in a row a server has to be found dead: after trouble with the store they all seem so for a moment.
+/// Looks in a row that must find the replica dead. After an outage of Redis all replicas seem dead until their next beat.
 const DEATHS: u32 = 3;
 
 /// Stream of a call that runs on another server.
@@ -66,9 +66,11 @@ pub(super) async fn resume(
     let (mut sent, cursor) = peers.sent(session, Cursor::default()).await?;
     sent.retain(|event| event.stream == after.stream);
     let is_over = sent.last().is_some_and(is_last);
+    // The mark of the end tells only that nothing follows: it is no event, and has no place that a client could name.
     sent.retain(|event| !event.is_end);
     let (Some(first), Some(last)) = (sent.first(), sent.last().cloned()) else { return Err(Error::EventUnknown) };
-    // Of a stream that has ended there must be something left to send.
+    // An ended stream must have something left to send: a client that is given nothing would ask again.
+    // The log drops its oldest events. A client that goes on behind a gap would miss messages without knowing.
     let is_known = first.place <= after.place + 1 && after.place <= last.place;
     if !is_known || (is_over && after.place == last.place) {
         return Err(Error::EventUnknown);
@@ -102,9 +104,10 @@ impl Followed {
     async fn follow(mut self) {
         let (mut looks, mut deaths) = (0, 0);
         while !self.reader.is_gone() && !self.is_draining.load(Ordering::Relaxed) {
+            // Polled: commands share one connection, and a blocking XREAD would need one of its own for each stream.
             sleep(EVERY).await;
             looks += 1;
-            // Without the store there is nothing to be known.
+            // Without the store nothing is known of the call, so this is no sign of a dead replica.
             let Ok((mut sent, cursor)) = self.peers.sent(self.session, self.cursor.clone()).await else { continue };
             self.cursor = cursor;
             sent.retain(|event| event.stream == self.last.stream);
@@ -129,6 +132,7 @@ impl Followed {
             if deaths == DEATHS {
                 log::warn!(session:% = self.session; "a call was lost with the server that ran it");
                 let error = jsonrpc::error_response(Some(&self.last.request), &Error::ServerLost, Era::Legacy);
+                // The dead replica logs no more, so the next place is free.
                 self.offer(SentEvent { place: self.last.place + 1, message: error, ..self.last.clone() });
                 return;
             }
