@@ -45,7 +45,7 @@ impl Listeners {
                 && scope.apps == changed.apps
                 && scope.lists_otherwise(&changed.before, &changed.now, None)
             {
-                // What is full tells of a change already.
+                // A full queue holds a change that is not read yet, which stands for this one as well.
                 let _ = events.offer(Event::ToolsChanged);
             }
         }
@@ -57,7 +57,9 @@ impl Handler<Listen> for SessionRegistry {
 
     fn handle(&mut self, Listen { user, token, scope }: Listen, _: &mut Context<Self>) -> Self::Result {
         let (events, receiver) = queue::queue(CHANGES);
+        // Nothing tells when a client goes, so each new listener clears out those who have.
         self.listeners.0.retain(|listener| !listener.events.is_gone());
+        // Otherwise the sender is dropped here, and the stream ends at once.
         if !self.is_draining {
             let mut shown = Shown::default();
             shown.note(Some(token));

@@ -78,12 +78,13 @@ impl EventLog {
     /// Appends an event, and gives the ids of those that had to go for it; it may be among them.
     pub fn append(&mut self, event: Logged) -> Vec<EventId> {
         if event.bytes() > self.limits.bytes {
-            // The others need not go for one that can't stay.
+            // Kept, it would push out all others and then have to go as well.
             return vec![event.id];
         }
         self.bytes += event.bytes();
         self.events.push_back(event);
         let mut gone = Vec::new();
+        // The limits hold for the session. An answer on one stream may push out events of another.
         while self.events.len() > self.limits.events || self.bytes > self.limits.bytes {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.bytes();

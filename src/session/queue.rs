@@ -76,11 +76,14 @@ impl<T: Weigh> Sender<T> {
     /// [`Refused`].
     pub fn offer(&self, item: T) -> Result<(), Refused> {
         let bytes = item.bytes();
-        // The reader only takes away, and nobody else fills, so this never lets in too much.
+        // One sender fills the queue and the reader only drains it, so an outdated number is too high and lets in too
+        // little.
         let waiting = self.waiting.load(Ordering::Relaxed);
+        // An item of any size may wait alone, or a large answer could never be sent.
         if waiting > 0 && waiting + bytes > self.max_bytes {
             return Err(if self.items.is_closed() { Refused::Gone } else { Refused::Full });
         }
+        // Counted before it is sent: the reader may take it and subtract its size before the next line runs.
         self.waiting.fetch_add(bytes, Ordering::Relaxed);
         self.items.try_send(item).map_err(|error| {
             self.waiting.fetch_sub(bytes, Ordering::Relaxed);

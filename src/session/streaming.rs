@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl SessionActor {
-    /// Lets other servers know what was sent on the stream that answers a request, should this one not be there when its
-    /// client comes back for it. That it can't be kept is nobody's loss yet.
+    /// Logs what was sent on the stream that answers a request, so that another replica can go on with it. A failure is logged
+    /// alone: it matters only if this replica is gone when the client comes back.
     fn share(
         &self,
         event: Option<EventId>,
@@ -45,6 +45,8 @@ impl SessionActor {
 
     fn open_own(&mut self) -> queue::Receiver<Logged> {
         if let Some((peers, session)) = self.shared() {
+            // A stream at another replica ends: each message goes out on one stream only (MCP 2025-11-25,
+            // basic/transports § Multiple Connections).
             drop(peers.tell(&News::Listens(session)));
         }
         self.streams.open(self.primes_streams())
@@ -87,6 +89,7 @@ impl Handler<OpenReply> for SessionActor {
         let first = is_primed.then_some(EventId { stream, place: 1 });
         let shared = self.share(first, request, Some(Vec::new()));
         Box::pin(async move {
+            // The event is kept before the client learns its id, with which it may come back at another replica.
             shared.await;
             Ok((stream, events))
         })
@@ -100,6 +103,7 @@ impl Handler<Record> for SessionActor {
         let event = if let Some(message) = &message {
             self.streams.record(stream, message.clone())
         } else {
+            // Nothing else would free the events of an ended stream in a session that is quiet.
             ctx.run_later(self.lasting, |session, _| session.streams.forget_past());
             self.streams.end_reply(stream)
         };
@@ -175,7 +179,8 @@ impl Handler<Push> for SessionActor {
             return Box::pin(async { Ok(pushed.await?) });
         }
         if self.streams.push(message).is_err() {
-            // The stream itself can't tell: a connection that takes nothing is not even asked for more.
+            // The stream can't notice by itself: a connection that takes nothing is not polled. The session would go on
+            // taking calls whose answers nobody gets.
             ctx.stop();
         }
         Box::pin(async { Ok(()) })

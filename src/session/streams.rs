@@ -83,6 +83,7 @@ impl Streams {
     pub fn number_apart(&mut self) {
         let (drawn, _) = Uuid::new_v4().as_u64_pair();
         // The highest bit stays free: beyond the drawn number there is room for more streams than a session can open.
+        // Even, as replies have odd numbers: an id tells which kind of stream it was on.
         let number = (drawn >> (u64::BITS - NUMBER_BITS + 1)) & !1;
         self.own = self.mark | number;
         self.next = self.own + 1;
@@ -108,7 +109,8 @@ impl Streams {
     /// event that tells its id, so that it can be resumed from there.
     pub fn open(&mut self, is_primed: bool) -> Receiver<Logged> {
         let events = self.begin(self.own, is_primed);
-        // Who begins anew does not go back to what was sent before, which may have gone into a dead connection.
+        // A client that opens anew never asks for earlier events, and a change among them may have gone into a dead
+        // connection.
         if self.is_unseen {
             self.tell_own();
         }
@@ -126,6 +128,8 @@ impl Streams {
     fn begin(&mut self, stream: StreamId, is_primed: bool) -> Receiver<Logged> {
         let events = self.attach(stream, Vec::new());
         if is_primed {
+            // An event without a message tells an id before anything can be lost (MCP 2025-11-25, basic/transports
+            // § Sending Messages to the Server).
             self.record(stream, Vec::new());
         }
         events
@@ -138,7 +142,8 @@ impl Streams {
     pub fn resume(&mut self, after: EventId) -> Result<Receiver<Logged>, Error> {
         self.forget_past();
         let state = self.resumable.get(&after.stream).ok_or(Error::EventUnknown)?;
-        // Of a stream that has ended there must be something left to send: a client that was given nothing would ask again.
+        // Of a stream that has ended there must be something left to send: a client that was given nothing would ask
+        // again.
         let is_over = state.ended.is_some() && after.place == state.last;
         if after.place > state.last || after.place < state.lost || is_over {
             return Err(Error::EventUnknown);
@@ -161,6 +166,7 @@ impl Streams {
             let _ = reader.offer(event);
         }
         let state = self.resumable.entry(stream).or_default();
+        // Without a sender the reader of an ended stream gets what it missed, and then the end.
         state.reader = state.ended.is_none().then_some(reader);
         events
     }
@@ -172,6 +178,8 @@ impl Streams {
         let id = EventId { stream, place: state.last };
         let event = Logged { id, message };
         let offer = |reader: &Sender<_>| reader.offer(event.clone()).inspect_err(Refused::count_if_slow).is_err();
+        // A reader that is too slow is closed, not waited for. Its client comes back with the last id and gets the rest
+        // from the log.
         if state.reader.as_ref().is_some_and(offer) {
             state.reader = None;
         }
@@ -204,6 +212,7 @@ impl Streams {
         self.forget_past();
         self.subscribers.retain(|subscriber| !subscriber.is_gone());
         let is_read = |state: &State| state.reader.as_ref().is_some_and(|reader| !reader.is_gone());
+        // A reply counts after its end, too: its events leave with the session, and its client may still come for them.
         let in_use = |(stream, state): (&StreamId, &State)| *stream != self.own || is_read(state);
         self.outbox.is_some() || !self.subscribers.is_empty() || self.resumable.iter().any(in_use)
     }
@@ -274,6 +283,8 @@ impl Streams {
     fn tell_own(&mut self) {
         let reader = self.resumable.get(&self.own).and_then(|state| state.reader.as_ref());
         let reader = reader.filter(|reader| !reader.is_gone());
+        // A client that resumes misses only what had no reader (`owes_change`). One that opens anew may miss anything
+        // since its last list (`is_unseen`).
         self.owes_change = reader.is_none();
         self.is_unseen = true;
         // A message that waits is a change that waits: no other comes on this stream.
@@ -308,8 +319,7 @@ impl Streams {
     }
 }
 
-/// Returns whether the reader knows, or will: a full stream has events waiting, and its reader will look at the list
-/// after them.
+/// Returns true unless the reader is gone. A full queue counts as told: its reader lists again after draining it.
 fn is_told(sent: Result<(), Refused>) -> bool {
     sent != Err(Refused::Gone)
 }

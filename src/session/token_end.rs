@@ -57,6 +57,7 @@ impl From<&AccessToken> for ShownToken {
 impl ShownToken {
     /// Takes the token that lasts longer.
     fn renew(&mut self, other: Self) {
+        // A token without an end outlasts all others. Streams that it was shown for end by its revocation alone.
         if let (Some(ends), newer) = (self.ends, other.ends)
             && newer.is_none_or(|newer| newer > ends)
         {
@@ -86,11 +87,13 @@ impl Shown {
 
     /// Returns whether the token is no longer good; only once for each.
     pub(super) fn is_over(&mut self, now: SystemTime) -> bool {
+        // Taken, so that streams are closed once. The next request shows another token.
         self.0.take_if(|token| token.has_ended(now)).is_some()
     }
 
     /// Returns whether it is this token, in which the trust has ended.
     pub(super) fn is_revoked(&mut self, revoked: Fingerprint) -> bool {
+        // Another token than the one that counts may be revoked: the streams last by the better one.
         self.0.take_if(|token| token.fingerprint == revoked).is_some()
     }
 }
@@ -98,6 +101,7 @@ impl Shown {
 impl SessionRegistry {
     /// Looks for tokens that have ended, for as long as the registry lives.
     pub(super) fn look_at_tokens(ctx: &mut Context<Self>) {
+        // A look at all of them rather than a timer for each: every request may move the end.
         ctx.run_interval(LOOKS_EVERY, |registry, _| {
             let now = SystemTime::now();
             registry.close_streams(|shown| shown.is_over(now), "its token has ended");
