@@ -45,7 +45,7 @@ const MAX_WAITING: usize = 8192;
 /// Jobs that are done in one transaction at most.
 const MAX_GROUP: usize = 512;
 
-/// See the [module](self). Cheap to clone.
+/// Store in a `SQLite` file. See the [module](self). Cheap to clone.
 #[derive(Clone)]
 pub struct EmbeddedStore {
     jobs: SyncSender<Job>,
@@ -92,11 +92,12 @@ impl EmbeddedStore {
             let answer = Box::new(move |written: Result<(), StoreError>| {
                 let outcome = written.and(outcome);
                 count_store(operation, outcome.is_ok(), asked.elapsed());
-                // Who no longer waits need not know.
+                // The answer is dropped where its request was given up; what was asked is done all the same.
                 let _ = reply.send(outcome);
             });
             Done { failed, answer }
         });
+        // Refused when the queue is full, not awaited: a worker must never wait for the disk.
         match self.jobs.try_send(job) {
             Ok(()) => Box::pin(async { answer.await.unwrap_or(Err(StoreError::Stopped)) }),
             Err(TrySendError::Full(_)) => Box::pin(async { Err(StoreError::Busy) }),
@@ -116,14 +117,15 @@ fn work(connection: &Connection, jobs: &Receiver<Job>, health: &Health) {
     while let Ok(first) = jobs.recv() {
         let changes = connection.total_changes();
         let begun = execute(connection, "BEGIN");
+        // Of what waits already: no job is held back for the sake of a larger group.
         let group = std::iter::once(first).chain(jobs.try_iter()).take(MAX_GROUP);
         let done: Vec<_> = group.map(|job| job(connection)).collect();
         let written = begun.and_then(|()| execute(connection, "COMMIT")).map_err(|error| failed(&error));
         if written.is_err() && !connection.is_autocommit() {
-            // What could not be written is not to be seen by those who ask next.
+            // A transaction that stays open would show later jobs what was never written.
             let _ = connection.execute_batch("ROLLBACK");
         }
-        // Before the answers: who has one may ask next how the store is.
+        // Before the answers: a client that has one may ask next whether the server is ready.
         match written.as_ref().err().or_else(|| done.iter().find_map(|done| done.failed.as_ref())) {
             Some(error) => health.note_failure(error),
             None if connection.total_changes() > changes => health.note_write(),
@@ -147,6 +149,7 @@ impl SessionStore for EmbeddedStore {
             if let Some(chat) = &chat {
                 give_chat(connection, &record.owner, chat, session, bounds.chats_per_user)?;
             }
+            // A session that had to go for this one has nothing to hand on.
             Ok(Opened { before: before.filter(|before| !ended.contains(before)), ended })
         })
     }
@@ -304,7 +307,7 @@ impl SessionStore for EmbeddedStore {
         let (health, probed) = (Arc::clone(&self.health), Arc::clone(&self.health));
         let checked = self.ask("check", move |connection| health.probe(connection));
         Box::pin(async move {
-            // Once the probe is committed, and not before.
+            // Noted once the probe is committed: a full disk may refuse at the commit.
             if checked.await? {
                 probed.note_write();
             }

@@ -27,6 +27,7 @@ impl OutputId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let id = text.strip_prefix(Self::PREFIX)?;
+        // One spelling for each: `try_parse` takes hyphens, braces and URNs, too.
         Uuid::try_parse(id).ok().filter(|_| id.len() == uuid::fmt::Simple::LENGTH).map(Self)
     }
 }

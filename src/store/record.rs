@@ -20,7 +20,7 @@ pub struct SessionRecord {
     pub owner: UserKey,
     /// Time at which the session was opened.
     pub opened: SystemTime,
-    /// How often its state has been replaced.
+    /// Count of replacements of the state, by which replicas see that theirs is outdated.
     pub version: u64,
     /// State of the session, which changes by requests.
     pub state: SessionState,

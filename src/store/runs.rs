@@ -73,6 +73,7 @@ impl RunState {
         match self {
             Self::Running { replica } => ("running", replica.clone()),
             Self::Done { result: Some(result) } if result.len() <= MAX_RESULT => ("done", result.clone()),
+            // Noted as done without its result: a repeat must not run a second time because the first had much to say.
             Self::Done { .. } => ("long", String::new()),
             Self::Unknown => ("unknown", String::new()),
         }

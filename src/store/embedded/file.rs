@@ -39,7 +39,7 @@ const MIGRATIONS: [&str; 6] = [
     CREATE INDEX chats_by_session ON chats (session);
     ",
     "ALTER TABLE sessions ADD COLUMN version INTEGER NOT NULL DEFAULT 0;",
-    // Counts by user are kept by triggers: to count the sessions of one who has thousands would take too long at each new one.
+    // Triggers keep counts by user: to count the sessions of a user with thousands took too long at each new one.
     "
     CREATE INDEX sessions_by_owner ON sessions (workspace, user, used);
     ALTER TABLE chats ADD COLUMN bound INTEGER NOT NULL DEFAULT 0;
@@ -117,7 +117,8 @@ pub(super) fn connect(folder: &Path, path: &Path) -> Result<Connection, StoreErr
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| unusable(path, &error))?;
         tighten(folder, path);
-        // Session ids are nobody else's business.
+        // Made before SQLite opens it, which would let the umask say who may read it. SQLite gives its log files the
+        // permissions of this one.
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
         file.map_err(|error| unusable(path, &error))?;
     }
@@ -131,6 +132,7 @@ pub(super) fn connect(folder: &Path, path: &Path) -> Result<Connection, StoreErr
 fn tighten(folder: &Path, path: &Path) {
     // A folder that everybody may use, such as /tmp, is marked as that by the sticky bit.
     tighten_to(folder, 0o7755, |mode| mode & 0o1000 == 0);
+    // Logs hold the same rows as the file, and an earlier server may have left them.
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
@@ -158,25 +160,31 @@ pub(super) fn rewrite(connection: &Connection) -> rusqlite::Result<()> {
 
 fn prepare(connection: &mut Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
     let path = || path.display().to_string();
-    // One process owns the file: another would not know what this one holds in memory.
+    // One process owns the file: another would not know what this one holds in memory. It is set before WAL, so that
+    // SQLite keeps the index of its log to itself and needs no shared memory.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL mode NORMAL syncs at checkpoints alone. A loss of power may take the last transactions, and leaves the
+    // file whole. With FULL each group would wait for the disk.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // Chats are deleted with their sessions by name: a cascade would make a table of its own for each session that ends.
+    // Chats are deleted by name: a cascade would make a table of its own for each session that ends.
     connection.pragma_update(None, "foreign_keys", false)?;
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (found, application) = (number("user_version")?, number("application_id")?);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    // A new file has neither tables nor a mark. Anything else without the mark is left alone.
     if tables > 0 && application != APPLICATION_ID {
         return Ok(Err(StoreError::Damaged { path: path(), reason: "it is not this server's".to_owned() }));
     }
     if found > FORMAT {
         return Ok(Err(StoreError::Newer { path: path(), found, known: FORMAT }));
     }
+    // Reads the file once at the start. Damage found later would be an error of some client's request.
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
         return Ok(Err(StoreError::Damaged { path: path(), reason: verdict }));
     }
+    // In one transaction: a process that is killed on the way leaves the format as it was.
     let migration = connection.transaction()?;
     for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         migration.execute_batch(step)?;

@@ -21,7 +21,7 @@ const GOOD_WRITES: u32 = 3;
 /// Device and number of a file, which stay the same as long as it is the same file.
 type Identity = (u64, u64);
 
-/// See the [module](self).
+/// Health of the store's file and thread. See the [module](self).
 pub(super) struct Health {
     path: PathBuf,
     /// Identity of the file that was opened; none in memory.
@@ -50,6 +50,7 @@ impl Health {
     /// Returns what is wrong, if something is.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        // The worst first: writes that are refused matter little once the thread or the file is gone.
         match () {
             () if is(&self.has_stopped) => Some(Trouble::Stopped),
             () if is(&self.is_file_gone) => Some(Trouble::FileGone),
@@ -61,6 +62,7 @@ impl Health {
     /// Notes that something could not be done. Only the first time in a row is logged.
     pub(super) fn note_failure(&self, error: &StoreError) {
         self.good_writes.store(0, Ordering::Relaxed);
+        // Each request would log it otherwise, for as long as the disk is full.
         if !self.refuses.swap(true, Ordering::Relaxed) {
             log::error!("the store {} can't do what it is asked: {error}", self.path.display());
             self.tell();
@@ -85,6 +87,8 @@ impl Health {
     /// # Errors
     /// The write's, which counts as a failure like any other.
     pub(super) fn probe(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        // SQLite goes on writing to a file that was deleted, without an error. Only its identity shows that sessions
+        // would end with the process.
         let is_gone = self.opened.is_some() && identity(&self.path) != self.opened;
         match (self.is_file_gone.swap(is_gone, Ordering::Relaxed), is_gone) {
             (false, true) => log::error!(
@@ -95,6 +99,7 @@ impl Health {
             _ => {}
         }
         self.tell();
+        // While writes are refused, few are tried. The probe finds out that there is room again.
         let must_write = self.refuses.load(Ordering::Relaxed);
         if must_write {
             file::rewrite(connection)?;
@@ -112,6 +117,7 @@ pub(super) struct Ending<'a>(pub(super) &'a Health);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
+        // The thread also ends when the server does, which is no trouble.
         if thread::panicking() {
             self.0.has_stopped.store(true, Ordering::Relaxed);
             self.0.tell();

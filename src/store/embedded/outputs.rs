@@ -24,6 +24,7 @@ pub(super) fn keep(
     let mut keep = connection
         .prepare_cached("INSERT INTO outputs (id, workspace, user, until, tool, json) VALUES (?, ?, ?, ?, ?, ?)")?;
     keep.execute(params![id.to_string(), workspace, user, until, output.tool, output.json])?;
+    // Added up from the newest, so that the oldest go. The new one always stays, as it is smaller than the limit.
     let mut forget = connection.prepare_cached(
         "DELETE FROM outputs WHERE id IN (SELECT id FROM
          (SELECT id, sum(length(json)) OVER (ORDER BY rowid DESC) AS bytes FROM outputs WHERE workspace = ? AND user = ?)

@@ -56,6 +56,7 @@ pub(super) fn insert(
     if excess == 0 {
         return Ok(Vec::new());
     }
+    // The new session is spared by its id: with a clock that was set back it would seem the oldest.
     let mut oldest = connection.prepare_cached(
         "SELECT id FROM sessions WHERE workspace = ? AND user = ? AND id <> ? ORDER BY used, opened LIMIT ?",
     )?;
@@ -63,6 +64,7 @@ pub(super) fn insert(
     let oldest = oldest.collect::<rusqlite::Result<Vec<String>>>()?;
     for id in &oldest {
         connection.prepare_cached("DELETE FROM sessions WHERE id = ?")?.execute([id])?;
+        // No cascade does it, see where the file is opened.
         connection.prepare_cached("DELETE FROM chats WHERE session = ?")?.execute([id])?;
     }
     Ok(oldest.iter().filter_map(|id| SessionId::parse(id)).collect())
@@ -103,6 +105,7 @@ pub(super) fn give_chat(
         "INSERT INTO chats (workspace, user, chat, session, bound) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET session = excluded.session, bound = excluded.bound",
     )?;
+    // Microseconds, so that chats bound within one millisecond still go in their order.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let bound = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
     give.execute(params![owner.workspace(), owner.user(), chat.as_str(), session.to_string(), bound])?;
@@ -124,6 +127,7 @@ pub(super) fn page_of_chats(
     last: &str,
     horizon: i64,
 ) -> rusqlite::Result<(Vec<(String, String)>, bool)> {
+    // After a name, not an offset: chats come and go between two pages.
     let mut query = connection.prepare_cached(
         "SELECT chat, session FROM chats JOIN sessions ON id = session
          WHERE chats.workspace = ? AND chats.user = ? AND chat > ? AND used > ? ORDER BY chat LIMIT ?",
@@ -168,6 +172,7 @@ pub(super) fn claim_run(
         return Ok(Some(kept));
     }
     let (state, rest) = RunState::Running { replica: String::new() }.to_parts();
+    // REPLACE, since a claim that is past its time may still stand there until the next sweep.
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO runs (workspace, user, key, begun, digest, state, rest) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -191,6 +196,7 @@ pub(super) fn settle_run(
     state: Option<RunState>,
 ) -> rusqlite::Result<()> {
     let (workspace, user, key, digest) = (owner.workspace(), owner.user(), key.to_hex(), digest.to_hex());
+    // The claim may have passed its time while the call ran, and its key may be claimed by another call.
     let is_it = "workspace = ? AND user = ? AND key = ? AND digest = ? AND state = 'running'";
     if let Some(state) = state {
         let (state, rest) = state.to_parts();
