@@ -61,9 +61,9 @@ struct Inner {
     runtime: Handle,
     /// Latest trouble in the words of Redis, for those who watch.
     trouble: watch::Sender<Option<String>>,
-    /// Beats that went well since the last that did not.
+    /// Good beats since the last bad one.
     good_beats: AtomicU32,
-    /// The log has been told of the trouble that there is.
+    /// True once the current trouble is logged, so that it is logged once.
     is_told: AtomicBool,
     /// Redis has been usable since this server started.
     was_up: AtomicBool,
@@ -93,12 +93,14 @@ impl Link {
         let place = format!("redis at {}/{}", info.addr(), info.redis_settings().db());
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+        // No retries in the background: a command would wait for them, and the beat tries again anyway.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(patience))
             .set_response_timeout(Some(patience));
         let connection = {
             let _on = runtime.enter();
+            // Lazy, so that the server starts while Redis is away.
             client.get_connection_manager_lazy(config).map_err(|error| failed(error.to_string()))?
         };
         let link = Self(Arc::new(Inner {
@@ -119,7 +121,7 @@ impl Link {
         let worker = thread::Builder::new().name("redis".to_owned()).spawn(move || {
             runtime.block_on(async {
                 beating.beat().await;
-                // Who waited for it may have lost patience.
+                // The start may have lost its patience meanwhile.
                 let _ = first.send(());
                 loop {
                     sleep(if beating.details().is_some() { BEAT_IN_TROUBLE } else { BEAT }).await;
@@ -209,7 +211,10 @@ impl Link {
         R: Future<Output = RedisResult<T>> + Send,
     {
         let (link, asked) = (self.clone(), Instant::now());
+        // A task, not the caller's future: a client that gives up cancels no command, and news can be told without
+        // waiting for them.
         let task = self.0.runtime.spawn(async move {
+            // Refused at once while Redis is known to be away. Each request would wait for the timeout otherwise.
             let outcome = if let Some(trouble) = link.details() {
                 Err(trouble)
             } else {
@@ -229,6 +234,7 @@ impl Link {
         let mut call = BEAT_SCRIPT.key(keys::FORMAT);
         call.key(keys::replica(&self.0.replica)).arg(FORMAT).arg(LIFE.as_millis());
         let answer = self.in_time(call.invoke_async::<i64>(&mut connection)).await;
+        // A later version is being rolled out. This one can't know what it would break in the newer format.
         self.0.is_newer.store(answer.as_ref().is_ok_and(|found| *found > FORMAT), Ordering::Relaxed);
         let trouble = match answer {
             Ok(found) if found > FORMAT => {
@@ -259,6 +265,7 @@ impl Link {
             }
             None => good_beats.fetch_add(1, Ordering::Relaxed).saturating_add(1),
         };
+        // The first good beat of all counts at once, as the start waits for it.
         if trouble.is_none() && was_up.load(Ordering::Relaxed) && good < GOOD_BEATS {
             return;
         }

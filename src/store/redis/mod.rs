@@ -126,6 +126,8 @@ fn record(fields: &HashMap<String, String>) -> Option<SessionRecord> {
 
 impl SessionStore for RedisStore {
     fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Opened> {
+        // One script: two replicas that open sessions for one chat at once must not both take it over from the same
+        // one.
         let keys = [keys::session(session), keys::chats(&record.owner)];
         let chat = chat.map(|chat| chat.as_str().to_owned());
         let arguments = self.most().into_iter().chain(self.inserted(session, &record)).chain(chat);
@@ -170,6 +172,7 @@ impl SessionStore for RedisStore {
                 let page = link.run("chats", &CHATS, &keys, bytes([cursor]));
                 let (next, entries): (String, Vec<(String, String)>) = page.await?;
                 let entries = entries.iter();
+                // HSCAN may give an entry twice, which a map makes one.
                 chats.extend(entries.filter_map(|(chat, session)| ChatId::parse(chat).zip(SessionId::parse(session))));
                 if next == FIRST_PAGE {
                     return Ok(chats);
@@ -190,6 +193,8 @@ impl SessionStore for RedisStore {
     }
 
     fn save(&self, session: SessionId, record: SessionRecord, over: Option<u64>) -> StoreFuture<Option<u64>> {
+        // The script tells the news in the same step. This server may end before the answer, and a change would be kept
+        // that nobody hears of.
         let (channel, news) = self.peers.letter(&News::Changed(session));
         let arguments = [json::to_string(&record.state), self.retention_ms(), channel, news];
         let arguments = arguments.into_iter().chain(over.map(|version| version.to_string()));
@@ -198,6 +203,7 @@ impl SessionStore for RedisStore {
 
     fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()> {
         let keys: Vec<_> = used.iter().map(|(session, _)| keys::session(*session)).collect();
+        // What is left, not a time of day: the clocks of servers and of Redis may differ.
         let lasting = used.iter().map(|(_, used)| {
             let left = self.bounds.retention.saturating_sub(used.elapsed().unwrap_or_default());
             left.as_millis().to_string()
@@ -213,6 +219,7 @@ impl SessionStore for RedisStore {
     }
 
     fn claim_run(&self, owner: UserKey, key: Digest, digest: Digest) -> StoreFuture<Option<KeptRun>> {
+        // The name lets a repeat find out whether the replica that runs the call still lives.
         let (state, replica) = RunState::Running { replica: self.peers.replica().to_owned() }.to_parts();
         let (kept_for, most) = (runs::KEPT_FOR.as_millis().to_string(), runs::MAX_RUNS.to_string());
         let arguments = [digest.to_hex(), state.to_owned(), replica, kept_for, most];

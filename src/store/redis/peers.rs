@@ -126,6 +126,7 @@ impl Peers {
                 if let Err(trouble) = peers.listen(&news).await {
                     log::debug!("no news from other servers: {trouble}");
                 }
+                // A Redis that refuses connections at once would keep this thread busy, which all commands run on.
                 sleep(BEAT_IN_TROUBLE).await;
             }
         });
@@ -137,7 +138,8 @@ impl Peers {
         let channels = [keys::news(self.link.database()), keys::news_for(self.link.database(), self.replica())];
         let (mut sink, mut letters) = self.link.in_time(self.link.client().get_async_pubsub()).await?.split();
         self.link.in_time(sink.subscribe(&channels[..])).await?;
-        // Who takes the news is gone when the server ends.
+        // Pub/sub keeps nothing for a server that was away, so each connection begins with the word that something may
+        // be missed. It is told after subscribing: news in between are then heard twice rather than never.
         let _ = news.send(News::Missed).await;
         let mut beat = interval(BEAT);
         loop {
@@ -148,6 +150,7 @@ impl Peers {
                         Ok(Letter { from, news: told }) if from != self.replica() => {
                             let _ = news.send(told).await;
                         }
+                        // Channels bring a server its own news as well, of which it knows.
                         Ok(_own) => {}
                         // A later version may have more to tell.
                         Err(error) => log::debug!("news that can't be read: {error}"),
@@ -183,6 +186,7 @@ impl Peers {
         let read = self.link.command::<StreamRangeReply>("sent", read);
         Box::pin(async {
             let reply = read.await?;
+            // `(` leaves out the entry itself (XRANGE, since Redis 6.2).
             let last = reply.ids.last().map(|entry| Cursor(format!("({}", entry.id)));
             let events = reply.ids.iter().map(|entry| sent_event(&entry.map)).collect::<Option<_>>();
             let events = events.ok_or_else(|| StoreError::Failed("its events can't be read".to_owned()))?;
