@@ -28,7 +28,7 @@ const BYTES_PER_TOOL: usize = 640 + INDEX_BYTES_PER_TOOL;
 /// Bytes of a search index for each tool, measured over 3,800 tools of 134 apps.
 const INDEX_BYTES_PER_TOOL: usize = 768;
 
-/// How many times smaller a listing is once more when it is compressed, at least.
+/// Least ratio by which compression shrinks a listing.
 const COMPRESSION: usize = 4;
 
 /// The tools of an app, in the order of their actions' keys.
@@ -62,6 +62,7 @@ impl AppTools {
     /// Puts tools in order. Of two with one name the first stays.
     #[must_use]
     pub fn new(app: &App, mut tools: Vec<Tool>) -> Self {
+        // Sorted, so that equal sets have equal hashes in whatever order the upstream lists them.
         tools.sort_by(|a, b| a.action().cmp(b.action()));
         let mut names = HashSet::new();
         tools.retain(|tool| {
@@ -84,6 +85,7 @@ impl AppTools {
         if self.tools.iter().all(|tool| *tool.name() == name(tool)) {
             return None;
         }
+        // Nothing but names can differ, so definitions, which are large, are not hashed again.
         let mut content = Sha256::new_with_prefix(self.plain_content);
         let mut is_plain = true;
         let tools = self.tools.iter().map(|tool| {
@@ -93,6 +95,7 @@ impl AppTools {
             if *tool.name() == name { Arc::clone(tool) } else { Arc::new(tool.renamed(name)) }
         });
         let tools: Vec<_> = tools.collect();
+        // Plain again once the other app is gone: users with and without it then share these tools.
         let content = if is_plain { self.plain_content } else { content.finalize().into() };
         let listing = join(tools.iter().map(|tool| tool.definition(Era::Legacy)));
         let (integration, name) = (self.integration.clone(), self.name.clone());
@@ -116,6 +119,7 @@ impl AppTools {
         by_spelling.sort_unstable();
         let is_the_same = |tool: &Arc<Tool>| tool.definition(Era::Modern) == tool.definition(Era::Legacy);
         let listing = Arc::new(Listing::new(listing));
+        // Most apps have no tool that differs, and their one listing is compressed once.
         let modern_listing = match tools.iter().all(is_the_same) {
             true => Arc::clone(&listing),
             false => Arc::new(Listing::new(join(tools.iter().map(|tool| tool.definition(Era::Modern))))),
@@ -125,6 +129,7 @@ impl AppTools {
         Self {
             integration,
             name,
+            // The compressed form is made when it is first asked for, and must fit the bound then.
             bytes: listed + listed / COMPRESSION + texts + tools.len() * BYTES_PER_TOOL,
             by_name: tools.iter().enumerate().map(|(i, tool)| (tool.name().clone(), i)).collect(),
             by_hash,
@@ -150,6 +155,7 @@ impl AppTools {
         let mut content = Sha256::new_with_prefix(self.content);
         for tool in &seen {
             content.update(tool.name().as_str());
+            // Names hold no NUL, so no two selections read the same.
             content.update([0]);
         }
         let listing = join(seen.iter().map(|tool| tool.definition(Era::Legacy)));
@@ -211,6 +217,7 @@ impl AppTools {
     /// Returns the tool whose keys have the hash with which a name ends.
     pub(super) fn find_hashed(&self, name: &ToolName) -> Option<&Arc<Tool>> {
         let tool = self.tools.get(*self.by_hash.get(names::hash_in(name.as_str())?)?)?;
+        // The hash leads to a tool; the readable part before it must be that tool's as well.
         (names::hashed(&self.integration, tool.action().as_str()) == *name).then_some(tool)
     }
 
@@ -235,13 +242,13 @@ impl AppTools {
         }
     }
 
-    /// Returns the same for equal tools, and no others.
+    /// Returns the hash of the tools, by which equal ones are found.
     #[must_use]
     pub fn content(&self) -> &Content {
         &self.content
     }
 
-    /// About how much memory they take.
+    /// Returns about how much memory they take, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -275,6 +282,7 @@ fn share_listing(tools: Vec<Tool>, listing: &Bytes) -> Vec<Arc<Tool>> {
     let shared = tools.into_iter().map(|tool| {
         let end = start + tool.definition(Era::Legacy).len();
         let definition = listing.slice(start..end);
+        // Commas between definitions are no part of them.
         start = end + 1;
         Arc::new(tool.with_definition(definition))
     });

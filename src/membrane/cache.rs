@@ -46,8 +46,8 @@ struct Entry {
 
 /// A catalog as it was loaded.
 ///
-/// Who was given it may give it out again without asking, as long as it [is fresh](Loaded::is_fresh) and there: the cache lets
-/// go of it when it is replaced, when something is known to have changed, and when it has to make room.
+/// A holder of a weak reference may serve it without asking the cache while it [is fresh](Loaded::is_fresh). The cache drops
+/// its own reference on replacement, invalidation and eviction, which ends all others.
 #[derive(Debug)]
 pub struct Loaded {
     catalog: Arc<Catalog>,
@@ -115,15 +115,19 @@ impl CatalogCache {
         let failed = entry.failed.as_ref().filter(|(_, at)| now.duration_since(*at) < self.negative);
         match (loaded, failed) {
             (Some(loaded), _) if loaded.is_fresh(now) => Found::Fresh(Arc::clone(loaded)),
+            // An outdated catalog serves here, too: while loads fail, old tools are better than none.
             (Some(loaded), Some(_)) => Found::StaleAfterFailure(Arc::clone(loaded)),
             (None, Some((error, _))) => Found::Failed(error.clone()),
             (Some(loaded), None) if !loaded.is_outdated => Found::Stale(Arc::clone(loaded)),
+            // An outdated catalog is known to be wrong, so its caller waits for the next.
             _ => Found::Missing,
         }
     }
 
     /// Returns a catalog that was loaded just now.
     pub fn loaded(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<Loaded> {
+        // A partial catalog is loaded again soon. A whole one is as old as its oldest part, which an earlier, partial
+        // load may have brought.
         let fresh_until = match catalog.is_partial() {
             true => now + self.negative,
             false => catalog.since().unwrap_or(now) + self.fresh,
@@ -155,6 +159,7 @@ impl CatalogCache {
 
     /// Takes in a catalog that was loaded.
     pub fn put(&mut self, key: CatalogKey, loaded: Arc<Loaded>) {
+        // Held before the old ones are released, so that tools of both are never counted as gone.
         for tools in loaded.catalog.held() {
             self.hold(tools);
         }
@@ -183,10 +188,11 @@ impl CatalogCache {
     pub fn outdate(&mut self, is_about: impl Fn(&UserKey) -> bool) -> Vec<CatalogKey> {
         let mut outdated = Vec::new();
         for (key, entry) in self.entries.iter_mut().filter(|(key, _)| is_about(&key.0)) {
+            // A failure before the change says nothing of a load after it.
             entry.failed = None;
             if let Some(loaded) = &mut entry.loaded {
                 let (catalog, at, fresh_until) = (Arc::clone(&loaded.catalog), loaded.at, loaded.fresh_until);
-                // In place of the one that others may give out.
+                // A value of its own rather than a flag in the old one: that ends the weak references of workers to it.
                 *loaded = Arc::new(Loaded { catalog, at, fresh_until, is_outdated: true });
             }
             outdated.push(key.clone());
@@ -221,7 +227,7 @@ impl CatalogCache {
         }
     }
 
-    /// Lets the least recently used leave, but for the last.
+    /// Lets the least recently used leave. The last one stays whatever its size, or its user would load it for each request.
     fn make_room(&mut self) {
         while self.bytes > self.max_bytes && self.entries.len() > 1 {
             let Some((_, entry)) = self.entries.pop_lru() else { return };

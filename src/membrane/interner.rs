@@ -22,7 +22,7 @@ struct Known {
 }
 
 impl Interner {
-    /// These tools, or equal ones that are there already.
+    /// Returns these tools, or equal ones that are there already.
     #[must_use]
     pub fn share(&self, tools: AppTools) -> Arc<AppTools> {
         // Nothing panics while the lock is held.
@@ -31,6 +31,8 @@ impl Interner {
             return same;
         }
         if known.by_content.len() >= known.sweep_at.max(FIRST_SWEEP) {
+            // Swept at each doubling, which costs an insertion little on average. Until then a dead entry takes a hash
+            // and a pointer; its tools are gone.
             known.by_content.retain(|_, tools| tools.strong_count() > 0);
             known.sweep_at = known.by_content.len() * 2;
         }

@@ -91,6 +91,8 @@ pub async fn load_catalog(
     let parts: Vec<Loaded> = stream::iter(&sources)
         .map(|source| async move {
             let earlier = before.and_then(|before| before.catalog.part(&source.app.key));
+            // Reused after a partial load alone. That is repeated every few seconds, and apps that have answered need
+            // not be asked each time.
             let is_reusable = before.is_some_and(|before| before.is_reusable && before.catalog.is_partial());
             match earlier.filter(|part| is_reusable && part.since.elapsed() < manner.fresh) {
                 Some(part) => Ok(Loaded::Part(part.clone())),
@@ -99,9 +101,11 @@ pub async fn load_catalog(
                 }
             }
         })
+        // In order, since parts and sources are paired below.
         .buffered(manner.concurrency)
         .try_collect()
         .await?;
+    // An app that can't be asked is told of even where earlier tools stand in, since these may be wrong by now.
     let has_failed = |(part, _): &(&Loaded, &Source<'_>)| matches!(part, Loaded::Failed(_));
     let failed = parts.iter().zip(&sources).filter(has_failed).map(|(_, Source { app, .. })| FailedApp {
         key: app.key.clone(),
@@ -137,6 +141,7 @@ fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -
         let Some(app) = App::of(integration).filter(|app| apps.include(&app.key)) else {
             continue;
         };
+        // By key and not by id: names of tools are made of it, and two sets under one key would be mixed up.
         let source = sources.entry(app.key.clone()).or_insert_with(|| Source {
             actions: match &integration.id {
                 Some(id) => ActionsOf::IntegrationId(id.clone()),

@@ -103,6 +103,8 @@ impl MembraneActor {
         if !is_fresh && !self.loading.loads.contains_key(key) {
             self.load(key.clone(), token.clone(), Vec::new(), trace.clone(), ctx);
         }
+        // A load with another token may be in flight. Its answers are no verdict on this token, which is then asked
+        // about apart.
         let fingerprint = token.fingerprint();
         self.loading.loads.get(key).is_some_and(|load| load.token.fingerprint() == fingerprint)
     }
@@ -125,10 +127,13 @@ impl MembraneActor {
         let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
         actix::spawn(trace.around(async move {
             let (user, apps) = key.clone();
+            // Sent on drop, whatever ends the future: a load that stayed in `loads` would keep the user's tools from
+            // ever being loaded.
             let mut report = Report::new(addr.clone(), CatalogLoaded { key, outcome: given_up });
             let told = Cell::new(false);
             let reader = Reader::new(token.clone(), user.clone(), is_proven, manner.max_bytes);
             let on_accepted = || {
+                // Called for each page. The first answer is the verdict, long before the last page has come.
                 if !told.replace(true) {
                     reader.accept();
                     let token = token.fingerprint();
@@ -142,6 +147,7 @@ impl MembraneActor {
 
     /// Loads a catalog that has changed, as soon as there is a token to do it with and the last time was some time ago.
     fn reload(&mut self, key: CatalogKey, ctx: &mut Context<Self>) {
+        // Webhooks come in bursts. The first reloads at once, and the others share one reload after the rest.
         if let Some(has_changed) = self.loading.resting.get_mut(&key) {
             *has_changed = true;
             return;
@@ -149,6 +155,7 @@ impl MembraneActor {
         // Without a token that is good, the next request brings one.
         let token = self.loading.cache.token_to_reload(&key).filter(|token| !token.has_expired(SystemTime::now()));
         let Some(token) = token.filter(|token| self.recognise(token).is_some()) else { return };
+        // A load in flight is marked as outdated by the same change, and is followed by another.
         if !self.loading.loads.contains_key(&key) {
             self.load(key.clone(), token, Vec::new(), trace::Context::default(), ctx);
         }
@@ -194,6 +201,7 @@ impl Handler<LoadCatalog> for MembraneActor {
                 Ok(loaded)
             }
             Found::StaleAfterFailure(loaded) => {
+                // No load: one has just failed, and an upstream in trouble should not get another at each request.
                 count_lookup("stale");
                 Ok(loaded)
             }
@@ -240,18 +248,21 @@ impl Handler<CatalogLoaded> for MembraneActor {
         let outcome = outcome.map(|catalog| self.loading.cache.loaded(catalog, Instant::now()));
         match &outcome {
             Ok(loaded) => {
+                // What changed during the load would stay hidden for as long as the catalog is fresh.
                 if !is_outdated {
                     self.take_in(&key, loaded, &token);
                 }
-                // Who asked after the first page, the trust having ended meanwhile, still waits.
+                // A caller may have started to wait after the first page, when its token's trust had expired: answer it here.
                 self.accept_if_awaited(fingerprint, &key.0);
                 self.give_verdict(fingerprint, &Ok(key.0.clone()));
             }
             Err(error) => {
                 log::warn!("a user's tools can't be loaded: {error}");
                 if error.is_unauthenticated() {
+                    // Nobody may be waiting for this load, and streams opened with the token have to end.
                     self.loading.watchers.refusals.do_send(TokenRefused(token.clone()));
                 }
+                // All who ask within `catalog.negative_s` get it, so it must be no fault of one token, and of the newest state.
                 if !is_about_token && !is_outdated {
                     self.loading.cache.put_failure(key.clone(), error.clone(), Instant::now());
                 }
@@ -271,10 +282,11 @@ impl Handler<CatalogLoaded> for MembraneActor {
             if again {
                 others.push((theirs, reply));
             } else {
-                // Who no longer waits has no use for it.
+                // The answer is dropped where its request was given up.
                 let _ = reply.send(outcome.clone());
             }
         }
+        // Each round answers at least those with its own token, or follows a change, so that rounds come to an end.
         if let Some((next, _)) = others.first() {
             self.load(key, next.clone(), others, trace::Context::default(), ctx);
         } else if is_outdated {
@@ -288,6 +300,7 @@ impl Handler<Refresh> for MembraneActor {
 
     fn handle(&mut self, Refresh(changed): Refresh, ctx: &mut Context<Self>) {
         let is_about = |user: &UserKey| changed.is_about(user);
+        // Loads in flight first: `reload` leaves a catalog to the load that is on its way.
         for (_, load) in self.loading.loads.iter_mut().filter(|(key, _)| is_about(&key.0)) {
             load.is_outdated = true;
         }
