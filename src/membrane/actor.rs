@@ -110,6 +110,7 @@ impl MembraneActor {
         if !self.workspace.as_ref()?.vouches_for(token) {
             return None;
         }
+        // Remembered, so that the signature is not checked for each request.
         self.trust.accept(token.fingerprint(), user.clone(), now);
         self.trust.caller(token, now)
     }
@@ -133,7 +134,7 @@ impl MembraneActor {
                 Ok(_) => self.trust.caller(&token, Instant::now()).ok_or(Error::Internal),
                 Err(error) => Err(error.clone()),
             };
-            // Who no longer waits has no use for it.
+            // The answer is dropped where its request was given up.
             let _ = reply.send(caller);
         }
     }
@@ -176,6 +177,7 @@ impl Handler<Authenticate> for MembraneActor {
     type Result = ResponseFuture<Result<Caller, Error>>;
 
     fn handle(&mut self, Authenticate { token, proof, trace }: Authenticate, ctx: &mut Context<Self>) -> Self::Result {
+        // By the claim alone, so that a token of a workspace that is not served costs the upstream nothing.
         if let Err(refused) = self.require_claim(&token) {
             return Box::pin(async { Err(refused) });
         }
@@ -184,6 +186,7 @@ impl Handler<Authenticate> for MembraneActor {
         }
         let fingerprint = token.fingerprint();
         let (reply, verdict) = oneshot::channel();
+        // All who come with the token meanwhile wait for one answer.
         let waiting = self.checks.entry(fingerprint).or_default();
         waiting.push((token.clone(), reply));
         if waiting.len() == 1 {
@@ -214,9 +217,11 @@ impl Handler<TokenChecked> for MembraneActor {
         match &verdict {
             Ok(user) => {
                 self.trust.accept(token, user.clone(), Instant::now());
+                // From now on a load with this token fails for reasons of the upstream, which concern all who wait.
                 self.loading.note_proof(token);
             }
             Err(Error::Unauthenticated(_) | Error::AccessDenied(_)) => self.trust.revoke(token),
+            // Trouble of the upstream is no verdict: that the token was good before still tells it from a guess.
             Err(_) => {}
         }
         self.give_verdict(token, &verdict);

@@ -63,11 +63,13 @@ impl Lookups {
     /// Puts a question into the batch that it goes with; says whether that is the first to be sent.
     fn add(&mut self, batch: Batch) -> bool {
         let is_alike = |other: &&mut Batch| other.user == batch.user && other.apps == batch.apps;
+        // The answer on its way tells of all these names, too.
         if let Some(sent) = self.sent.values_mut().filter(is_alike).find(|sent| batch.names.is_subset(&sent.names)) {
             sent.asked.extend(batch.asked);
             return false;
         }
         if let Some(next) = self.next.iter_mut().find(is_alike) {
+            // The newest token is the least likely to expire on the way.
             next.token = batch.token;
             next.names.extend(batch.names);
             next.asked.extend(batch.asked);
@@ -89,6 +91,7 @@ impl Handler<FindTools> for MembraneActor {
         let asked = vec![(names.clone(), (token.clone(), reply))];
         let batch = Batch { user: caller.user().clone(), apps, catalog, token, names, trace, asked };
         if self.lookups.add(batch) {
+            // Put behind what the mailbox holds, so that requests which came together go out together.
             ctx.notify(SendBatches);
         }
         Box::pin(async move {
@@ -138,11 +141,12 @@ impl Handler<LookedUp> for MembraneActor {
                 is_first |= self.lookups.add(Batch { user, apps, catalog, token, names, trace, asked });
                 continue;
             }
+            // A batch finds names of all who asked. Each gets its own.
             let found = outcome.clone().map(|mut found| {
                 found.retain(|name, _| names.contains(name));
                 found
             });
-            // Who no longer waits has no use for it.
+            // The answer is dropped where its request was given up.
             let _ = reply.send(found);
         }
         if is_first {

@@ -41,6 +41,7 @@ impl Breaker {
     /// # Errors
     /// How long none may.
     pub fn admit(&self, now: Instant) -> Result<(), Duration> {
+        // Relaxed throughout: no other memory depends on these numbers, and a race costs one request more or less.
         let open_until = self.open_until.load(Relaxed);
         if open_until == 0 {
             return Ok(());
@@ -50,6 +51,8 @@ impl Breaker {
         if now < open_until {
             return Err(wait());
         }
+        // Of those who come at once, the one that moves the end of the pause is the probe. Moved first, it lets another
+        // probe follow should nothing come of this one.
         self.open_until
             .compare_exchange(open_until, now + self.pause_ms(), Relaxed, Relaxed)
             .map(|_probe| ())
@@ -64,7 +67,7 @@ impl Breaker {
 
     /// Notes that the upstream has answered, which closes the breaker.
     pub fn succeed(&self) {
-        // Reads alone, as long as all is well.
+        // Only read while all is well: a write for each answer would take the cache line from all other cores.
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
         }
@@ -82,6 +85,8 @@ impl Breaker {
             self.failing_since.store(now, Relaxed);
         }
         let lasting = Duration::from_millis(now.saturating_sub(self.failing_since.load(Relaxed)));
+        // A burst of calls on connections that had been closed opened it within a millisecond, so failures must last.
+        // Once it is open, one failed probe is reason enough for the next pause.
         if !self.is_open() && (failures < self.limit || lasting < SUSTAINED) {
             return;
         }

@@ -18,7 +18,7 @@ use crate::ids::{ActionKey, IntegrationKey, ToolName};
 /// Places at which an unknown name is cut into integration key and action key, at most.
 const MAX_CUTS: usize = 8;
 
-/// Integrations asked for one asker without knowing that there are such, at most: names that somebody made up must not flood the upstream.
+/// Integrations guessed for one asker, at most. Made-up names must not flood the upstream.
 const MAX_GUESSES: usize = 64;
 
 /// Looks names up for `askers`, asking each integration once whatever the number of names. Gives the tools by the names
@@ -57,6 +57,7 @@ pub async fn find_tools(
     let mut guesses = 0_usize;
     wanted.retain(|integration, _| {
         guesses += usize::from(!known.contains(integration));
+        // A batch may hold names of many askers, so the bound grows with them.
         known.contains(integration) || guesses <= MAX_GUESSES * askers
     });
     let found: Vec<Vec<(ToolName, Tool)>> = stream::iter(&wanted)
@@ -100,6 +101,7 @@ fn integrations_of_hashed(name: &ToolName) -> Vec<IntegrationKey> {
 /// Returns the ways to read a name as an integration key and an action key.
 fn cuts(name: &ToolName, known: &BTreeSet<IntegrationKey>) -> Vec<(IntegrationKey, ActionKey)> {
     let name = name.as_str();
+    // A name that begins with a key of the user's own is no guess. Of `acme` and `acme_crm` the longer is meant.
     let own = known
         .iter()
         .filter_map(|key| {
@@ -135,6 +137,7 @@ async fn ask(
                 let found = actions.into_iter().filter_map(|action| {
                     let name = wanted.name_of(&integration, action.key.as_deref()?)?;
                     let app = App::of(action.integration.as_ref()?)?;
+                    // An action of another app would be called under a name that is not its own.
                     (app.key == integration).then_some(())?;
                     Some((name, Tool::of(&app, &action)?))
                 });
@@ -144,6 +147,7 @@ async fn ask(
         }
         Err(error) if error.is_unauthenticated() => Err(error),
         Err(error) => {
+            // Most guesses name no integration.
             if !error.is_not_found() {
                 log::warn!(integration = integration.as_str(); "tools can't be looked up: {error}");
             }

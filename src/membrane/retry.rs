@@ -54,6 +54,7 @@ impl<'a> Retries<'a> {
     /// For a read that is sent again up to `times` times, each after `max_wait` at most.
     #[must_use]
     pub fn new(budget: &'a Budget, times: usize, max_wait: Duration) -> Self {
+        // Retries live on first tries: when all reads fail, they add a fifth to the load and no more.
         budget.earn();
         let waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)
@@ -68,9 +69,11 @@ impl<'a> Retries<'a> {
         if !error.is_passing() {
             return None;
         }
+        // Jitter comes on top of the builder's maximum.
         let wait = self.waits.next()?.min(self.max_wait);
         let asked = error.retry_after().unwrap_or_default();
-        // Earlier than it asks would be in vain, and later than this a client has lost its patience.
+        // A retry before the time that it asks for would be in vain, and later clients have given up. The budget is charged
+        // last, for a retry that is really sent.
         (asked <= self.max_wait && self.budget.spend()).then(|| wait.max(asked))
     }
 }
@@ -79,6 +82,7 @@ impl<'a> Retries<'a> {
 #[must_use]
 pub fn read_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
+    // A digit first, as `f64` would also read `inf` and `NaN`. What overflows is no time to wait either.
     if value.starts_with(|c: char| c.is_ascii_digit())
         && let Ok(seconds) = value.parse()
     {

@@ -117,6 +117,7 @@ impl Trust {
 
     /// Remembers that the upstream accepted a token for a user.
     pub fn accept(&mut self, token: Fingerprint, user: UserKey, now: Instant) {
+        // Holding the allowance keeps the user's limits between requests, and shows that the user was here of late.
         let (until, allowance) = (now + self.lasting, self.allowances.of(&user));
         self.accepted.put(token, Accepted { user, allowance, until });
     }

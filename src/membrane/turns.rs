@@ -87,6 +87,8 @@ impl Turns {
     pub async fn take(self: &Arc<Self>, party: &Party, patience: Duration) -> Option<Turn> {
         match self.try_take(party) {
             Ok(turn) => Some(turn),
+            // Dropped at the timeout, the receiver frees a turn that was given meanwhile: it is dropped unread, or
+            // can't be sent.
             Err(turn) => tokio::time::timeout(patience, turn).await.ok()?.ok(),
         }
     }
@@ -148,9 +150,11 @@ impl Turns {
                     }
                 }
             } else {
+                // At its own limit. Once all that wait are, the free turns stay free.
                 passed_over += 1;
             }
             if !account.waiting.is_empty() {
+                // Behind all others: each party that waits gets one turn before any gets its next.
                 round.push_back(party);
             } else if account.is_closed() {
                 parties.remove(&party);
