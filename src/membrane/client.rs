@@ -74,6 +74,7 @@ impl MembraneClient {
     /// # Errors
     /// [`MembraneError`].
     pub async fn customer(&self, token: &AccessToken) -> Result<Customer, MembraneError> {
+        // Charged to the token: whose it is, this request is to find out.
         self.get(token, &Party::Token(token.fingerprint()), "/self", &[]).await
     }
 
@@ -142,6 +143,7 @@ impl MembraneClient {
         };
         let party = Party::User(caller.user().clone());
         let turn = self.run_turns.take(&party, self.settings.run_timeout).await;
+        // Held until the answer is read, as the connection is taken for as long.
         let _turn = turn.ok_or_else(|| busy(self.settings.run_timeout))?;
         let request = Request { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
         let exchange = self.exchange(request, token, self.settings.run_timeout);
@@ -204,6 +206,7 @@ impl MembraneClient {
             let Some(wait) = wait else { return outcome };
             metrics::counter!("mcp_upstream_retries_total").increment(1);
             log::debug!(endpoint; "a read is sent again in {} ms", wait.as_millis());
+            // Others take the turn while this read waits to be sent again.
             drop(turn);
             tokio::time::sleep(wait).await;
         }
@@ -215,6 +218,7 @@ impl MembraneClient {
         endpoint: &'static str,
         exchange: impl Future<Output = Result<T, MembraneError>>,
     ) -> Result<T, MembraneError> {
+        // Asked when the turn has come: the breaker may have opened while the request waited for it.
         self.upstream.breaker.admit(Instant::now()).map_err(|wait| MembraneError::Paused { wait })?;
         let request = UpstreamRequest::begin(endpoint);
         let outcome = exchange.await;
@@ -222,12 +226,13 @@ impl MembraneClient {
         outcome
     }
 
-    /// Tells the breaker how the upstream is, as far as an outcome shows it.
+    /// Tells the breaker whether the upstream works, where the outcome shows it.
     pub(super) fn note<T>(&self, outcome: &Result<T, MembraneError>, shows_it: bool) {
         match outcome {
             Err(MembraneError::Paused { .. }) => {}
             Err(error) if error.is_trouble() && shows_it => self.upstream.breaker.fail(Instant::now()),
             Err(error) if error.is_trouble() => {}
+            // A refusal is an answer, too: the upstream works.
             _ => self.upstream.breaker.succeed(),
         }
     }

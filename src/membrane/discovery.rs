@@ -92,6 +92,7 @@ impl AuthorizationServer {
     /// Returns why no MCP client could use it, if that is so.
     fn fault(&self) -> Option<String> {
         let is_url = |text: &String| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        // Clients open these addresses. A scheme such as `javascript:` must not get that far.
         let needed = [&self.issuer, &self.authorization_endpoint, &self.token_endpoint];
         let optional = [&self.registration_endpoint, &self.revocation_endpoint];
         if let Some(text) = needed.into_iter().chain(optional.into_iter().flatten()).find(|text| !is_url(text)) {
@@ -116,6 +117,7 @@ impl Discovered {
     fn set(&self, found: Option<AuthorizationServer>) -> bool {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let is_other = known.as_deref() != found.as_ref();
+        // Metadata is read again and again, and only a change is worth a line in the log.
         if is_other {
             *known = found.map(Arc::new);
         }
@@ -162,6 +164,8 @@ impl MembraneClient {
 
     /// Reads the upstream's OAuth metadata. None where it has none, or none that a client could use.
     async fn find_authorization_server(&self) -> Result<Option<AuthorizationServer>, MembraneError> {
+        // A place without a document leads on to the next. Trouble ends the search, or it would pass for an upstream
+        // without OAuth.
         for path in self.upstream.metadata_paths(WELL_KNOWN) {
             match tokio::time::timeout(PATIENCE, self.read_public(&path)).await {
                 Err(_elapsed) => return Err(MembraneError::Timeout { after_ms: PATIENCE.as_millis() }),
@@ -179,6 +183,7 @@ impl MembraneClient {
             let request = self.anonymous(address).await?.insert_header((ACCEPT, "application/json"));
             let mut response = request.send().await.map_err(|error| super::exchange::not_sent(&error))?;
             let status = response.status();
+            // Trouble says nothing of whether there is a document.
             if status.is_server_error() || status.as_u16() == 429 {
                 return Err(MembraneError::Malformed(format!("status {status}")));
             }

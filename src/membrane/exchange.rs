@@ -58,6 +58,7 @@ impl MembraneClient {
         span.note("server.address", self.upstream.url.host().unwrap_or_default());
         // On the heap: it is some kilobytes, which the futures of all requests around it would hold too.
         let sent = Box::pin(self.send(request, token, &mut span));
+        // By a local of the task, as awc hands its connector nothing but the URL.
         let sent = wire::Connector::with_token(token.fingerprint(), sent);
         let outcome = tokio::time::timeout(deadline, sent).await;
         let outcome = outcome.unwrap_or(Err(MembraneError::Timeout { after_ms: deadline.as_millis() }));

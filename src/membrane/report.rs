@@ -44,6 +44,7 @@ where
 {
     fn drop(&mut self) {
         if let Some(message) = self.message.take() {
+            // `do_send` also enters a full mailbox, so that the message is not lost while its actor is busy.
             self.to.do_send(message);
         }
     }

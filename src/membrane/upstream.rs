@@ -80,6 +80,7 @@ impl Bases {
     fn of(url: &Uri, has_tls: bool) -> Self {
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let path = url.path().trim_end_matches('/');
+        // awc is given `http` for HTTP/1.1 over TLS as well, and would connect to port 80.
         let port = if has_tls && url.port().is_none() { ":443" } else { "" };
         Self { http_1: format!("http://{authority}{port}{path}"), http_2: format!("https://{authority}{path}") }
     }
@@ -114,6 +115,7 @@ impl Upstream {
             return Err(UpstreamError::Url("it names no host".to_owned()));
         }
         let own = Some(settings.ca_file.as_path()).filter(|path| *path != Path::new(""));
+        // Read once for all workers: a file of authorities that can't be read stops the start.
         let tls = match url.scheme_str() {
             Some("https") => Some(UpstreamTls::new(own)?),
             _ => None,
@@ -146,6 +148,8 @@ impl Upstream {
     /// Returns the paths at which a document of all issuers may be: between host and path of the API's URL (RFC 8414 § 3.1), and
     /// after its path, where many servers have it.
     pub(super) fn metadata_paths(&self, well_known: &str) -> Vec<String> {
+        // RFC 8414 puts the well-known part before the path. OpenID Connect puts it behind, and many servers do so for
+        // both.
         match self.url.path().trim_end_matches('/') {
             "" => vec![well_known.to_owned()],
             path => vec![[well_known, path].concat(), [path, well_known].concat()],

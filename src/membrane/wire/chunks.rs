@@ -37,6 +37,7 @@ impl Chunks {
         while *self != Self::End
             && let Some((&byte, after)) = rest.split_first()
         {
+            // Data is passed over at once: bodies have megabytes, and only what frames them is looked at byte by byte.
             if let Self::Data(left) = self {
                 let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= taken as u64;
@@ -54,6 +55,7 @@ impl Chunks {
 
     fn step(self, byte: u8) -> Result<Self, Violation> {
         Ok(match self {
+            // No sign, no `0x` and no empty size: other readers take some of these, and would end the body elsewhere.
             Self::Size { value, digits } => match (char::from(byte).to_digit(16), byte) {
                 // 15 digits are more than any body has, and can't overflow.
                 (Some(digit), _) if digits < 15 => {
@@ -70,6 +72,7 @@ impl Chunks {
             Self::DataEnd { after_cr: false } if byte == b'\r' => Self::DataEnd { after_cr: true },
             Self::DataEnd { after_cr: true } if byte == b'\n' => Self::new(),
             Self::Trailer { line: 0, .. } if byte == b'\n' => Self::End,
+            // The length goes on over the lines, so that many short ones are bounded as one long one is.
             Self::Trailer { length, .. } if byte == b'\n' => Self::Trailer { line: 0, length },
             Self::Trailer { line: 0, length } if byte == b'\r' => Self::Trailer { line: 0, length },
             Self::Trailer { line, length } if length < MAX_LINE_BYTES => {

@@ -72,6 +72,7 @@ impl Connector {
             spare: RefCell::default(),
             idle: Rc::default(),
         });
+        // Weak, or the task would keep the connector and its connections for good.
         let swept = Rc::downgrade(&inner);
         actix::spawn(async move {
             let mut sweep = tokio::time::interval(SWEEP);
@@ -115,6 +116,7 @@ impl Connector {
             }
             Ok(Cell::new(protocol))
         };
+        // A failure leaves the cell empty, so that the next request tries again.
         Ok(self.0.protocol.get_or_try_init(learn).await?.get())
     }
 }
@@ -132,10 +134,12 @@ impl Inner {
         let Some(tls) = &self.tls else {
             return Ok((guarded(Either::Left(tcp)), Protocol::Http1));
         };
+        // For a request that awc writes as HTTP/1.1, HTTP/2 must not be offered.
         let config = match wanted {
             Protocol::Http1 => &tls.http_1,
             Protocol::Http2 => &tls.either,
         };
+        // URLs have IPv6 addresses in brackets, and names of certificates have not.
         let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host).map_err(|error| ConnectError::Io(io::Error::other(error)))?;
         let stream = TlsConnector::from(config.clone()).connect(name, tcp).await.map_err(ConnectError::Io)?;
@@ -158,6 +162,7 @@ impl Inner {
         wanted: Protocol,
         token: Fingerprint,
     ) -> Result<(UpstreamStream, Protocol), ConnectError> {
+        // awc keeps and shares connections of HTTP/2 itself. Ready is at most the one by which the protocol was learnt.
         let ready = match wanted {
             Protocol::Http1 => self.idle.take(token).map(|idle| self.guard(idle)),
             Protocol::Http2 => self.spare.borrow_mut().take(),

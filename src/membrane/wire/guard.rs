@@ -45,6 +45,7 @@ impl GuardedStream {
     /// Parts with the connection if the response was read to its end.
     fn part_at_the_end(&mut self) {
         let Some(connection) = &self.connection else { return };
+        // The next request may use the connection once it is given back, so awc must have read all of this response.
         if self.read < self.ready.len() {
             return;
         }
@@ -58,6 +59,7 @@ impl GuardedStream {
 
     /// Gives the connection back for the next request.
     pub(super) fn give_back(&mut self) {
+        // Closed instead where the upstream has said that it will close it.
         let connection = self.connection.take().filter(|connection| connection.responses.is_reusable());
         if let (Some(connection), Some(idle)) = (connection, self.idle.upgrade()) {
             idle.put(connection);
@@ -81,6 +83,7 @@ impl GuardedStream {
                 self.part_at_the_end();
                 return Poll::Ready(Ok(()));
             }
+            // Nothing read is the end of the stream to awc, which then takes the connection out of its own pool.
             let Some(Connection { stream, responses, .. }) = &mut self.connection else { return Poll::Ready(Ok(())) };
             match responses.next() {
                 // No request is on it, so that there is nothing to read.
@@ -129,6 +132,7 @@ impl GuardedStream {
         let Some(Connection { stream, responses, .. }) = &mut self.connection else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
+        // awc begins a request where it saw the last response end. If the guard did not see that, one of them is wrong.
         match responses.begin_request() {
             Ok(()) => write(Pin::new(stream), cx),
             Err(violation) => Poll::Ready(Err(self.close(violation))),

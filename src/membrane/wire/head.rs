@@ -52,6 +52,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Violation> {
         101 => Err(Violation::Switched),
         100..=199 => Ok(Parsed::Interim { length }),
         code => {
+            // HTTP/1.0 goes on by an option alone (RFC 9112 § 9.3), which is not looked for.
             let is_last = response.version != Some(1) || closes(response.headers);
             Ok(Parsed::Final { length, body: body(code, response.version, response.headers)?, is_last })
         }
@@ -72,6 +73,7 @@ fn body(code: u16, version: Option<u8>, headers: &[httparse::Header<'_>]) -> Res
     let values = |name: &str| -> Result<Option<&[u8]>, Violation> {
         let mut found = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
         let Some(header) = found.next() else { return Ok(None) };
+        // RFC 9112 § 6.3 lets equal lengths pass that are repeated. Proxies differ in that, so they are refused.
         if found.next().is_some() {
             return Err(Violation::Ambiguous);
         }
@@ -91,7 +93,10 @@ fn body(code: u16, version: Option<u8>, headers: &[httparse::Header<'_>]) -> Res
     let has_none = matches!(code, 204 | 304);
     match (coding, length) {
         (None, None | Some(0)) if has_none => Ok(Body::Sized(0)),
+        // These have no body whatever the head says. An upstream that announces one may send it, too.
         _ if has_none => Err(Violation::Ambiguous),
+        // HTTP/1.0 has no chunks (RFC 9112 § 6.1). With a length beside them readers differ, which is how responses are
+        // smuggled.
         (Some(_), None) if is_chunked && version == Some(1) => Ok(Body::Chunked(Chunks::new())),
         (Some(_), _) => Err(Violation::Ambiguous),
         (None, Some(length)) => Ok(Body::Sized(length)),

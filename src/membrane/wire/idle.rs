@@ -59,6 +59,7 @@ impl IdleConnections {
         self.close_old();
         let mut idle = self.0.borrow_mut();
         loop {
+            // The one used last, which is the least likely to be closed soon.
             let at = idle.iter().rposition(|(_, connection)| connection.token == token)?;
             let (_, mut connection) = idle.remove(at)?;
             if is_quiet(&mut connection.stream) {
@@ -71,6 +72,7 @@ impl IdleConnections {
     pub(super) fn close_old(&self) {
         let mut idle = self.0.borrow_mut();
         let is_young = |(since, _): &(Instant, Connection)| since.elapsed() < MAX_IDLE;
+        // In the order in which they came back, so that the old ones stand in front.
         let old = idle.iter().position(is_young).unwrap_or(idle.len());
         idle.drain(..old);
     }
@@ -80,10 +82,12 @@ impl IdleConnections {
 fn is_quiet(stream: &mut Stream) -> bool {
     let mut byte = [0; 1];
     let mut unasked = ReadBuf::new(&mut byte);
+    // A look for which nothing waits, so nothing has to be woken.
     let read = Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut unasked);
     if matches!(read, Poll::Ready(Ok(()))) && !unasked.filled().is_empty() {
         metrics::counter!("mcp_upstream_connections_refused_total").increment(1);
         log::warn!("a connection to the upstream is closed: it sent bytes that no request had asked for");
     }
+    // Pending means that nothing has come: no byte, and no end of the connection.
     read.is_pending()
 }

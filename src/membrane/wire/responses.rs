@@ -60,6 +60,7 @@ impl Responses {
                 self.state = State::Head;
                 Ok(())
             }
+            // More of the same request: head and body are written one after the other.
             State::Head => Ok(()),
             State::Body(_) | State::Broken => Err(self.fail(Violation::Unfinished)),
         }
@@ -98,6 +99,7 @@ impl Responses {
     /// # Errors
     /// [`Violation`].
     pub(super) fn read_head(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Violation> {
+        // The empty line that ends a head may come in two pieces.
         let mut from = self.head.len().saturating_sub(2);
         self.head.extend_from_slice(bytes);
         // A head is parsed when its last line has come, and not with each byte before.
@@ -108,6 +110,7 @@ impl Responses {
                     (length, body)
                 }
                 Ok(Parsed::Interim { length }) => {
+                    // Without a bound, an upstream could keep a request busy for its whole deadline.
                     self.interim += 1;
                     if self.interim > MAX_INTERIM {
                         return Err(self.fail(Violation::TooManyInterim));
@@ -125,6 +128,7 @@ impl Responses {
             }
             self.state = State::Body(body);
             let taken = self.read_body(response.get(length..).unwrap_or_default())?;
+            // Bytes behind the response stay here: they are no answer to this request.
             response.truncate(length + taken);
             return Ok(Some(response));
         }

@@ -48,7 +48,7 @@ impl AsyncWrite for UpstreamStream {
     }
 }
 
-/// Required of the streams that `awc` is given; it reads and writes them, and never asks for their readiness.
+/// Required of streams that `awc` is given. It reads and writes them without asking for their readiness.
 impl ActixStream for UpstreamStream {
     fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         Poll::Ready(Ok(Ready::READABLE))

@@ -45,6 +45,7 @@ impl UpstreamTls {
             add(&mut roots, path).map_err(|why| CaFileError { path: path.to_owned(), why })?;
         }
         let http_1 = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        // Two configurations, as the protocols that are offered are part of one.
         let (mut http_1, mut either) = (http_1.clone(), http_1);
         http_1.alpn_protocols = vec![b"http/1.1".to_vec()];
         either.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -60,6 +61,7 @@ fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
         roots.add(certificate).map_err(|error| error.to_string())?;
         count += 1;
     }
+    // A file with a key alone is read without an error.
     if count == 0 { Err("it holds no certificate in PEM form".to_owned()) } else { Ok(()) }
 }
 
