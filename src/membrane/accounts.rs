@@ -179,6 +179,8 @@ impl Accounts {
                 left_out += 1;
                 continue;
             }
+            // A name must stand for one account. The second to have it is named by its id, or by nothing where that is
+            // taken.
             let is_taken = |account: &Account| all.iter().any(|known| known.handle() == account.handle());
             let account = if is_taken(&account) { account.without_key() } else { account };
             let account = if is_taken(&account) { account.without_id() } else { account };
@@ -193,6 +195,7 @@ impl Accounts {
     /// Remembers the accounts that could be chosen `before` and are gone, so that a call for one of them runs in no other.
     #[must_use]
     pub fn after(self, before: &Self) -> Self {
+        // No call could name one of them, so none can be meant for one that is gone.
         if !before.takes_argument() {
             return self;
         }
@@ -243,6 +246,7 @@ impl Accounts {
         let by_id = || self.choices().find(|account| account.id() == named);
         by_key.or_else(by_id).or_else(|| {
             let mut by_name = self.choices().filter(|account| !named.is_empty() && account.name() == named);
+            // Names are free text, and two accounts may have the same.
             by_name.next().filter(|_| by_name.next().is_none())
         })
     }
@@ -262,6 +266,7 @@ impl Accounts {
     /// Returns the account that the user has to connect again before any run of the app can succeed.
     #[must_use]
     pub fn lost(&self) -> Option<&Account> {
+        // Only where no account is better: with one that works, runs succeed.
         let is_lost = |account: &&Account| account.state == AccountState::Reconnect;
         self.iter().find(is_lost).filter(|_| self.state() == AccountState::Reconnect)
     }
@@ -278,6 +283,7 @@ impl Accounts {
         match (self.are_told(), other.are_told()) {
             (false, false) => true,
             (true, true) if self.are_several() || other.are_several() => self.all == other.all,
+            // Both say no more than that the app is lost, whichever account it was.
             (own, others) => own == others,
         }
     }

@@ -101,6 +101,7 @@ pub async fn call(
     let ran = match &run {
         _ if account == AccountFault::Lost => Ran::No,
         Ok(_) => Ran::Yes,
+        // Refused before anything was run: by the token, by rights, or by a limit.
         Err(MembraneError::Refused(refusal)) if matches!(refusal.status, 401 | 403 | 429) => Ran::No,
         Err(error) => match error.run_outcome() {
             RunOutcome::NotRun => Ran::No,
@@ -159,6 +160,7 @@ async fn input(client: &MembraneClient, tool: &Arc<Tool>, arguments: Box<RawValu
     if !tool.is_wrapped() {
         return Ok(Input { json, mended });
     }
+    // Arguments that could not be checked come here as well, so that the member may be missing.
     let wrapped = json::read::<Wrapped>(&json);
     let wrapped = wrapped.map_err(|_missing| format!("/: \"{}\" is a required property", schema::WRAPPED))?;
     Ok(Input { json: wrapped.input, mended })

@@ -48,6 +48,7 @@ struct Kept(Validator);
 impl Kept {
     fn new(validator: Validator) -> Option<Self> {
         let fits = |kept: usize| kept.checked_add(validator.bytes()).filter(|bytes| *bytes <= MAX_KEPT_BYTES);
+        // Taken before the schema is kept, so that threads can't exceed the bound together.
         KEPT_BYTES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok().then_some(Self(validator))
     }
 }
@@ -130,6 +131,7 @@ impl Check {
     /// Checks arguments, and repairs them once if they don't conform.
     pub(super) fn check_or_mend(&self, tool: &ToolName, arguments: &RawValue) -> Checked {
         let Err(faults) = self.check_raw(tool, arguments) else { return Checked::Sound };
+        // A repair that does not conform is worth nothing. The model is told the faults of what it sent.
         let mended = mend(&self.schema, arguments).filter(|mended| {
             serde_json::from_str(&mended.json).is_ok_and(|mended| self.check_raw(tool, mended).is_ok())
         });

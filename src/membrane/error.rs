@@ -85,6 +85,7 @@ impl Refusal {
             #[serde(default, deserialize_with = "lenient::text")]
             key: Option<String>,
         }
+        // Read twice: `words` takes any form, and type and key only those of Membrane.
         let body = clean(body);
         let Body { r#type, key } = serde_json::from_str(&body).unwrap_or_default();
         let Words { message, rest } = words::read(&body);
@@ -145,6 +146,7 @@ impl MembraneError {
     #[must_use]
     pub fn is_trouble(&self) -> bool {
         match self {
+            // Not 500, by which the code of one action may fail while all else works.
             Self::Refused(refusal) => matches!(refusal.status, 502..=504),
             Self::Timeout { .. } | Self::Unreachable(_) | Self::Broken(_) | Self::Paused { .. } => true,
             Self::TooLarge { .. } | Self::Malformed(_) | Self::EndlessList(_) | Self::Busy { .. } => false,
@@ -157,6 +159,7 @@ impl MembraneError {
         match self {
             Self::Refused(refusal) => matches!(refusal.status, 429 | 502..=504),
             Self::Unreachable(_) | Self::Broken(_) => true,
+            // Not a timeout: the caller has waited long enough, and a second read may take as long.
             _ => false,
         }
     }
@@ -175,6 +178,7 @@ impl MembraneError {
     #[must_use]
     pub fn run_outcome(&self) -> RunOutcome {
         match self {
+            // These were never sent. Any other request may have reached the action, even if its answer can't be read.
             Self::Unreachable(_) | Self::Busy { .. } | Self::Paused { .. } => RunOutcome::NotRun,
             Self::Refused(refusal) if !refusal.is_of_unknown_outcome() => RunOutcome::Told,
             _ => RunOutcome::Unknown,

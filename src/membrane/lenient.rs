@@ -9,9 +9,11 @@ use crate::protocol::json;
 
 /// Reads a text, or a number as a text. Anything else counts as absent.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    // Taken raw first: an error here would cost the whole item, and not this member alone.
     let value = Box::<RawValue>::deserialize(deserializer)?;
     Ok(match value.get().as_bytes().first() {
         Some(b'"') => json::read(&value).ok(),
+        // As it is written: ids may have more digits than a number in memory holds.
         Some(b'-' | b'0'..=b'9') => Some(value.get().to_owned()),
         _ => None,
     })

@@ -88,7 +88,9 @@ static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// Returns a text in which secrets are masked.
 pub(super) fn mask(text: &str) -> Cow<'_, str> {
+    // Patterns that do not compile must lay no secret open.
     let (Some(looks), Some(named)) = (&*LOOKS, &*NAMED) else { return HIDDEN.into() };
+    // By look first. By name alone, `"Authorization": "Basic …"` would lose the scheme and show the secret behind it.
     let text = looks.replace_all(text, |found: &Captures<'_>| {
         let part = |name: &str| found.name(name).map_or("", |part| part.as_str());
         if !part("url").is_empty() {
@@ -115,6 +117,7 @@ pub(super) fn mask(text: &str) -> Cow<'_, str> {
 
 /// Returns whether a text is a page of HTML, or another document of markup.
 pub(super) fn is_markup(text: &str) -> bool {
+    // Comments and declarations may stand before the tag.
     let begin: String = text.trim_start().chars().take(1000).collect::<String>().to_ascii_lowercase();
     ["<!doctype", "<html", "<?xml", "<head", "<body"].iter().any(|tag| begin.starts_with(tag))
         || ["<html", "<body"].iter().any(|tag| begin.contains(tag))
@@ -153,6 +156,7 @@ impl Masked {
     fn value(&mut self, tokens: &mut Tokens<'_>) {
         let mut depth = 0_usize;
         while let Some(token) = tokens.next() {
+            // Looked at with each token, so that a value of megabytes costs no more than what is shown of it.
             if self.is_full() {
                 return;
             }
@@ -214,6 +218,7 @@ impl Masked {
         let value = tokens.value();
         if !is_stack {
             self.begin();
+            // An absent secret is shown: that it is missing may be the fault.
             let shown = if value == "null" { "null" } else { HIDDEN_JSON };
             self.out.extend([name, ":", shown]);
         }

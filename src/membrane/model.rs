@@ -146,6 +146,7 @@ impl Connection {
     /// Returns whether the account's credentials are lost, so that the user has to connect it again.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
+        // Versions of the API say it in different members.
         self.disconnected == Some(true) || self.connected == Some(false) || self.state.as_deref() == Some(NEEDS_USER)
     }
 

@@ -100,6 +100,7 @@ pub fn account_argument(tool: &Tool) -> String {
 
 fn free_name(properties: &Members<'_>) -> String {
     let mut name = ARGUMENT.to_owned();
+    // The action may have an argument of that name, which must reach it.
     while properties.get(&name).is_some() {
         name.push('_');
     }
@@ -109,6 +110,7 @@ fn free_name(properties: &Members<'_>) -> String {
 /// Writes accounts into a definition; nothing where it can't be read.
 fn noted(definition: &[u8], app: &str, accounts: &Accounts) -> Option<String> {
     let mut members: Members<'_> = serde_json::from_slice(definition).ok()?;
+    // Models read descriptions before they call, so they can tell their users at once.
     let description = accounts.lost().and_then(|_| {
         let own: String = json::read(members.get("description")?).ok()?;
         Some(json::to_raw(&format!("{own}\n{app} is disconnected: the user has to connect it again.")))

@@ -66,6 +66,7 @@ enum Detail<'a> {
 /// Reads an answer, of which bytes that are no Unicode have been replaced.
 pub(super) fn read(body: &str) -> Words {
     let body = body.trim();
+    // A page of a gateway says no more than its status.
     if body.is_empty() || body.starts_with('<') {
         return Words::default();
     }
@@ -78,6 +79,7 @@ pub(super) fn read(body: &str) -> Words {
 }
 
 fn write(levels: &[Level<'_>]) -> Words {
+    // Equal shares: a long outer message must not push out its cause, which mostly tells more.
     let share = MAX_WORDS_BYTES / levels.len().max(1);
     let mut told =
         levels.iter().map(|level| shorten(&masking::mask(&level.words), share)).filter(|words| !words.is_empty());
@@ -86,12 +88,14 @@ fn write(levels: &[Level<'_>]) -> Words {
     let mut left = MAX_BYTES.saturating_sub(message.len() + rest.iter().map(|line| line.len() + 1).sum::<usize>());
     let details: Vec<_> = levels.iter().flat_map(|level| &level.details).collect();
     for (i, detail) in details.iter().enumerate() {
+        // A detail leaves what it does not need to those after it.
         let share = (left / (details.len() - i)).saturating_sub("\nDetails: ".len());
         let text = match detail {
             Detail::Value(value) => masking::value(value, share),
             Detail::Members(members) => masking::members(members, share),
         };
         if share > 0 && !text.is_empty() {
+            // Masked once more: texts within JSON may hold secrets that no name gives away.
             let line = format!("Details: {}", shorten(&masking::mask(&text), share));
             left = left.saturating_sub(line.len() + 1);
             rest.push(line);
@@ -165,6 +169,7 @@ fn say(members: &mut Vec<(String, &str)>, depth: usize) -> Option<String> {
         let is_envelope = name == "error" && value.starts_with('{') && depth == 0;
         let words = if is_envelope { None } else { words_of(value, depth + 1) };
         let Some(words) = words else {
+            // It says nothing in words, so it stays among the details.
             members.push((name.to_owned(), value));
             continue;
         };
