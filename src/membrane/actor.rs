@@ -163,6 +163,7 @@ fn user_of(claim: &Claim, customer: &Customer) -> Result<UserKey, Error> {
         return Ok(claimed.clone());
     }
     match (workspace_key, internal_id, id) {
+        // The same key as a token that claims it all, so that a user with tokens of both kinds is one user.
         (Some(workspace), Some(user), _) => Ok(UserKey::new(workspace, user)),
         (_, _, Some(id)) => Ok(UserKey::new("", id)),
         _ => Err(TokenProblem::WithoutUser.into()),

@@ -168,6 +168,7 @@ impl AppTools {
     #[must_use]
     pub fn index(&self) -> &AppIndex {
         match &self.whole {
+            // Filters of many URLs share the index of the whole.
             Some(whole) => whole.index(),
             None => self.index.get_or_init(|| {
                 searchable::index(self.integration.as_str(), &self.name, self.tools.iter().map(|tool| &**tool))

@@ -150,6 +150,7 @@ impl CatalogCache {
 
     /// Notes the token with which a catalog was asked for.
     pub fn note_token(&mut self, key: &CatalogKey, token: &AccessToken) {
+        // A change that comes by webhook brings no token, and the last one used is the likeliest to be good.
         let entry = self.entries.get_mut(key);
         let is_new = |known: &AccessToken| known.fingerprint() != token.fingerprint();
         if let Some(entry) = entry.filter(|entry| entry.token.as_ref().is_none_or(is_new)) {

@@ -103,6 +103,8 @@ impl Catalog {
                 part.tools = Arc::new(tools);
             }
         }
+        // Those that were gone before as well: models go on using names from earlier lists. The newest tools of an app
+        // come first.
         for old in before.into_iter().flat_map(Self::held) {
             let is_there = |tool: &Arc<Tool>| catalog.find(tool.name()).is_some();
             let is_noted = catalog.gone.iter().any(|gone| gone.integration() == old.integration());
@@ -162,6 +164,7 @@ impl Catalog {
     /// Returns the accounts that the user has of an app; nothing where the app is not connected.
     #[must_use]
     pub fn accounts(&self, app: &IntegrationKey) -> Option<&Accounts> {
+        // In the order of keys, as they come from a `BTreeMap`.
         let place = self.accounts.binary_search_by(|(other, _)| other.cmp(app)).ok()?;
         self.accounts.get(place).map(|(_, accounts)| accounts)
     }
@@ -204,12 +207,14 @@ impl Catalog {
     #[must_use]
     pub fn find(&self, name: &ToolName) -> Option<&Arc<Tool>> {
         let by_name = self.parts().find_map(|part| part.find(name).or_else(|| part.find_hashed(name)));
+        // Where two apps may be meant, only what names a tool exactly is safe.
         if by_name.is_some() || names::readings(name.as_str(), &self.apps()).count() > 1 {
             return by_name;
         }
         if let Some(tool) = self.parts().find_map(|part| part.find_by_keys(name.as_str())) {
             return Some(tool);
         }
+        // An action that is not there now may have just this name.
         if name.as_str().contains('_') {
             return None;
         }
@@ -300,6 +305,7 @@ impl Catalog {
     /// Returns whether both have the same tools, and tell the same of accounts.
     #[must_use]
     pub fn lists_the_same(&self, other: &Self) -> bool {
+        // By hashes, without a look at any definition.
         self.parts().map(|part| part.content()).eq(other.parts().map(|part| part.content()))
             && self.noted.len() == other.noted.len()
             && self.noted.iter().zip(&other.noted).all(|(own, others)| own.tells_the_same(others))

@@ -138,6 +138,7 @@ impl MembraneClient {
         filter: &Query<'_>,
         on_page: impl Fn(),
     ) -> Result<Vec<T>, MembraneError> {
+        // One slow list must not take the time of all the others.
         let until = reader.until.min(Instant::now() + LIST_TIME);
         let pages = self.pages(reader, path, filter, on_page);
         let slow = |_elapsed| MembraneError::EndlessList("it takes too long");
@@ -163,12 +164,15 @@ impl MembraneClient {
             if let Some(cursor) = &cursor {
                 query.push(("cursor", cursor));
             }
+            // The party is asked for at each page: from the second on the token is accepted, and the user is charged.
             let page: Page = self.get(reader.token(), &reader.party(), path, &query).await?;
             on_page();
+            // Before items are read, which takes memory again.
             reader.spend(page.items.iter().map(|item| item.get().len()).sum())?;
             items.extend(reading::read_items(&self.upstream().pool, path, page.items).await?);
             cursor = page.cursor.filter(|cursor| !cursor.is_empty());
             let Some(cursor) = &cursor else { return Ok(items) };
+            // A list that leads in a circle has no end. Only a cursor that comes again shows that.
             if !seen.insert(cursor.clone()) {
                 return Err(MembraneError::EndlessList("it repeats a cursor"));
             }

@@ -77,6 +77,7 @@ pub async fn load_catalog(
         // One request finds out whether the token is good. A guess costs no more than that.
         connections.push(client.connections(reader, filters.next().flatten(), &on_accepted).await?);
     }
+    // The token is accepted by now, so the rest may be asked side by side.
     let others = stream::iter(filters).map(|filter| client.connections(reader, filter, &on_accepted));
     let others: Vec<_> = others.buffered(manner.concurrency).try_collect().await?;
     connections.extend(others);

@@ -90,8 +90,8 @@ impl MembraneActor {
         self.loading.manner
     }
 
-    /// Returns whether a load with the very token is on its way, or is now; its first answer is the verdict on the
-    /// token.
+    /// Starts a load with this token, if one is due, and returns whether one is on its way: its first answer is the
+    /// verdict on the token.
     pub(super) fn load_as_proof(
         &mut self,
         key: &CatalogKey,
@@ -122,6 +122,7 @@ impl MembraneActor {
         let load = Load { token: token.clone(), is_proven, is_outdated: false, waiting };
         self.loading.loads.insert(key.clone(), load);
 
+        // However old it is: it tells which tools are gone, and whether clients have to list again.
         let before = self.loading.cache.before(&key).map(|(catalog, is_reusable)| Before { catalog, is_reusable });
         let (client, manner, addr) = (Rc::clone(&self.client), self.loading.manner, ctx.address());
         let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
@@ -172,6 +173,7 @@ impl MembraneActor {
         let (before, catalog) = (self.loading.cache.before(key), loaded.catalog());
         self.loading.cache.put(key.clone(), Arc::clone(loaded));
         self.loading.cache.note_token(key, token);
+        // Without an earlier catalog no list was given that could be wrong now.
         let Some((before, _)) = before.filter(|(before, _)| !before.lists_the_same(catalog)) else { return };
         log::info!(user:% = key.0; "a user's tools have changed");
         counter!("mcp_catalog_changes_total").increment(1);
@@ -215,6 +217,7 @@ impl Handler<LoadCatalog> for MembraneActor {
                     self.load(key.clone(), caller.token().clone(), Vec::new(), caller.trace(), ctx);
                 }
                 let (reply, outcome) = oneshot::channel();
+                // Nothing was awaited since the load was found or begun, so it is there.
                 if let Some(load) = self.loading.loads.get_mut(&key) {
                     load.waiting.push((caller.token().clone(), reply));
                 }

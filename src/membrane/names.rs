@@ -25,6 +25,7 @@ pub(super) fn name(app: &IntegrationKey, action: &str) -> ToolName {
 
 /// Returns whether `<app>_<action>` is a name itself.
 pub(super) fn is_exact(keys: &str) -> bool {
+    // A name that ends like a hash could be taken for the hashed name of another tool.
     is_name(keys) && hash_in(keys).is_none()
 }
 
@@ -60,6 +61,7 @@ pub(super) fn hashed(app: &IntegrationKey, action: &str) -> ToolName {
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         name = if name.is_empty() { LETTERS.to_owned() } else { format!("{LETTERS}-{name}") };
     }
+    // By bytes, as only ASCII is left.
     name.truncate(MAX_NAME_CHARS - HASH_DIGITS - 1);
     let name = name.trim_end_matches(['_', '-']);
     ToolName::new(&format!("{name}_{}", hash(app, action)))

@@ -49,6 +49,7 @@ async fn spawn<T: Send + 'static>(turn: OwnedSemaphorePermit, work: impl FnOnce(
         let _turn = turn;
         work()
     };
+    // Threads of the runtime, of which there may be hundreds: only the turns bound them.
     tokio::task::spawn_blocking(run)
         .await
         .inspect_err(|error| log::error!("work on a large message failed: {error}"))

@@ -25,6 +25,7 @@ impl WorkspaceSecret {
         }
         signing::install();
         let mut validation = Validation::new(Algorithm::HS256);
+        // HMAC alone: a token must not choose another kind of check for a secret that is shared.
         validation.algorithms = vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
         validation.leeway = 0;
         validation.validate_nbf = true;

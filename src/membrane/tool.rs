@@ -118,10 +118,12 @@ impl Tool {
             // Clients of the legacy era refuse a whole list for one output schema that is of no object.
             output_schema: output.as_deref().filter(|_| output_is_object),
             annotations: Some(annotations(access, action.r#type.as_deref())),
+            // Results are bounded here, and Claude Code puts longer ones into a file unless it is told the bound.
             meta: Some(DefinitionMeta::BOUNDED),
             icons: app.logo.as_deref().map(|src| [Icon { src }]),
         };
         let definition = json::to_string(&legacy).into();
+        // The eras differ in nothing else, so that most tools have one definition.
         let modern = output.as_deref().filter(|_| !output_is_object).map(|output| {
             let definition = Definition { output_schema: Some(output), ..legacy };
             json::to_string(&definition).into()
@@ -273,6 +275,7 @@ fn rename(definition: &Bytes, old: &ToolName, new: &ToolName) -> Bytes {
 /// Classifies an action. Most types tell by themselves, so that configurations, which may be large, are seldom read.
 fn access(action: &Action) -> Access {
     let value = |raw: &Option<Box<RawValue>>| raw.as_deref().and_then(|raw| json::read::<Value>(raw).ok());
+    // Only types that make requests tell by their configuration whether they write.
     let config = action.r#type.as_deref().filter(|kind| Access::is_told_by_request(kind)).and(value(&action.config));
     Access::classify(action.r#type.as_deref(), config.as_ref(), value(&action.meta).as_ref())
 }

@@ -58,7 +58,7 @@ struct Account {
 /// Permission for one request. Dropped, it goes to the next party.
 #[derive(Debug)]
 pub struct Turn {
-    /// Gone from a turn that nobody took.
+    /// None in a turn that was never counted, so that its drop gives nothing back.
     turns: Option<Arc<Turns>>,
     party: Party,
 }

@@ -44,7 +44,7 @@ struct Webhook {
     /// Older name of the same member.
     #[serde(default)]
     event: Option<String>,
-    /// Not looked at unless the event is one of ours.
+    /// Data of the event, whose form depends on its type.
     #[serde(default)]
     data: Value,
 }
@@ -68,6 +68,7 @@ impl Senders {
     pub fn find(&self, signed: Option<&str>, bearer: Option<&str>) -> Result<Sender, Error> {
         let refused = |why: &str| Err(TokenProblem::Refused(why.to_owned()).into());
         match (signed, &self.workspace, bearer, &self.secret) {
+            // A signature has to be right where there is one: a good bearer does not make up for a bad one.
             (Some(token), Some(workspace), _, _) => match workspace.webhook_user(token) {
                 Some(user) => Ok(Sender { workspace: Some(workspace.key().to_owned()), user: Some(user) }),
                 None => refused("it is not signed by the workspace for a webhook, or it has expired"),
@@ -106,6 +107,7 @@ impl Sender {
             Value::Number(id) => Some(id.to_string()),
             _ => None,
         });
+        // The token may name the user where the body does not.
         let users: Vec<_> = told.chain(self.user).collect();
         Ok((!users.is_empty()).then_some(Changed { workspace: self.workspace, users }))
     }
