@@ -57,7 +57,7 @@ impl Handler<Listen> for SessionRegistry {
 
     fn handle(&mut self, Listen { user, token, scope }: Listen, _: &mut Context<Self>) -> Self::Result {
         let (events, receiver) = queue::queue(CHANGES);
-        // Nothing tells when a client goes, so each new listener clears out those who have.
+        // A client that goes sends no word, so each new listener clears out those who have gone.
         self.listeners.0.retain(|listener| !listener.events.is_gone());
         // Otherwise the sender is dropped here, and the stream ends at once.
         if !self.is_draining {

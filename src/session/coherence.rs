@@ -147,8 +147,8 @@ impl Handler<Hear> for SessionRegistry {
                         if let Ok(Ok(Estate { subscribers, .. })) = left.await
                             && !subscribers.is_empty()
                         {
-                            // What is enabled went along at the replica that took the chat over. Only listeners are
-                            // left to move.
+                            // Enabled tools went along at the replica that took the chat over. Only listeners are left
+                            // to move.
                             let inherit = Inherit(Estate { enabled: None, subscribers });
                             // A session that has ended meanwhile has nobody to tell of.
                             let _ = shards.deliver(to, owner, None, inherit).await;
@@ -210,7 +210,7 @@ impl Shards {
                 return self.refresh_here(changed).await;
             }
             News::Missed => {
-                // One that is gone has no sessions.
+                // A shard that is gone has no sessions.
                 join_all(self.registries().started().map(|registry| registry.send(Hear(News::Missed)))).await;
                 return;
             }

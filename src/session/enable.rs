@@ -61,8 +61,8 @@ impl Handler<Enable> for SessionActor {
         Box::pin(async move {
             match saved.await? {
                 Some(version) => addr.send(Kept { tools, version, base }).await.map_err(|_gone| Error::SessionNotFound),
-                // Nothing was written. With `over`, something was enabled first, which stands. Without, the store has
-                // no such session.
+                // The store has written nothing. With `over`, something was enabled first, which stands. Without, the
+                // session has ended.
                 None if over.is_some() => Ok(()),
                 None => Err(Error::SessionNotFound),
             }

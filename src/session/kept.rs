@@ -154,7 +154,7 @@ impl Shards {
     pub(super) async fn end_kept(&self, session: SessionId, user: UserKey) {
         match self.store().close(session, user).await {
             Ok(_) => self.note_end(),
-            // It goes when its retention is over.
+            // The session ends at the latest when its retention is over.
             Err(error) => log::warn!(session:%; "can't be ended: {error}"),
         }
     }

@@ -39,7 +39,7 @@ impl SessionRegistry {
             // Only the session knows of its calls and streams. Its answer holds as long as `used` has not changed.
             let may_leave = entry.session.send(MayPassivate);
             actix::spawn(async move {
-                // One that is gone has left already.
+                // A session that is gone has left already.
                 if may_leave.await.unwrap_or(true) {
                     addr.do_send(Passivate { session, used });
                 }
@@ -157,7 +157,7 @@ async fn ask_to_leave(
     used: Instant,
     actor: &Addr<SessionActor>,
 ) -> bool {
-    // One that is gone has left already.
+    // A session that is gone has left already.
     actor.send(MayPassivate).await.unwrap_or(true) && registry.send(Passivate { session, used }).await.is_ok()
 }
 

@@ -111,7 +111,7 @@ impl Shards {
         loop {
             beats.tick().await;
             let pulse = self.feel_pulse(beat).await;
-            // What fails there is logged and counted there; a store that is merely busy is no loss.
+            // The store logs and counts its failures. One that is merely busy is no loss.
             let checked = tokio::time::timeout(beat, self.store().check()).await;
             each(pulse).await;
             let loss = match checked {

@@ -61,9 +61,9 @@ impl Handler<OpenStream> for SessionActor {
         let events = match resumed {
             None => Ok(self.open_own()),
             Some((_, Ok(events))) => Ok(events),
-            // What followed on a listening stream that was lost with its server or its memory is no longer known, but
-            // all of it said to list again. So the client gets a new stream that says so: many clients never listen
-            // again once they were refused.
+            // The events after this one on a listening stream were lost with its replica or its memory, but all of them
+            // said to list again. So the client gets a new stream that says so: many clients never listen again once
+            // they were refused.
             Some((after, Err(_))) if self.streams.was_own(after) => {
                 self.streams.owe_change();
                 Ok(self.open_own())
@@ -103,7 +103,7 @@ impl Handler<Record> for SessionActor {
         let event = if let Some(message) = &message {
             self.streams.record(stream, message.clone())
         } else {
-            // Nothing else would free the events of an ended stream in a session that is quiet.
+            // A quiet session would keep the events of an ended stream otherwise.
             ctx.run_later(self.lasting, |session, _| session.streams.forget_past());
             self.streams.end_reply(stream)
         };
