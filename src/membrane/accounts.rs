@@ -83,7 +83,7 @@ impl Account {
     fn of(connection: &Connection) -> Self {
         let short = |text: &Option<String>| text.clone().filter(|text| text.len() <= MAX_KEY).unwrap_or_default();
         let (id, key) = (short(&connection.id), short(&connection.key));
-        // What has no id can't be named in a run.
+        // An account without an id can't be named in a run.
         let key = if id.is_empty() { "" } else { &key };
         let name = connection.name.as_deref().map(one_line).unwrap_or_default();
         let texts = [id.as_str(), key, beginning(&name, MAX_NAME)].concat();

@@ -85,7 +85,7 @@ impl AppTools {
         if self.tools.iter().all(|tool| *tool.name() == name(tool)) {
             return None;
         }
-        // Nothing but names can differ, so definitions, which are large, are not hashed again.
+        // Only names can differ, so definitions, which are large, are not hashed again.
         let mut content = Sha256::new_with_prefix(self.plain_content);
         let mut is_plain = true;
         let tools = self.tools.iter().map(|tool| {

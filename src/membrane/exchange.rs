@@ -95,7 +95,7 @@ impl MembraneClient {
         }
         let (status, secret) = (status.as_u16(), token.secret().clone());
         let read = move || {
-            // What it says of a token is told on and logged; the token is not.
+            // The words of a refusal are told on and logged, and may quote the token.
             let text = String::from_utf8_lossy(&bytes);
             Refusal::read(status, secret.hide_in(&text).as_bytes())
         };
@@ -177,7 +177,7 @@ pub(super) fn http_client(settings: &Settings, connector: &wire::Connector, max_
 
 pub(super) fn not_sent(error: &SendRequestError) -> MembraneError {
     match error {
-        // What `awc` calls so is a connection that was closed while an answer was awaited: the request had been sent.
+        // `awc` calls it so when the connection is closed while an answer is awaited: the request had been sent.
         SendRequestError::Connect(ConnectError::Disconnected) => {
             MembraneError::Broken("the connection was closed before an answer".to_owned())
         }

@@ -25,7 +25,7 @@ impl Interner {
     /// Returns these tools, or equal ones that are there already.
     #[must_use]
     pub fn share(&self, tools: AppTools) -> Arc<AppTools> {
-        // Nothing panics while the lock is held.
+        // A poisoned lock holds whole values all the same: no panic can leave the map half changed.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(same) = known.by_content.get(tools.content()).and_then(Weak::upgrade) {
             return same;

@@ -217,7 +217,7 @@ impl Handler<LoadCatalog> for MembraneActor {
                     self.load(key.clone(), caller.token().clone(), Vec::new(), caller.trace(), ctx);
                 }
                 let (reply, outcome) = oneshot::channel();
-                // Nothing was awaited since the load was found or begun, so it is there.
+                // The load is there: since it was found or begun, the actor has awaited nothing.
                 if let Some(load) = self.loading.loads.get_mut(&key) {
                     load.waiting.push((caller.token().clone(), reply));
                 }
@@ -251,7 +251,7 @@ impl Handler<CatalogLoaded> for MembraneActor {
         let outcome = outcome.map(|catalog| self.loading.cache.loaded(catalog, Instant::now()));
         match &outcome {
             Ok(loaded) => {
-                // What changed during the load would stay hidden for as long as the catalog is fresh.
+                // A change during the load would stay hidden for as long as the catalog is fresh.
                 if !is_outdated {
                     self.take_in(&key, loaded, &token);
                 }
@@ -277,7 +277,7 @@ impl Handler<CatalogLoaded> for MembraneActor {
         }
         let mut others = Vec::new();
         for (theirs, reply) in waiting {
-            // What changed while it was loaded is loaded again.
+            // A catalog that changed during its load is loaded again for those who wait.
             let again = match &outcome {
                 Ok(_) => is_outdated,
                 Err(_) => is_about_token && theirs.fingerprint() != fingerprint,

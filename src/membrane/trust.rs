@@ -94,7 +94,7 @@ impl Trust {
 
     /// Returns the caller of a token, if it is trusted. Expiry is checked where a token is read, at each request.
     pub fn caller(&mut self, token: &AccessToken, now: Instant) -> Option<Caller> {
-        // What is no longer trusted stays: that it was accepted before tells it from a guess.
+        // An expired token stays: that it was accepted before tells it from a guess.
         let Accepted { user, allowance, until } = self.accepted.get(&token.fingerprint())?;
         (*until > now).then(|| {
             let (user, token, allowance) = (user.clone(), token.clone(), Arc::clone(allowance));

@@ -163,7 +163,7 @@ impl Turns {
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
-        // Nothing panics while the lock is held that would leave the books wrong.
+        // A poisoned lock holds sound books all the same: no panic can leave them half written.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -165,11 +165,11 @@ fn take<'a>(members: &mut Vec<(String, &'a str)>, name: &str) -> Option<&'a str>
 fn say(members: &mut Vec<(String, &str)>, depth: usize) -> Option<String> {
     for name in SAYING {
         let Some(value) = take(members, name).filter(|value| !matches!(*value, "\"\"" | "[]" | "{}")) else { continue };
-        // What an envelope holds is read as an error of its own.
+        // The error in an envelope is read as a level of its own.
         let is_envelope = name == "error" && value.starts_with('{') && depth == 0;
         let words = if is_envelope { None } else { words_of(value, depth + 1) };
         let Some(words) = words else {
-            // It says nothing in words, so it stays among the details.
+            // A value without words stays among the details.
             members.push((name.to_owned(), value));
             continue;
         };

@@ -198,7 +198,8 @@ impl Service<ConnectInfo<Uri>> for Connector {
             if protocol == wanted {
                 return Ok(Connection::new(url, stream));
             }
-            // Nothing was sent: the request fails as one that could not connect, and the next ones speak the other.
+            // No byte was sent. The request fails as one that could not connect, and the next ones speak the other
+            // protocol.
             if let Some(learnt) = inner.protocol.get() {
                 learnt.set(protocol);
             }

@@ -83,7 +83,7 @@ impl GuardedStream {
                 self.part_at_the_end();
                 return Poll::Ready(Ok(()));
             }
-            // Nothing read is the end of the stream to awc, which then takes the connection out of its own pool.
+            // A read of no bytes is the end of the stream to awc, which then takes the connection out of its own pool.
             let Some(Connection { stream, responses, .. }) = &mut self.connection else { return Poll::Ready(Ok(())) };
             match responses.next() {
                 // No request is on it, so that there is nothing to read.

@@ -48,7 +48,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Violation> {
     let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
     let Status::Complete(length) = parsed.map_err(|_unreadable| Violation::Head)? else { return Ok(Parsed::Partial) };
     match response.code.unwrap_or_default() {
-        // Nothing is asked to be switched (RFC 9110 § 15.2.2).
+        // No request asks to switch protocols (RFC 9110 § 15.2.2).
         101 => Err(Violation::Switched),
         100..=199 => Ok(Parsed::Interim { length }),
         code => {

@@ -194,7 +194,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> rusqlite::Result<Result<
     migration.pragma_update(None, "application_id", APPLICATION_ID)?;
     migration.pragma_update(None, "user_version", FORMAT)?;
     migration.commit()?;
-    // What earlier servers left in the log of changes goes into the file, so that the log begins small.
+    // Changes that earlier servers left in the log go into the file, so that the log begins small.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(Ok(()))
 }

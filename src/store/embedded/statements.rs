@@ -178,7 +178,7 @@ pub(super) fn claim_run(
             "INSERT OR REPLACE INTO runs (workspace, user, key, begun, digest, state, rest) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![workspace, user, key, millis(SystemTime::now()), digest.to_hex(), state, rest])?;
-    // One that runs stays: forgotten, a repeat would run it again.
+    // A call that runs stays: were it forgotten, a repeat would run it again.
     let mut forget = connection.prepare_cached(
         "DELETE FROM runs WHERE workspace = ?1 AND user = ?2 AND state <> 'running' AND key IN
          (SELECT key FROM runs WHERE workspace = ?1 AND user = ?2 ORDER BY begun DESC LIMIT -1 OFFSET ?3)",

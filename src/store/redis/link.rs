@@ -219,7 +219,7 @@ impl Link {
                 Err(trouble)
             } else {
                 let outcome = link.in_time(job(link.0.connection.clone())).await;
-                // Those who come next need not wait for the same; the beat finds out when it is over.
+                // Commands that follow need not wait for the same. The beat finds out when it is over.
                 outcome.inspect_err(|trouble| link.note(Some(trouble.clone())))
             };
             count_store(operation, outcome.is_ok(), asked.elapsed());

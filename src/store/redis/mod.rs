@@ -203,7 +203,7 @@ impl SessionStore for RedisStore {
 
     fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()> {
         let keys: Vec<_> = used.iter().map(|(session, _)| keys::session(*session)).collect();
-        // What is left, not a time of day: the clocks of servers and of Redis may differ.
+        // The time that is left, not a time of day: the clocks of servers and of Redis may differ.
         let lasting = used.iter().map(|(_, used)| {
             let left = self.bounds.retention.saturating_sub(used.elapsed().unwrap_or_default());
             left.as_millis().to_string()
