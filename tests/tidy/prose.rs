@@ -1,4 +1,5 @@
-//! How documentation comments read: each names its subject or says what it does, and tells more than a name.
+//! How comments read: documentation names its subject or says what the item does, and tells more than a name; the reasons of
+//! tricky code stand beside it.
 
 use crate::{
     Broken,
@@ -15,6 +16,12 @@ const FEW_WORDS: usize = 5;
 
 /// Documentation of few words in a hundred, at most.
 const MAX_SHORT_PERCENT: usize = 15;
+
+/// Modules in which races, limits of other programs and formats decide, so that the code alone does not say why.
+const EXPLAINED: [&str; 3] = ["membrane", "session", "store"];
+
+/// Lines of comments on the reasons of the code in a hundred lines, at least.
+const MIN_REASONS_PERCENT: usize = 3;
 
 /// The documentation of items in the product's part of a file, each as one line of text.
 fn documentation(source: &Source) -> Vec<(usize, String)> {
@@ -71,4 +78,33 @@ fn documentation_begins_with_its_subject_or_a_verb_and_says_something() {
     broken.report();
     assert!(all > 1000, "only {all} are found");
     assert!(short * 100 <= all * MAX_SHORT_PERCENT, "{short} of {all} have {FEW_WORDS} words or fewer");
+}
+
+/// Counts the lines of the product's part of a file that are not blank, and those among them that are comments and no
+/// documentation.
+fn lines_and_reasons(source: &Source) -> (usize, usize) {
+    let (mut lines, mut reasons) = (0, 0);
+    for (_, text) in numbered(Source::product(source.text())) {
+        let text = text.trim_start();
+        let is_documentation = text.starts_with("///") || text.starts_with("//!");
+        lines += usize::from(!text.is_empty());
+        reasons += usize::from(text.starts_with("//") && !is_documentation);
+    }
+    (lines, reasons)
+}
+
+#[test]
+fn modules_whose_code_is_tricky_say_why() {
+    let sources = sources();
+    for module in EXPLAINED {
+        let (mut lines, mut reasons) = (0, 0);
+        for source in sources.iter().filter(|source| source.layer() == module) {
+            let (more_lines, more_reasons) = lines_and_reasons(source);
+            lines += more_lines;
+            reasons += more_reasons;
+        }
+        assert!(lines > 1000, "only {lines} lines of {module} are found");
+        let wanted = lines * MIN_REASONS_PERCENT / 100;
+        assert!(reasons >= wanted, "{module} has {reasons} lines of comments for {lines} lines, and needs {wanted}");
+    }
 }
