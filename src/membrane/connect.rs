@@ -162,6 +162,7 @@ impl MembraneClient {
                 return Err(match refusal.status {
                     // Only the API's own error says that it is the app which is not there.
                     404 if refusal.key.as_deref() == Some("not_found") => ConnectError::NoSuchApp,
+                    // Servers and gateways say in these ways that they have no such path.
                     404 | 405 | 501 => {
                         self.upstream.connecting.turn_off();
                         ConnectError::Off
@@ -171,6 +172,7 @@ impl MembraneClient {
             }
             Err(error) => return Err(error.into()),
         };
+        // The id becomes part of a path, in which it must not lead elsewhere.
         match (request_id.filter(|id| is_id(id)), url) {
             (Some(id), Some(url)) => Ok(ConnectionRequest { id, url, progress: Progress::Pending }),
             _ => Err(MembraneError::Malformed("a connection request without id or url".to_owned()).into()),

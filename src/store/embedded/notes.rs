@@ -27,6 +27,7 @@ pub(super) fn claim(
     text: &str,
     lasting: Option<Duration>,
 ) -> rusqlite::Result<Option<String>> {
+    // The store's thread does one job after another, so no other claim comes in between.
     let there = get(connection, key)?;
     if there.is_none() {
         put(connection, key, text, lasting)?;
