@@ -1,4 +1,4 @@
-//! One session: what it is, what it has enabled, what it has in flight, and its streams.
+//! One session: its profile, enabled tools, calls in flight and streams.
 //!
 //! The mailbox never waits: whatever asks the upstream runs as a future of its own and brings its changes back as messages.
 
@@ -139,7 +139,7 @@ impl SessionActor {
         }
     }
 
-    /// Returns what a request sees. Tools that were enabled before the session was last revived are looked up again, once.
+    /// Returns the view of a request. Tools that were enabled before the session was last revived are looked up again, once.
     fn view(&self, caller: Caller, scope: Scope, addr: Addr<Self>) -> MaybeReady<Result<View, Error>> {
         let mut enabled = self.enabled.clone();
         let names = if scope.mode.lists_enabled() { enabled.unresolved() } else { Vec::new() };
@@ -165,7 +165,7 @@ impl SessionActor {
     }
 }
 
-/// Runs a call in the session, and enables there what it asks for.
+/// Runs a call in the session. Where it is one of `enable-tools`, the session enables the selection.
 async fn run(tools: ToolService, call: ReadyCall, session: Addr<SessionActor>) -> Result<CallToolResult, Error> {
     match tools.run(call, Era::Legacy).await? {
         Outcome::Result(result) => Ok(result),

@@ -9,7 +9,7 @@ use crate::{
     workers::hash,
 };
 
-/// Result of a call, on its way to all who wait for it.
+/// Result of a call to come, shared by all requests that wait for it.
 pub type Outcome = Shared<LocalBoxFuture<'static, Result<CallToolResult, Error>>>;
 
 /// Calls in flight. Ids should be unique (MCP 2025-11-25, basic/index § Requests), but two different calls under one id are both

@@ -1,4 +1,4 @@
-//! Telling clients that their tools are not what they were.
+//! Notifications of changes in a user's tools.
 
 use std::sync::Arc;
 

@@ -19,7 +19,7 @@ use crate::{
     store::{News, Peers, SessionRecord},
 };
 
-/// To self: what the store has of the session, read when it had the version `base` in memory.
+/// To self: the session's record in the store, whose read began while memory had the version `base`.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Renew {
@@ -176,7 +176,7 @@ impl Shards {
     /// Brings a session of `user` up to date, which each request in it needs first.
     ///
     /// # Errors
-    /// [`Error::SessionNotFound`]; [`Error::StoreUnavailable`] where it can't be known what the session is.
+    /// [`Error::SessionNotFound`]; [`Error::StoreUnavailable`] where the state of the session can't be read.
     pub async fn catch_up(&self, session: SessionId, user: &UserKey) -> Result<(), Error> {
         match self.peers() {
             None => Ok(()),
@@ -184,7 +184,7 @@ impl Shards {
         }
     }
 
-    /// Takes in what other servers tell, for as long as this one runs.
+    /// Takes in the news of other replicas, for as long as this one runs.
     pub async fn follow_news(self) {
         let Some(mut news) = self.peers().map(|peers| peers.hear()) else { return };
         // One after the other: a `Closed` must not overtake the `Changed` before it.

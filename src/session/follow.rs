@@ -1,5 +1,5 @@
-//! Streams that another server began: what it logged of them, and what it goes on to log, for a client that has lost the
-//! connection to it.
+//! Streams of calls that run at another replica, for a client that has lost its connection there: first the events that the
+//! replica has logged, then those that it goes on to log.
 
 use std::{
     sync::{

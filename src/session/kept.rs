@@ -12,7 +12,7 @@ use crate::{
     workers::hash,
 };
 
-/// Where and as what a session is kept.
+/// Place and identity of a session in the store.
 #[derive(Clone)]
 pub struct Kept {
     /// Store that has the session.
@@ -36,8 +36,8 @@ impl Kept {
         self.store.open(self.session, self.record(profile, Vec::new()), chat)
     }
 
-    /// Keeps what the session is now; gives the version that it has by this. Nothing is done where `over` asks for another
-    /// version than is kept.
+    /// Replaces the state in the store, and gives the version that this makes. Nothing is written where `over` names another
+    /// version than the store has.
     #[must_use]
     pub fn save(&self, profile: &Profile, tools: Vec<EnabledTool>, over: Option<u64>) -> StoreFuture<Option<u64>> {
         self.store.save(self.session, self.record(profile, tools), over)
@@ -150,7 +150,7 @@ impl Shards {
         Ok(())
     }
 
-    /// The same for a session that nobody asks about.
+    /// Ends a session that is kept, where no request waits for the outcome.
     pub(super) async fn end_kept(&self, session: SessionId, user: UserKey) {
         match self.store().close(session, user).await {
             Ok(_) => self.note_end(),

@@ -112,8 +112,7 @@ pub struct Listen {
     pub scope: Scope,
 }
 
-/// To registries and sessions: what a user's tools were and are. Sessions to which that makes a difference tell their
-/// clients.
+/// To registries and sessions: a user's tools have changed. Sessions whose list differs by that tell their clients.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct ToolsChanged(pub Arc<CatalogChanged>);
@@ -202,12 +201,12 @@ pub struct Cancel {
     pub is_here: bool,
 }
 
-/// To a session: it has to be what the store has, which another server may have changed.
+/// To a session: catches up with the store, where another replica may have changed it.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct CatchUp;
 
-/// To a session: another server may have changed it, of which those who listen here have to hear.
+/// To a session: another replica may have changed it. It catches up where a client listens.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct HasChanged;
@@ -260,12 +259,12 @@ pub struct OpenOutbox;
 #[rtype(result = "Result<queue::Receiver<Event>, Error>")]
 pub struct Subscribe;
 
-/// To a session: something was asked whose answer goes on its HTTP+SSE stream.
+/// To a session: a POST was taken whose answer goes on its HTTP+SSE stream.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Expect;
 
-/// To a session: what was to be expected has come.
+/// To a session: a POST that it was told to expect is answered.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Answered;
@@ -278,7 +277,7 @@ pub struct Push(pub Vec<Bytes>);
 /// Event on the stream of an HTTP+SSE session or a subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The list of tools is not what it was.
+    /// Change of the list of tools.
     ToolsChanged,
     /// Message, in pieces that are shared.
     Message(Vec<Bytes>),
@@ -293,12 +292,12 @@ impl Weigh for Event {
     }
 }
 
-/// To a session: another takes its chat over. Gives what goes along.
+/// To a session: another takes its chat over. Answers with the state that moves.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Estate, Error>")]
 pub struct LeaveChat;
 
-/// To a session that takes a chat over: what goes along.
+/// To a session that takes a chat over: the state that moves into it.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct Inherit(pub Estate);

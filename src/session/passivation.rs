@@ -16,7 +16,7 @@ use crate::ids::SessionId;
 /// ask again.
 const ASKED_AT_ONCE: usize = 256;
 
-/// How long nobody is asked again after a round in which no session could leave. Each round asks all of them.
+/// Pause after a round in which no session could leave. Each such round has asked all sessions.
 const REST: Duration = Duration::from_secs(1);
 
 /// To self: a session that was last used then has nothing going on.

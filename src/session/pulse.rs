@@ -80,7 +80,7 @@ impl Shard<'_> {
 }
 
 impl Shards {
-    /// Asks every actor of every shard how it is, and gives it so long to answer. The metrics learn of it too.
+    /// Asks every actor of every shard for a sign of life within `patience`, and updates the metrics.
     pub async fn feel_pulse(&self, patience: Duration) -> Pulse {
         let shards = || {
             self.registries()
@@ -140,7 +140,7 @@ impl Shards {
         }
     }
 
-    /// Tells the metrics how many sessions have left memory; the store has so long to say.
+    /// Updates the metric of sessions out of memory, if the store answers within `patience`.
     pub async fn count_passive(&self, pulse: Pulse, patience: Duration) {
         let kept = tokio::time::timeout(patience, self.store().count()).await;
         // Sessions of a silent shard are not in `pulse.kept`, and would all seem to have left memory.

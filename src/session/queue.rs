@@ -100,7 +100,7 @@ impl<T: Weigh> Sender<T> {
         self.items.is_closed()
     }
 
-    /// Returns whether all that has a size was read; where nobody reads any more, what is left was not.
+    /// Returns whether the reader has taken all items that have a size. Items left behind by a dropped reader count as unread.
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) == 0

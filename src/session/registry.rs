@@ -86,7 +86,7 @@ pub(super) struct Entry {
 #[rtype(result = "()")]
 struct Discard(SessionId);
 
-/// To self: the store has said what it has of a session.
+/// To self: the store has answered with a session's record.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Loaded {

@@ -60,7 +60,7 @@ struct State {
 const NUMBER_BITS: u32 = 40;
 
 impl Streams {
-    /// No streams; those to come have a log with these limits, and so many bytes may wait for a reader. The low bits of
+    /// Returns no streams yet. Their log will have these limits, and `queue_bytes` may wait for a reader. The low bits of
     /// `mark` tell the event ids of one session from those of others.
     #[must_use]
     pub fn new(limits: Limits, queue_bytes: usize, mark: u64) -> Self {
@@ -206,7 +206,7 @@ impl Streams {
         self.resumable.iter().any(|(stream, state)| *stream != self.own && state.ended.is_none())
     }
 
-    /// Returns whether anybody reads a stream, or could still come back for one.
+    /// Returns whether a client reads a stream, or could still come back for one.
     #[must_use]
     pub fn are_in_use(&mut self) -> bool {
         self.forget_past();
@@ -266,8 +266,8 @@ impl Streams {
         self.subscribers.append(&mut subscribers);
     }
 
-    /// Tells everybody that the list changed: now, or when the session's stream opens. Changes that a client has not heard
-    /// of yet are one.
+    /// Tells all readers that the list changed: now, or when the session's stream opens. Several changes before a client has
+    /// heard of one are told once.
     pub fn tell_change(&mut self) {
         self.subscribers.retain(|subscriber| is_told(subscriber.offer(Event::ToolsChanged)));
         match &self.outbox {

@@ -42,7 +42,7 @@ impl Shards {
         ask(self.0.registries.get(shard)?, open).await?
     }
 
-    /// Passes a message to a session, on behalf of whoever it belongs to.
+    /// Passes a message to a session, on behalf of its owner.
     ///
     /// # Errors
     /// [`Error::SessionNotFound`] where the user has no such session, [`Error::Internal`] where a panic took the answer along,
@@ -70,7 +70,7 @@ impl Shards {
         }
     }
 
-    /// The same for a message to whose answer nobody listens. It is sent at once, so a guard may do so when it is dropped.
+    /// Passes a message to a session without waiting for an answer. It is sent at once, so a guard may call this on drop.
     pub fn tell<M, T>(&self, session: SessionId, by: impl Into<By>, message: M)
     where
         M: Message<Result = Result<T, Error>> + Send + 'static,
