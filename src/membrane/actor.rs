@@ -25,7 +25,7 @@ use crate::{
     trace,
 };
 
-/// To self: the upstream has said what it thinks of a token.
+/// To self: the upstream's verdict on a token.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct TokenChecked {
@@ -120,14 +120,14 @@ impl MembraneActor {
         self.trust.revoke(token);
     }
 
-    /// Trusts a token, if somebody waits for the verdict on it.
+    /// Trusts a token, if a request waits for the verdict on it.
     pub(super) fn accept_if_awaited(&mut self, token: Fingerprint, user: &UserKey) {
         if self.checks.contains_key(&token) {
             self.trust.accept(token, user.clone(), Instant::now());
         }
     }
 
-    /// Tells all who wait what the upstream thinks of a token, which is trusted by now if that is good.
+    /// Answers all requests that wait for the verdict on a token. By a good one, it is trusted already.
     pub(super) fn give_verdict(&mut self, token: Fingerprint, verdict: &Result<UserKey, Error>) {
         for (token, reply) in self.checks.remove(&token).unwrap_or_default() {
             let caller = match verdict {

@@ -41,7 +41,7 @@ struct Batch {
     /// The newest of the tokens that it is asked with.
     token: AccessToken,
     names: BTreeSet<ToolName>,
-    /// The trace of who asked first.
+    /// Trace of the request that asked first.
     trace: trace::Context,
     asked: Vec<(BTreeSet<ToolName>, Asked<Found, MembraneError>)>,
 }

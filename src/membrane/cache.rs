@@ -21,7 +21,7 @@ use crate::{config, ids::UserKey, token::AccessToken};
 /// User and apps that a catalog is for.
 pub type CatalogKey = (UserKey, Apps);
 
-/// About what an entry takes beside the tools.
+/// Bytes of an entry beside its tools, about.
 const BYTES_PER_ENTRY: usize = 1024;
 
 /// Catalogs of one worker's users, bounded in bytes. See the [module](self).

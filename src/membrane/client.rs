@@ -212,7 +212,7 @@ impl MembraneClient {
         }
     }
 
-    /// Sends a request, if the breaker lets it, and counts what comes of it.
+    /// Sends a request, if the breaker lets it, and counts its outcome.
     pub(super) async fn observe<T>(
         &self,
         endpoint: &'static str,

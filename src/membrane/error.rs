@@ -111,8 +111,8 @@ impl Refusal {
         std::iter::once(&self.message).chain(&self.rest).map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    /// Returns whether it tells nothing of what became of the request: it is of a gateway that had no answer, or of a server
-    /// that broke off without a word.
+    /// Returns whether the fate of the request is unknown: the answer is that of a gateway that got none, or of a server that
+    /// failed without a word.
     fn is_of_unknown_outcome(&self) -> bool {
         matches!(self.status, 408 | 502..=504) || (self.status >= 500 && !self.has_words)
     }
@@ -125,7 +125,7 @@ pub enum RunOutcome {
     NotRun,
     /// The request was sent, and nothing is known of what came of it.
     Unknown,
-    /// The upstream says itself what became of it.
+    /// The upstream itself has told the fate of the request.
     Told,
 }
 
@@ -174,7 +174,7 @@ impl MembraneError {
         }
     }
 
-    /// Returns what became of the action, where this is the error of a run.
+    /// Returns the fate of the action, where this is the error of a run.
     #[must_use]
     pub fn run_outcome(&self) -> RunOutcome {
         match self {

@@ -31,7 +31,7 @@ use crate::{
 /// Header by which requests are named, as many servers and proxies repeat it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Type of what is sent and taken.
+/// Media type of requests and responses.
 const JSON: &str = "application/json";
 
 /// Request that is to be sent to the upstream.
@@ -103,7 +103,7 @@ impl MembraneClient {
         Err(MembraneError::Refused(Refusal { retry_after, ..refusal }.into()))
     }
 
-    /// Returns a request for a document of the upstream's host that is there for everybody: it carries no token.
+    /// Returns a request for a public document of the upstream's host, without a token.
     pub(super) async fn anonymous(&self, path: &str) -> Result<ClientRequest, MembraneError> {
         let protocol = self.protocol().await?;
         Ok(self.reads.request(Method::GET, self.upstream.address_of_host(protocol, path)))

@@ -10,14 +10,14 @@ use super::app_tools::{AppTools, Content};
 /// Dead entries that are left before the first time that they are looked for.
 const FIRST_SWEEP: usize = 64;
 
-/// All sets of tools that somebody holds. Asked when tools have been loaded, never to serve a request: a lock will do.
+/// All sets of tools that are in use. Asked once for each load and never to serve a request, so that a lock will do.
 #[derive(Debug, Default)]
 pub struct Interner(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
     by_content: HashMap<Content, Weak<AppTools>>,
-    /// With so many entries those of tools that nobody holds any more are dropped.
+    /// Number of entries at which those of tools no longer in use are dropped.
     sweep_at: usize,
 }
 

@@ -26,11 +26,11 @@ use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Finge
 /// After a change was told, the next ones of the same catalog are looked at together when this is over.
 const REST: Duration = Duration::from_secs(1);
 
-/// Recipients of what loads bring to light.
+/// Recipients of changes and refusals that loads find.
 pub struct Watchers {
     /// Recipient of changes of catalogs.
     pub changes: Recipient<CatalogChanged>,
-    /// Of tokens that the upstream has refused while nobody waited.
+    /// Recipient of tokens that the upstream has refused during a load.
     pub refusals: Recipient<TokenRefused>,
 }
 
@@ -168,7 +168,7 @@ impl MembraneActor {
         });
     }
 
-    /// Takes a catalog in, and tells those who want to know if it is not what it was.
+    /// Puts a catalog into the cache, and tells the watchers if it lists other tools than the one before.
     fn take_in(&mut self, key: &CatalogKey, loaded: &Arc<Loaded>, token: &AccessToken) {
         let (before, catalog) = (self.loading.cache.before(key), loaded.catalog());
         self.loading.cache.put(key.clone(), Arc::clone(loaded));

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Caller, Error>")]
 pub struct Authenticate {
-    /// Token that somebody came with.
+    /// Token that a request came with.
     pub token: AccessToken,
     /// Request by which the upstream is asked.
     pub proof: Proof,
@@ -26,7 +26,7 @@ pub struct Authenticate {
     pub trace: trace::Context,
 }
 
-/// Asks what is known of a token, without asking anybody else.
+/// Asks for the standing of a token as it is known here, without a request to the upstream.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Standing, Error>")]
 pub struct Recognise(pub AccessToken);

@@ -1,8 +1,8 @@
-//! Definitions of tools with what a user has to know of their own accounts: which they can choose among, and that the app has to be
+//! Definitions of tools with notes on the user's own accounts: which there are to choose among, and that the app has to be
 //! connected again.
 //!
 //! Tools are shared by all users who have the same; accounts are each user's own. So they are written into the definitions when
-//! these are listed, and only for users who have several accounts of an app, or have lost it. Everybody else shares what there is.
+//! these are listed, and only for users who have several accounts of an app, or have lost it. All others share the same definitions.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! Telling an actor how work ended that runs beside its mailbox: however it ends, or nobody would learn of it.
+//! Report to an actor on work that runs beside its mailbox. It is sent however the work ends, by a panic as well.
 
 use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 

@@ -9,16 +9,16 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use super::MembraneError;
 
-/// The first wait is so long, with as much again at random; each is twice the one before.
+/// First wait, to which up to as much is added at random. Each further one is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Reads for which one may be sent again: five make 20 % of extra load.
 const READS_FOR_A_RETRY: i64 = 5;
 
-/// Reads that are sent again at most when there were none before to pay for them.
+/// Retries at most before first tries have paid for any.
 const RESERVE: i64 = 20;
 
-/// How much is sent again, over all: an upstream in trouble must not get more of it from everybody who retries.
+/// Budget of retries for all workers together. Retries of every caller must not add to the trouble of the upstream.
 #[derive(Debug)]
 pub struct Budget(AtomicI64);
 

@@ -45,8 +45,8 @@ impl WorkspaceSecret {
         &self.workspace
     }
 
-    /// Returns the user for whom Membrane made the token by which it shows a webhook to be its own: that names its user
-    /// `sub`, as no user's own token does.
+    /// Returns the user of a token that Membrane signed for a webhook. Such a token names its user `sub`, as no user's own
+    /// token does.
     #[must_use]
     pub fn webhook_user(&self, token: &str) -> Option<String> {
         #[derive(Deserialize)]

@@ -195,7 +195,7 @@ impl Tool {
         self.wrapped
     }
 
-    /// Everything that makes it what it is beside its keys, its app and its definition.
+    /// Returns the texts by which two tools of equal keys and definitions may still differ.
     pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
         let output = self.output.as_deref().map(RawValue::get);
         [Some(self.input.text()), output].into_iter().flatten().map(str::as_bytes).chain(self.modern.as_deref())

@@ -1,4 +1,4 @@
-//! Which tokens the upstream has accepted, and for whom.
+//! Tokens that the upstream has accepted, each with its user.
 
 use std::{
     num::NonZeroUsize,

@@ -95,7 +95,7 @@ impl Upstream {
 
     /// Tells those who wait that connections of some users have changed.
     pub fn tell_changed(&self, changed: Arc<Changed>) {
-        // Mostly nobody waits.
+        // An error means that no call waits for a change, which is the rule.
         let _ = self.changes.send(changed);
     }
 

@@ -1,8 +1,8 @@
 //! Connections between two requests, each kept for the token whose request it has carried.
 //!
-//! Over HTTP/1.1 nothing names the request that a response answers. A response that the upstream sends too late or twice is
-//! therefore told from the right one by nothing but the connection, and could reach whoever uses that next. So nobody else
-//! does: it can only reach the one for whom it was made.
+//! HTTP/1.1 responses do not name their requests. A response that the upstream sends too late or twice can't be told from the
+//! right one, and reaches the next request on the connection. So that must be one with the same token: a response reaches only
+//! the user for whom it was made.
 
 use std::{
     cell::RefCell,
