@@ -53,7 +53,7 @@ pub struct EmbeddedStore {
     health: Arc<Health>,
 }
 
-/// Does something, and gives what answers once that is written, or could not be.
+/// Work on the connection. Its answer is sent once the transaction is written, or has failed.
 type Job = Box<dyn FnOnce(&Connection) -> Done + Send>;
 
 /// A job that is done, or has failed, and is not answered yet.
@@ -111,7 +111,7 @@ impl EmbeddedStore {
     }
 }
 
-/// Does the jobs that come, those that wait together in one transaction, until nobody is left to send any.
+/// Does jobs until all senders are gone. Jobs that wait together share one transaction.
 fn work(connection: &Connection, jobs: &Receiver<Job>, health: &Health) {
     let _ending = Ending(health);
     while let Ok(first) = jobs.recv() {

@@ -80,7 +80,7 @@ pub struct Entered {
     pub ended: Vec<SessionId>,
 }
 
-/// Answer of a store, given once what was asked is safe.
+/// Answer of a store, given once the change is safe.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// Keeps sessions, and which session serves which chat. A session that has not been used for the retention period is as
@@ -96,7 +96,7 @@ pub trait SessionStore: Send + Sync {
     /// Gives a chat that has no session this one.
     fn bind_chat(&self, owner: UserKey, chat: ChatId, session: SessionId) -> StoreFuture<()>;
 
-    /// Returns the chats of a user with their sessions, read in pages: nobody else waits for more than one of them.
+    /// Returns the chats of a user with their sessions. They are read in pages, between which other operations run.
     fn chats(&self, owner: UserKey) -> StoreFuture<BTreeMap<ChatId, SessionId>>;
 
     /// Returns a session, if it is there.
@@ -157,7 +157,7 @@ pub trait SessionStore: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Looks whether the store still takes what it is given, as each heartbeat does.
+    /// Checks whether the store still takes writes, as each heartbeat does.
     fn check(&self) -> StoreFuture<()>;
 
     /// Returns the trouble that the store is in, if there is some.
@@ -174,7 +174,7 @@ pub trait SessionStore: Send + Sync {
     }
 }
 
-/// Something that is wrong with a store, in words that tell nothing of where it is or what it said.
+/// Trouble of a store, in words that show neither its address nor its own messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// The file refuses what is written to it.
@@ -206,7 +206,7 @@ impl Trouble {
     }
 }
 
-/// Why something can't be kept, or what is kept can't be had.
+/// Failure of an operation of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The file can't be used at all.

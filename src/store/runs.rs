@@ -1,4 +1,4 @@
-//! Calls that run once: what is kept of each under the key that its client chose.
+//! Calls that run once, each kept under the key that its client chose.
 
 use std::{fmt::Write as _, time::Duration};
 

@@ -127,8 +127,8 @@ pub(super) fn connect(folder: &Path, path: &Path) -> Result<Connection, StoreErr
     Ok(connection)
 }
 
-/// Takes from others what an earlier server, a copy or a careless hand has allowed them: to read the files, and to put other
-/// files into the folder. What can't be tightened, such as a volume that belongs to somebody else, is told of.
+/// Takes the permissions of other users to read the files and to write into the folder, which an earlier server or a copy may
+/// have left. A failure, such as on a volume of another owner, is logged.
 fn tighten(folder: &Path, path: &Path) {
     // A folder that everybody may use, such as /tmp, is marked as that by the sticky bit.
     tighten_to(folder, 0o7755, |mode| mode & 0o1000 == 0);

@@ -1,4 +1,4 @@
-//! Whether the store's file takes what it is given, as the store's thread finds out and others ask.
+//! Health of the store's file: noted by the store's thread, and read by probes and metrics on any other.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The names of what lies in Redis. `docs/scaling.md` tells operators what each holds.
+//! Names of keys and channels in Redis. `docs/scaling.md` tells operators what each holds.
 
 use crate::{
     ids::{SessionId, UserKey},

@@ -30,7 +30,7 @@ use crate::{
     store::{StoreError, StoreFuture, Trouble},
 };
 
-/// How often Redis is told that this server lives, which also shows whether Redis takes what it is given.
+/// Time between two signs of life of this server, which also show whether Redis takes writes.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 
 /// The same while it does not.
@@ -50,7 +50,7 @@ const FORMAT: i64 = 1;
 
 static BEAT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
 
-/// A connection that is shared by all who ask. Cheap to clone.
+/// Connection to Redis, shared by all commands. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Link(Arc<Inner>);
 
@@ -171,7 +171,7 @@ impl Link {
         })
     }
 
-    /// Looks whether the thread that talks to Redis still runs; whether Redis answers is what its beats find out.
+    /// Checks that the thread of the connection still runs. Beats find out whether Redis answers.
     pub(super) fn check(&self) -> StoreFuture<()> {
         let task = self.0.runtime.spawn(async {});
         Box::pin(async { task.await.map_err(|_gone| StoreError::Stopped) })
@@ -255,7 +255,7 @@ impl Link {
         }
     }
 
-    /// Remembers what is wrong. That something is wrong is logged once, and so is that it is over: when enough has gone well.
+    /// Notes trouble, or a good beat. The beginning of trouble is logged once, and so is its end after enough good beats.
     fn note(&self, trouble: Option<String>) {
         let Inner { good_beats, is_told, was_up, place, .. } = &*self.0;
         let good = match &trouble {

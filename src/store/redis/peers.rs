@@ -162,7 +162,7 @@ impl Peers {
         }
     }
 
-    /// Keeps what was sent, for those who lose the stream.
+    /// Logs an event, for clients that lose the stream and come back elsewhere.
     #[must_use]
     pub fn log(&self, session: SessionId, event: SentEvent) -> StoreFuture<()> {
         let Room { events, bytes, lasting } = self.room;
