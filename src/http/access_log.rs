@@ -173,7 +173,7 @@ fn route(path: &str) -> &'static str {
 }
 
 /// Returns a path as the log shows it: one that is a link leads whoever knows it on.
-fn shown(path: &str) -> &str {
+pub(super) fn shown(path: &str) -> &str {
     // Wherever it stands: with doubled slashes the path leads to the same page.
     if path.contains(connect::PREFIX) { CONNECT } else { path }
 }

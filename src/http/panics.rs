@@ -11,7 +11,7 @@ use actix_web::{
 };
 use futures_util::FutureExt;
 
-use super::{headers, reply};
+use super::{access_log, headers, reply};
 use crate::error::Error;
 
 /// Answers with an error where what handles the request panics; the client learns no more than that.
@@ -26,7 +26,7 @@ pub async fn answer_panics<B: MessageBody>(
     let (uri, era) = (request.uri().clone(), headers::era(request.request()));
     // What a handler was about to change is dropped with it; what lasts lives in actors, which it only sends messages.
     let Ok(answered) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
-        log::error!(path = uri.path(); "a request was not answered, because its handler panicked");
+        log::error!(path = access_log::shown(uri.path()); "a request was not answered, because its handler panicked");
         let response = reply::error(None, &Error::Internal, era);
         return Err(InternalError::from_response(Error::Internal, response).into());
     };

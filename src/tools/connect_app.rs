@@ -9,6 +9,7 @@ use super::{
     connecting::{Asking, Unasked, Wanted},
     search_tools::find_app,
     view::View,
+    workspace_apps::WorkspaceApps,
 };
 use crate::{
     error::Error,
@@ -47,7 +48,8 @@ impl ToolService {
             )));
         }
         let catalog = self.catalog(&view.caller, &view.scope).get().await?;
-        let mut candidates = candidates(&catalog, app);
+        let workspace = self.workspace_apps(&view.caller).await;
+        let mut candidates = candidates(&catalog, &workspace, app);
         if !candidates.iter().any(|wanted| view.scope.apps.include(&wanted.app)) {
             return result(format!("{app} can't be used through this address: its ?apps= names others."));
         }
@@ -91,8 +93,9 @@ impl ToolService {
     }
 }
 
-/// Returns the apps that a model may mean: one of the user's, by key or name, else apps by the keys that the name may stand for.
-fn candidates(catalog: &Catalog, app: &str) -> Vec<Wanted> {
+/// Returns the apps that a model may mean: one of the user's or of the workspace, by key or name, else apps by the keys that the name
+/// may stand for.
+fn candidates(catalog: &Catalog, workspace: &WorkspaceApps, app: &str) -> Vec<Wanted> {
     let parts: Vec<_> = catalog.parts().collect();
     if let Some(known) = find_app(&parts, app) {
         return vec![Wanted::new(known.integration().clone(), known.name().to_owned())];
@@ -100,6 +103,9 @@ fn candidates(catalog: &Catalog, app: &str) -> Vec<Wanted> {
     let failed = catalog.failed().iter().find(|failed| failed.key.as_str() == app || failed.name == app);
     if let Some(failed) = failed {
         return vec![Wanted::new(failed.key.clone(), failed.name.clone())];
+    }
+    if let Some((key, name)) = workspace.find(app) {
+        return vec![Wanted::new(key.clone(), name.to_owned())];
     }
     let words: Vec<_> = app.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let (slug, joined) = (words.join("-").to_lowercase(), words.concat().to_lowercase());
@@ -131,7 +137,7 @@ mod tests {
     #[test]
     fn a_name_stands_for_the_keys_that_it_may_have() {
         let keys = |app: &str| {
-            let candidates = candidates(&Catalog::default(), app);
+            let candidates = candidates(&Catalog::default(), &WorkspaceApps::default(), app);
             candidates.iter().map(|wanted| wanted.app.as_str().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(keys("notion"), ["notion"]);

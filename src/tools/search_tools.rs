@@ -207,7 +207,7 @@ pub(super) fn access(tool: &Tool) -> &'static str {
 }
 
 /// Returns what a name has beside the ways to write it.
-fn letters(text: &str) -> String {
+pub(super) fn letters(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::ToolService;
+use super::{ToolService, search_tools::letters};
 use crate::{
     ids::{IntegrationKey, UserKey},
     membrane::{Apps, Caller, Catalog, MembraneError, lists::Reader, model::Integration},
@@ -74,6 +74,13 @@ impl WorkspaceApps {
         apps.dedup_by(|a, b| a.0 == b.0);
         let names = AppNames::new(apps.iter().map(|(key, name)| (key.as_str(), &**name)));
         Self { apps, names }
+    }
+
+    /// Finds an app by its key or name, however that is written.
+    pub(super) fn find(&self, wanted: &str) -> Option<(&IntegrationKey, &str)> {
+        let wanted = letters(wanted);
+        let found = self.apps.iter().find(|(key, name)| letters(key.as_str()) == wanted || letters(name) == wanted);
+        found.map(|(key, name)| (key, &**name))
     }
 }
 
