@@ -294,3 +294,50 @@ async def test_the_example_of_an_agent_answers_its_chats() -> None:
     assert "chat-1: run-read-tool" in said and "chat-2: run-write-tool" in said, said
     assert '"channels":[' in said and "kim@example.com" in said, said
     server.kill()
+
+
+async def sign_in(link: str) -> None:
+    """Opens a link as a browser does, and presses the buttons on the server's page and the sandbox's."""
+    headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+    async with httpx2.AsyncClient(headers=headers) as browser:
+        page = await browser.get(link)
+        assert "Connect Notion" in page.text
+        onward = await browser.post(link, content="answer=go")
+        assert onward.status_code == 303
+        done = await browser.post(onward.headers["location"], content="account=0&answer=allow")
+        assert done.status_code == 303
+
+
+@pytest.mark.anyio
+class TestConnecting:
+    """Connects an app by the client's own elicitation, within one call."""
+
+    @asynccontextmanager
+    async def enter(self, server: Server, answer: Any) -> AsyncIterator[Client]:
+        visit = Visit(server, new_user(["gmail"]), {"mode": "search"})
+        async with in_time(), Client(streamable(visit), mode=MODERN, elicitation_callback=answer) as client:
+            yield client
+
+    async def test_it_connects_an_app_and_gets_the_tools_own_result(self, server: Server) -> None:
+        asked: list[str] = []
+
+        async def answer(_context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+            assert isinstance(params, types.ElicitRequestURLParams)
+            asked.append(params.url)
+            await sign_in(params.url)
+            return types.ElicitResult(action="accept")
+
+        async with self.enter(server, answer) as client:
+            connected = wire(await client.call_tool("connect-app", {"app": "Notion"}))
+            assert texts(connected)[0].startswith("Notion is connected."), connected
+            assert len(asked) == 1
+            run = {"name": "notion_search-pages", "arguments": {"query": "a"}}
+            assert not wire(await client.call_tool("run-read-tool", run)).get("isError")
+
+    async def test_it_tells_the_model_where_its_user_declines(self, server: Server) -> None:
+        async def answer(_context: Any, _params: Any) -> types.ElicitResult:
+            return types.ElicitResult(action="decline")
+
+        async with self.enter(server, answer) as client:
+            result = wire(await client.call_tool("connect-app", {"app": "notion"}))
+            assert "does not want to connect Notion" in texts(result)[0]

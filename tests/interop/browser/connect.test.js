@@ -1,0 +1,143 @@
+// The way of a user from a link in a chat to a connected app, in a real browser.
+//
+// Screenshots of the page, at two widths and in two colour schemes, are left in the folder that SCREENSHOTS names, if it does.
+
+import assert from 'node:assert/strict';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+
+import { chromium } from 'playwright-core';
+
+import { PATIENCE, startServer, token } from '../typescript/server.js';
+
+const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const SIZES = { phone: { width: 360, height: 740 }, desktop: { width: 1280, height: 900 } };
+const VERSION = '2026-07-28';
+
+let browser;
+let server;
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    // Root can't have Chromium's own sandbox; the pages are our own.
+    args: ['--no-sandbox', '--disable-background-networking'],
+  });
+  server = await startServer();
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** Calls `connect-app`, and gives the text of its answer. */
+async function connect(bearer, args) {
+  const meta = {
+    'io.modelcontextprotocol/protocolVersion': VERSION,
+    'io.modelcontextprotocol/clientCapabilities': {},
+  };
+  const response = await fetch(`${server.url}/mcp?mode=search`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${bearer}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': VERSION,
+      'mcp-method': 'tools/call',
+      'mcp-name': 'connect-app',
+    },
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'connect-app', arguments: args, _meta: meta },
+    }),
+  });
+  const text = await response.text();
+  const message = text.startsWith('{') ? text : text.split('\n').filter((line) => line.startsWith('data: {')).at(-1).slice(6);
+  return JSON.parse(message).result.content[0].text;
+}
+
+/** Opens a link that a user is given, and uses the page. The browser must have nothing to complain of. */
+async function open(user, options, use) {
+  const bearer = token(user, ['gmail']);
+  const told = await connect(bearer, { app: 'notion' });
+  const link = told.split('\n').find((line) => line.startsWith('http'));
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  const faults = [];
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && faults.push(message.text()));
+  page.on('pageerror', (error) => faults.push(String(error)));
+  try {
+    await page.goto(link);
+    await use(page, bearer, link, context);
+    assert.deepEqual(faults, []);
+  } finally {
+    await context.close();
+  }
+}
+
+for (const [size, viewport] of Object.entries(SIZES)) {
+  for (const colorScheme of ['light', 'dark']) {
+    test(`a user goes from the link to a connected app, on a ${size} in ${colorScheme}`, async () => {
+      // Without scripts, which no page on the way needs.
+      const options = { viewport, colorScheme, javaScriptEnabled: false };
+      await open(`ann-${size}-${colorScheme}`, options, async (page, bearer, link, context) => {
+        await page.getByRole('heading', { name: 'Connect Notion' }).waitFor();
+        await page.getByText(`ann-${size}-${colorScheme}`, { exact: true }).waitFor();
+        if (process.env.SCREENSHOTS) {
+          await mkdir(process.env.SCREENSHOTS, { recursive: true });
+          await page.screenshot({ path: `${process.env.SCREENSHOTS}/connect-${size}-${colorScheme}.png`, fullPage: true });
+        }
+        await page.getByRole('button', { name: 'Sign in to Notion' }).click();
+        await page.getByRole('button', { name: 'Allow' }).click();
+        await page.getByRole('heading', { name: 'Notion is connected' }).waitFor();
+        assert.match(await connect(bearer, { app: 'notion' }), /^Notion is connected\./);
+        assert.deepEqual(await context.cookies(), []);
+      });
+    });
+
+    test(`the page is accessible and fits on a ${size} in ${colorScheme}`, async () => {
+      await open(`bob-${size}-${colorScheme}-with-a-name-that-has-no-end-and-no-place-to-break-it`, { viewport, colorScheme }, async (page) => {
+        // In the browser's own world, where the page's policy does not hold.
+        await page.evaluate(AXE);
+        const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+        assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' | ')}`), []);
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        assert.ok(overflow <= 0, `${overflow} pixels too wide`);
+      });
+    });
+  }
+}
+
+test('a user who says no by keyboard has connected nothing', async () => {
+  await open('carl', { viewport: SIZES.desktop }, async (page, bearer) => {
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Nothing is connected' }).waitFor();
+    assert.match(await connect(bearer, { app: 'notion' }), /does not want to connect Notion/);
+  });
+});
+
+test('another page can neither frame the page nor press its button', async () => {
+  const bearer = token('dora', ['gmail']);
+  const told = await connect(bearer, { app: 'notion' });
+  const link = told.split('\n').find((line) => line.startsWith('http'));
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  // Of another site, as browsers see it.
+  await page.route('http://evil.localhost/**', (route) =>
+    route.fulfill({
+      contentType: 'text/html',
+      body: `<iframe src="${link}"></iframe><form method="post" action="${link}"><input name="answer" value="go"><button>Win</button></form>`,
+    }),
+  );
+  await page.goto('http://evil.localhost/');
+  const framed = page.frames().find((frame) => frame !== page.mainFrame());
+  assert.equal(await framed.getByText('Connect Notion').count(), 0, 'it is framed');
+  await page.getByRole('button', { name: 'Win' }).click();
+  await page.getByRole('heading', { name: 'Open the link itself' }).waitFor();
+  await context.close();
+});
