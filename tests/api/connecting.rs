@@ -16,12 +16,12 @@ fn opens_pages() -> Value {
 }
 
 /// A call of a client that opens pages.
-fn asking<'a>(client: &Client<'a>, tool: &str, arguments: Value) -> Modern<'a> {
+pub fn asking<'a>(client: &Client<'a>, tool: &str, arguments: Value) -> Modern<'a> {
     client.modern_call(tool, arguments).meta(CAPABILITIES, opens_pages())
 }
 
 /// The same call with what a client sends once its user has decided.
-fn again<'a>(call: &Modern<'a>, asked: &Value, decision: &str) -> Modern<'a> {
+pub fn again<'a>(call: &Modern<'a>, asked: &Value, decision: &str) -> Modern<'a> {
     let mut call = call.clone().id(json!(2));
     call.body["params"]["requestState"] = asked["requestState"].clone();
     call.body["params"]["inputResponses"] = json!({"connect": {"action": decision}});
@@ -29,7 +29,7 @@ fn again<'a>(call: &Modern<'a>, asked: &Value, decision: &str) -> Modern<'a> {
 }
 
 /// Asserts that a result asks for a page, and gives its address.
-fn page_of(asked: &Value) -> String {
+pub fn page_of(asked: &Value) -> String {
     assert_eq!(asked["resultType"], "input_required", "{asked}");
     let request = &asked["inputRequests"]["connect"];
     assert_eq!(request["method"], "elicitation/create", "{asked}");

@@ -64,6 +64,7 @@ mod oversized;
 mod private_redis;
 mod published;
 mod raw_upstream;
+mod reconnecting;
 mod redis;
 mod redis_trouble;
 mod replica_streams;
