@@ -90,7 +90,9 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             let manner = Manner::of_other(&post, Era::Modern);
             let result = async move {
                 let told = instructions(&post.worker, &post.caller, &post.scope).await;
-                let personal_ttl_ms = told.is_personal.then(|| millis(post.worker.settings.catalog.fresh));
+                let catalog = &post.worker.settings.catalog;
+                let ttl = if told.is_partial { catalog.negative } else { catalog.fresh };
+                let personal_ttl_ms = told.is_personal.then(|| millis(ttl));
                 Ok(modern::discover(&told.text, personal_ttl_ms))
             };
             Ok(respond(message.id, result, manner).await?.into_response())

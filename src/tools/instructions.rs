@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{text::cut, view::Scope};
 use crate::{
+    ids::{IntegrationKey, ToolName},
     membrane::{Catalog, app_tools::AppTools},
     protocol::tools::ToolMode,
 };
@@ -16,8 +17,10 @@ const MAX_BYTES: usize = 500;
 pub struct Instructions {
     /// Text for the model, of 500 bytes at most.
     pub text: String,
-    /// Whether the text is about the user, so that nobody else may be given it.
+    /// Whether the text is about the user, or would be if more were known, so that nobody else may be given it.
     pub is_personal: bool,
+    /// Whether the user's tools were not known, or not all of them.
+    pub is_partial: bool,
 }
 
 /// Returns the instructions for a URL, with what is known of the user's tools.
@@ -53,12 +56,27 @@ pub fn instructions(scope: &Scope, catalog: Option<&Catalog>) -> Instructions {
             notes.push(format!("Connected: {connected}."));
         }
     }
-    let is_personal = !notes.is_empty();
+    // What says nothing of the user only because their tools are not known yet must not be taken for everybody's.
+    let depends_on_user = matches!(scope.mode, ToolMode::Search | ToolMode::Auto)
+        || named_apps(scope).chain(named_tools(scope)).next().is_some();
+    let is_personal = depends_on_user || !notes.is_empty();
+    let is_partial = catalog.is_none_or(|catalog| !catalog.failed().is_empty());
     for note in notes {
         text.push(' ');
         text.push_str(&note);
     }
-    Instructions { text: cut(&text, MAX_BYTES).into_owned(), is_personal }
+    Instructions { text: cut(&text, MAX_BYTES).into_owned(), is_personal, is_partial }
+}
+
+/// Returns the apps that a URL names.
+fn named_apps(scope: &Scope) -> impl Iterator<Item = &str> {
+    scope.apps.keys().into_iter().flatten().map(IntegrationKey::as_str)
+}
+
+/// Returns the tools that a URL names, pinned ones among them.
+fn named_tools(scope: &Scope) -> impl Iterator<Item = &str> {
+    let filtered = scope.filter.tools.iter().filter(|pattern| !pattern.contains('*')).map(String::as_str);
+    filtered.chain(scope.filter.pins.iter().map(ToolName::as_str))
 }
 
 /// Returns a note on apps whose tools could not be loaded.
@@ -78,16 +96,8 @@ fn unknown(scope: &Scope, catalog: &Catalog) -> Option<String> {
         let is_failed = catalog.failed().iter().any(|app| app.key.as_str() == key);
         is_failed || catalog.connected().any(|app| app.as_str() == key)
     };
-    let apps = scope
-        .apps
-        .keys()
-        .into_iter()
-        .flatten()
-        .map(super::super::ids::IntegrationKey::as_str)
-        .filter(|key| !has_app(key));
-    let named = scope.filter.tools.iter().filter(|pattern| !pattern.contains('*')).map(String::as_str);
-    let pins = scope.filter.pins.iter().map(super::super::ids::ToolName::as_str);
-    let tools = named.chain(pins).filter(|name| catalog.find(&crate::ids::ToolName::new(name)).is_none());
+    let apps = named_apps(scope).filter(|key| !has_app(key));
+    let tools = named_tools(scope).filter(|name| catalog.find(&ToolName::new(name)).is_none());
     let unknown: Vec<_> = apps.chain(tools).collect();
     if unknown.is_empty() {
         return None;

@@ -27,7 +27,7 @@ fn initialize() -> Value {
 }
 
 /// Sends requests as they are on one connection, each after the answer before, and gives all that was answered.
-async fn exchange(server: &Server, requests: &[&str]) -> String {
+pub async fn exchange(server: &Server, requests: &[&str]) -> String {
     let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
     let mut seen = Vec::new();
     for (n, request) in requests.iter().enumerate() {

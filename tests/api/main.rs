@@ -51,6 +51,7 @@ mod modern_chats;
 mod modern_eras;
 mod modern_headers;
 mod modern_requests;
+mod modern_rules;
 mod modern_support;
 mod oauth;
 mod odd_upstream;
