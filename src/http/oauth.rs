@@ -25,6 +25,10 @@ use crate::{config::Discovery, membrane::AuthorizationServer};
 /// The scope of a user's own access: the one that is offered.
 const SCOPE: &str = "tenant";
 
+/// The scope by which clients ask for refresh tokens. They find it in the metadata of the authorization server; a resource needs
+/// none (MCP 2026-07-28, basic/authorization § Refresh Tokens).
+const OFFLINE_ACCESS: &str = "offline_access";
+
 /// The scopes that Membrane knows, strongest first.
 const SCOPES: [&str; 2] = ["platform-user", SCOPE];
 
@@ -46,12 +50,17 @@ fn has_usual_scopes(server: &AuthorizationServer) -> bool {
     server.scopes_supported.is_empty() || server.scopes_supported.iter().any(|scope| scope == SCOPE)
 }
 
-/// Returns the scopes that clients are to ask for.
+/// Returns the scopes that the authorization server gives out.
 fn scopes(server: &AuthorizationServer) -> Vec<&str> {
     match has_usual_scopes(server) {
         true => vec![SCOPE],
         false => server.scopes_supported.iter().map(String::as_str).collect(),
     }
+}
+
+/// Returns the scopes that a token for this server is to have.
+fn scopes_of_resource(server: &AuthorizationServer) -> Vec<&str> {
+    scopes(server).into_iter().filter(|scope| *scope != OFFLINE_ACCESS).collect()
 }
 
 /// `GET /.well-known/oauth-protected-resource[/mcp|/sse]`: this server as a resource (RFC 9728 § 3).
@@ -68,7 +77,7 @@ pub(super) async fn resource(request: HttpRequest, worker: Data<Worker>, path: O
     document(&json!({
         "resource": format!("{base}/{endpoint}"),
         "authorization_servers": [issuer],
-        "scopes_supported": scopes(&server),
+        "scopes_supported": scopes_of_resource(&server),
         "bearer_methods_supported": ["header"],
         "resource_name": "Integration App MCP Server",
     }))
@@ -194,7 +203,7 @@ fn pointer(request: &HttpRequest) -> Option<String> {
     let worker = request.app_data::<Data<Worker>>()?;
     let server = offered(worker)?;
     let endpoint = if request.path().starts_with("/sse") { "sse" } else { "mcp" };
-    let (base, scopes) = (base::of(request, worker), scopes(&server).join(" "));
+    let (base, scopes) = (base::of(request, worker), scopes_of_resource(&server).join(" "));
     Some(format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{endpoint}\", scope=\"{scopes}\""))
 }
 

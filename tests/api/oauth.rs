@@ -203,7 +203,8 @@ async fn by_default_the_upstreams_own_metadata_decides() {
 async fn what_is_offered_is_what_the_upstream_says() {
     let login = "https://login.example.com";
     let mut scoped = metadata(login);
-    scoped["scopes_supported"] = json!(["mcp:read", "mcp:write"]);
+    // By the last, clients ask for refresh tokens: it is the issuer's to offer, and no resource needs it.
+    scoped["scopes_supported"] = json!(["mcp:read", "mcp:write", "offline_access"]);
     let mut named = metadata(login);
     named["authorization_response_iss_parameter_supported"] = json!(true);
     for (metadata, scopes, is_own) in [
@@ -228,6 +229,8 @@ async fn what_is_offered_is_what_the_upstream_says() {
         ] {
             assert_eq!(issuer[member], metadata[member], "{member}");
         }
+        let of_issuer = if scopes[0] == "tenant" { &scopes } else { &metadata["scopes_supported"] };
+        assert_eq!(issuer["scopes_supported"], *of_issuer);
         assert_eq!(issuer["authorization_endpoint"], format!("{}/oauth/authorize", server.url));
         let login = get(&server, "/oauth/authorize?state=s&scope=mcp%3Aread").await;
         let scope = if scopes[0] == "tenant" { "tenant" } else { "mcp%3Aread" };
