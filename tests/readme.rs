@@ -268,6 +268,11 @@ fn every_threat_is_shown_by_tests_that_exist() {
 }
 
 #[test]
+fn every_requirement_of_the_modern_revision_is_shown_by_tests_that_exist() {
+    assert_shown("docs/conformance.md", "Requirements", 4);
+}
+
+#[test]
 fn every_situation_of_the_upstream_is_shown_by_tests_that_exist() {
     assert_shown("docs/upstream.md", "Situations", 5);
 }

@@ -198,6 +198,29 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_is_read_in_the_dialect_that_it_names() {
+        let is_valid = |schema: &Value, value: Value| compile(schema).unwrap().check(&value) == Verdict::Valid;
+        let pair = json!([{"type": "integer"}, {"type": "string"}]);
+        for dialect in [
+            "http://json-schema.org/draft-04/schema#",
+            "http://json-schema.org/draft-06/schema#",
+            "http://json-schema.org/draft-07/schema#",
+            "https://json-schema.org/draft/2019-09/schema",
+        ] {
+            let schema = json!({"$schema": dialect, "items": pair});
+            assert!(is_valid(&schema, json!([1, "a"])) && !is_valid(&schema, json!(["a", 1])), "{dialect}");
+        }
+        for schema in [
+            json!({"prefixItems": pair}),
+            json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "prefixItems": pair}),
+        ] {
+            assert!(is_valid(&schema, json!([1, "a"])) && !is_valid(&schema, json!(["a", 1])), "{schema}");
+        }
+        let unknown = compile(&json!({"$schema": "https://example.com/dialect", "type": "string"}));
+        assert!(unknown.is_err(), "a dialect that is not known is not taken for another");
+    }
+
+    #[test]
     fn a_pattern_takes_no_longer_than_it_should() {
         let text = "a".repeat(100_000) + "!";
         // Each tries every way to cut the text, of which there are more than anyone can wait for.
