@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use super::{Shards, profile::Profile};
+use super::{Shards, messages::Inherit, profile::Profile};
 use crate::{
     allowance::{Allowance, Permit, note_limited},
     error::Error,
@@ -99,11 +99,15 @@ impl Shards {
         let user = caller.user();
         // A chat keeps to no connection, so its session lives on the user's shard, beside the catalog.
         let id = self.draw_id(self.registries().worker_of(hash(user)));
+        let inherits = new.as_ref().is_some_and(|profile| profile.scope.mode.lists_enabled());
         let new = new.map(|profile| (id, profile.record(user.clone(), SystemTime::now(), Vec::new())));
-        let Entered { session, ended } = self.store().enter_chat(user.clone(), chat, new).await?;
+        let Entered { session, ended } = self.store().enter_chat(user.clone(), chat.clone(), new).await?;
         self.end_here(user, ended).await;
         if session == Some(id) {
             log::info!(target: "session", session:% = id, user:%; "session opened");
+            if inherits && let Some(estate) = self.left_to(user, &chat).await? {
+                self.deliver(id, user.clone(), None, Inherit(estate)).await?;
+            }
         }
         Ok(session)
     }
@@ -141,6 +145,8 @@ impl Shards {
 
     /// Ends a session that is kept, and frees its chats.
     pub(super) async fn close_kept(&self, session: SessionId, user: UserKey) -> Result<(), Error> {
+        // Before the session ends: its chats may be in another's hands right afterwards.
+        self.leave_tools(session, &user).await?;
         let was_there = self.store().close(session, user.clone()).await?;
         if !was_there {
             return Err(Error::SessionNotFound);

@@ -9,6 +9,7 @@ pub mod enable;
 pub mod event_log;
 pub mod follow;
 pub mod kept;
+pub mod left_tools;
 pub mod messages;
 pub mod passivation;
 pub mod profile;

@@ -18,7 +18,7 @@ use super::{
     changes::Listeners,
     event_log::Limits,
     kept::Kept,
-    messages::{CloseSession, Drain, End, Inherit, LeaveChat, OpenSession, Revive, WhyUnanswered, WindDown},
+    messages::{CloseSession, Drain, End, Inherit, OpenSession, Revive, WhyUnanswered, WindDown},
     passivation::MakingRoom,
     profile::Profile,
     pulse::Load,
@@ -31,7 +31,7 @@ use crate::{
     ids::{ChatId, SessionId, UserKey},
     membrane::Report,
     protocol::revision::Revision,
-    store::{News, Opened, SessionRecord, SessionStore, StoreError},
+    store::{Opened, SessionRecord, SessionStore, StoreError},
     tools::{EnabledTools, ToolService},
 };
 
@@ -235,6 +235,7 @@ impl Handler<OpenSession> for SessionRegistry {
         let home = peers.as_ref().filter(|_| profile.revision.is_none()).map(|peers| peers.replica().to_owned());
         let store = Arc::clone(&self.store);
         let kept = is_kept.then(|| Kept { store, session: id, owner: user.clone(), opened, home, version: 0 });
+        let left_by = chat.clone().filter(|_| profile.scope.mode.lists_enabled());
         let kept_since = kept.as_ref().map(|kept| kept.open(&profile, chat));
         let mut session = self.session_actor(profile, EnabledTools::default(), kept);
         if peers.is_some() {
@@ -252,13 +253,7 @@ impl Handler<OpenSession> for SessionRegistry {
             let inherit = async {
                 let Opened { before, ended } = opened.await?;
                 shards.end_here(&user, ended).await;
-                let Some(before) = before else { return Ok(()) };
-                // A session that ended meanwhile has nothing to leave.
-                let Ok(estate) = shards.deliver(before, user.clone(), None, LeaveChat).await else { return Ok(()) };
-                // Listeners of the chat may be at other replicas, which pass them on when they hear of the move.
-                if let Some(peers) = peers {
-                    drop(peers.tell(&News::Moved { from: before, to: id, owner: user.clone() }));
-                }
+                let Some(estate) = shards.estate(before, id, &user, left_by).await? else { return Ok(()) };
                 session.send(Inherit(estate)).await.map_err(|_gone| Error::SessionNotFound)?
             };
             if let Err(error) = inherit.await {

@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use actix::Actor;
@@ -42,6 +43,8 @@ struct Inner {
     revocations: Revocations,
     upstream: Arc<Upstream>,
     store: Arc<dyn SessionStore>,
+    /// For how long a session is kept after its last use.
+    retention: Duration,
     /// Count of ended sessions. Once it has moved, a chat that was refused to a session may be free.
     ended: AtomicU64,
     is_draining: Arc<AtomicBool>,
@@ -78,6 +81,7 @@ impl Shards {
             membranes,
             upstream: Arc::new(upstream),
             store,
+            retention: settings.sessions.retention,
             ended: AtomicU64::new(0),
             is_draining: Arc::default(),
         }))
@@ -137,6 +141,11 @@ impl Shards {
     /// Returns the store of sessions and chats.
     pub(super) fn store(&self) -> Arc<dyn SessionStore> {
         Arc::clone(&self.0.store)
+    }
+
+    /// Returns for how long a session is kept after its last use.
+    pub(super) fn retention(&self) -> Duration {
+        self.0.retention
     }
 
     /// Returns the number of sessions that have ended.

@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::{Client, SECRET, Server, assert_error, claims, sign};
+use crate::{
+    files::Folder,
+    fleet::Fleet,
+    support::{Client, SECRET, Server, assert_error, claims, sign},
+};
 
 const CHAT: &str = "x-chat-id";
 
@@ -138,7 +142,59 @@ async fn what_was_inherited_goes_its_own_way() {
     assert_eq!(second.tool_names().await, ["enable-tools", "slack_list-users"]);
 
     second.delete().await;
-    assert_eq!(client.clone().open().await.tool_names().await, ["enable-tools"], "what has ended leaves nothing");
+    let third = client.clone().open().await;
+    assert_eq!(third.tool_names().await, ["enable-tools", "slack_list-users"], "what the chat had last");
+}
+
+/// What some frameworks do: a session for each list and call, which they end.
+#[tokio::test]
+async fn enabled_tools_outlive_the_sessions_that_a_chat_ends() {
+    let folder = Folder::new();
+    let keeping = || Server::builder().env("MCP__STORE__PATH", folder.as_str()).start();
+    let server = keeping();
+    let of_chat = |user: &str, chat: &str| server.client(user).query("mode=dynamic").header(CHAT, chat);
+    let beyond = "test_simple_text";
+    let first = of_chat("ann", "one").open().await;
+    first.call("enable-tools", json!({"tools": ["gmail_list-emails", beyond]})).await.result();
+    assert_eq!(first.delete().await.status, 200);
+    for attempt in 0..2 {
+        let next = of_chat("ann", "one").open().await;
+        assert_eq!(next.tool_names().await, ["enable-tools", "gmail_list-emails", beyond], "{attempt}");
+        next.output("gmail_list-emails", json!({"limit": 1})).await;
+        next.delete().await;
+        assert_eq!(next.chats().await.json(), json!({}), "{attempt}: the session is gone");
+    }
+    for (case, other) in [
+        ("another chat", of_chat("ann", "two")),
+        ("another user", of_chat("bob", "one")),
+        ("no chat", server.client("ann").query("mode=dynamic")),
+    ] {
+        assert_eq!(other.open().await.tool_names().await, ["enable-tools"], "{case}");
+    }
+    let confined = of_chat("ann", "one").query("mode=dynamic&apps=gmail").open().await;
+    assert_eq!(confined.tool_names().await, ["enable-tools", "gmail_list-emails"], "nothing outside its apps");
+    server.kill();
+
+    let server = keeping();
+    let ann = || server.client("ann").query("mode=dynamic").header(CHAT, "one");
+    let last = ann().open().await;
+    assert!(last.tool_names().await.contains(&"gmail_list-emails".to_owned()), "after a restart, too");
+    last.call("enable-tools", json!({"tools": []})).await.result();
+    last.delete().await;
+    assert_eq!(ann().open().await.tool_names().await, ["enable-tools"], "an empty list is how a chat begins anew");
+}
+
+#[tokio::test]
+async fn tools_that_a_chat_leaves_at_one_server_are_found_at_another() {
+    let fleet = Fleet::start(2).await;
+    let client = fleet.servers[0].client("ann").query("mode=dynamic").header(CHAT, "one");
+    let first = client.clone().open().await;
+    enable(&first, "gmail_send-email").await;
+    fleet.at(1, &first).delete().await;
+    let next = fleet.at(1, &client).open().await;
+    assert_eq!(next.tool_names().await, ["enable-tools", "gmail_send-email"]);
+    assert_eq!(fleet.at(0, &next).delete().await.status, 200);
+    assert_eq!(fleet.at(0, &client).modern_names().await, ["enable-tools", "gmail_send-email"]);
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ async fn a_chat_begun_without_a_session_goes_on_in_one() {
     assert!(legacy.delete().await.status.is_success());
     assert_ended(subscriber, &json!("s")).await;
     assert_eq!(modern.chats().await.json(), json!({}));
-    assert_eq!(modern.modern_names().await, ["enable-tools"], "the chat begins anew");
+    assert_eq!(modern.modern_names().await, ["enable-tools", "gmail_list-emails"], "the chat outlives its session");
 }
 
 #[tokio::test]
