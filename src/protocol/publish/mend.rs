@@ -208,6 +208,12 @@ impl<'a> Mend<'a> {
                 schema.insert(keyword.to_owned(), value.clone());
             }
         }
+        // By what was told in them, branches may have become equal.
+        if schema.contains_key("anyOf")
+            && let Some(joined) = either(vec![std::mem::take(schema)])
+        {
+            *schema = joined;
+        }
         let Some(own) = place.parts.first() else { return };
         let mut ordered = Map::new();
         for keyword in own.keys() {

@@ -29,6 +29,13 @@ fn free_object() -> Value {
 }
 
 #[test]
+fn branches_that_come_to_say_the_same_are_one() {
+    let texts = json!([{"type": "string"}, {"type": "string", "default": "x"}, {"type": "boolean"}]);
+    let told = property(json!({"anyOf": texts, "default": "x"}));
+    assert_eq!(told, json!({"anyOf": [{"type": "string", "default": "x"}, {"type": "boolean"}]}));
+}
+
+#[test]
 fn every_place_has_one_type() {
     for (own, expected) in [
         (json!({"type": ["string", "null"], "nullable": true}), json!({"type": "string"})),
