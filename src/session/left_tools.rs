@@ -72,6 +72,11 @@ impl Shards {
             let Some(chat) = chat else { return Ok(None) };
             return self.left_to(user, &chat).await;
         };
+        // Another replica may have enabled tools in it since it was last used here.
+        match self.catch_up(before, user).await {
+            Err(Error::SessionNotFound) => return Ok(None),
+            outcome => outcome?,
+        }
         // A session that ended meanwhile has nothing to leave.
         let Ok(estate) = self.deliver(before, user.clone(), None, LeaveChat).await else { return Ok(None) };
         // Listeners of the chat may be at other replicas, which pass them on when they hear of the move.

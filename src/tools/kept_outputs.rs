@@ -18,8 +18,9 @@ use crate::{
     },
 };
 
-/// Times an output may be longer than it is compressed. Longer ones are not kept: to read a few bytes must not take gigabytes.
-const MAX_GROWTH: u64 = 50;
+/// Bytes of an output that is kept, uncompressed: more than Membrane sends at once. Whatever the store holds, reading it takes no
+/// more memory.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Keeper of outputs, for so long. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +48,7 @@ impl KeptOutputs {
         let bytes = json.len();
         let compress = move || (compress(&json).filter(|kept| kept.len() <= MAX_OUTPUT), json);
         let (compressed, json) = pool.run(bytes, compress).await?;
-        let Some(compressed) = compressed.filter(|kept| bytes as u64 <= kept.len() as u64 * MAX_GROWTH) else {
+        let Some(compressed) = compressed.filter(|_| bytes as u64 <= MAX_BYTES) else {
             return Some((json, None));
         };
         let (id, kept) = (OutputId::draw(), KeptOutput { tool: tool.name().to_string(), json: compressed });
@@ -87,7 +88,7 @@ fn compress(json: &str) -> Option<Vec<u8>> {
 
 fn decompress(json: &[u8]) -> Option<String> {
     let mut text = String::new();
-    GzDecoder::new(json).take(json.len() as u64 * MAX_GROWTH).read_to_string(&mut text).ok()?;
+    GzDecoder::new(json).take(MAX_BYTES).read_to_string(&mut text).ok()?;
     Some(text)
 }
 

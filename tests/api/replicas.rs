@@ -80,6 +80,19 @@ async fn a_chat_taken_over_takes_its_tools_and_its_listeners_along() {
 }
 
 #[tokio::test]
+async fn a_chat_taken_over_brings_what_another_server_has_enabled() {
+    let fleet = Fleet::start(2).await;
+    let opening = fleet.client("ann").query("mode=dynamic").header("x-chat-id", "monday");
+    let before = opening.clone().open().await;
+    // The session is in the memory of both servers, and only one of them enables tools.
+    let there = fleet.at(1, &before);
+    assert_eq!(there.tool_names().await, listed(&[]));
+    enable(&before, &["gmail_send-email"]).await;
+    let after = fleet.at(1, &opening).open().await;
+    assert_eq!(after.tool_names().await, listed(&["gmail_send-email"]));
+}
+
+#[tokio::test]
 async fn changes_reach_who_listens_at_another_server() {
     let fleet = Fleet::start(2).await;
     let client = fleet.client("ann").query("mode=dynamic").header("x-chat-id", "monday").open().await;
