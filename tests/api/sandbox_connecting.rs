@@ -229,9 +229,9 @@ async fn a_webhook_tells_the_server_of_what_the_user_connects() {
 #[tokio::test]
 async fn a_minted_token_leaves_an_app_to_connect() {
     let server = Server::start();
-    let banner = server.printed("--secret ");
-    assert!(banner.contains("ask your agent to connect Notion"), "{banner}");
-    let token = banner.split_once("Token ").unwrap().1.split_whitespace().next().unwrap();
+    let banner = server.printed("Another user");
+    assert!(banner.contains("have it connect Notion"), "{banner}");
+    let token = banner.split_once("TOKEN=").unwrap().1.split_whitespace().next().unwrap();
     let names = server.client_with(token).open().await.tool_names().await;
     assert!(
         names.iter().any(|name| name.starts_with("gmail_")) && !names.iter().any(|name| name.starts_with("notion_"))
