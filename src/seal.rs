@@ -69,14 +69,15 @@ impl Sealer {
         draw::<16>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Seals a text until a time. Nothing where the system has no random numbers.
+    /// Seals a text until a time. Nothing where the system has no random numbers, or the text is too long.
     #[must_use]
     pub fn seal(&self, bond: Bond<'_>, text: &str, until: SystemTime) -> Option<String> {
         let salt = draw::<SALT_BYTES>()?;
         let until = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut sealed = [&until.to_be_bytes(), text.as_bytes()].concat();
         self.key(&salt)?.seal_in_place_append_tag(nonce(), Aad::from(bond.data()), &mut sealed).ok()?;
-        Some(URL_SAFE_NO_PAD.encode([&salt, sealed.as_slice()].concat()))
+        // What could not be opened again is not given out.
+        Some(URL_SAFE_NO_PAD.encode([&salt, sealed.as_slice()].concat())).filter(|sealed| sealed.len() <= MAX_BYTES)
     }
 
     /// Opens a text. One that was changed, is bound otherwise or has expired gives nothing, and nothing tells them apart.

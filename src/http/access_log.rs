@@ -16,6 +16,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 use log::kv::Value;
+use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use super::{Worker, address, connect, reply::Reason, spans};
@@ -174,6 +175,7 @@ fn route(path: &str) -> &'static str {
 
 /// Returns a path as the log shows it: one that is a link leads whoever knows it on.
 pub(super) fn shown(path: &str) -> &str {
-    // Wherever it stands: with doubled slashes the path leads to the same page.
-    if path.contains(connect::PREFIX) { CONNECT } else { path }
+    // Wherever it stands, and however it is written: with doubled slashes and escapes the path leads to the same page.
+    let plain = percent_decode_str(path).decode_utf8_lossy();
+    if plain.contains(connect::PREFIX) { CONNECT } else { path }
 }

@@ -11,21 +11,24 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-            X_FRAME_OPTIONS,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, LOCATION, ORIGIN, REFERRER_POLICY,
+            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
     web::{Data, Path, Payload},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::BytesMut;
+use futures_util::StreamExt;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Worker, bodies::read_body};
+use super::Worker;
 use crate::{
     error::Error,
+    protocol::clean::is_hidden,
     tools::connecting::{Link, LinkUse},
 };
 
@@ -37,6 +40,9 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Tells search engines and archives what they may do with a page.
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
+
+/// Bytes of a form, which has one short member.
+const MAX_FORM: usize = 1024;
 
 const STYLE: &str = include_str!("connect.css");
 
@@ -70,13 +76,18 @@ pub(super) async fn answer(
     worker: Data<Worker>,
     name: Path<String>,
 ) -> HttpResponse {
-    // Another page could send a user on without a question, who then would not have seen for whom an account is connected.
-    if request.headers().get(FETCH_SITE).is_some_and(|site| site != "same-origin") {
+    if is_of_another_page(&request) {
         let text = told("Open the link itself", "Another page has sent you here. Nothing was done.");
         return page(StatusCode::FORBIDDEN, &text, None);
     }
-    let form = read_body(payload, None, &worker).await.ok();
-    let Some(Form { answer }) = form.and_then(|form| serde_urlencoded::from_bytes(&form).ok()) else {
+    // Whoever sends a form needs no token, so nothing is read of it before its link is found.
+    match look_up(&worker, &name).await {
+        Ok(Some((_, None))) => {}
+        Ok(Some((_, Some(used)))) => return page(StatusCode::GONE, &used_page(used), None),
+        Ok(None) => return gone(),
+        Err(_) => return unavailable(),
+    }
+    let Some(Form { answer }) = read_form(payload).await else {
         return page(StatusCode::BAD_REQUEST, &told("That is no answer", "Open the link again."), None);
     };
     match follow(&worker, &name, answer).await {
@@ -84,6 +95,30 @@ pub(super) async fn answer(
         Ok(None) => gone(),
         Err(_) => unavailable(),
     }
+}
+
+/// Returns whether a form comes from a page of another site, which could send a user on without the question: who then has not
+/// seen for whom an account is connected.
+fn is_of_another_page(request: &HttpRequest) -> bool {
+    let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    // The page's own form has the origin `null`, since it sends no referrer.
+    let is_foreign = |origin: &str| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        origin != "null" && host != header(&HOST)
+    };
+    header(&FETCH_SITE).is_some_and(|site| site != "same-origin") || header(&ORIGIN).is_some_and(is_foreign)
+}
+
+async fn read_form(mut payload: Payload) -> Option<Form> {
+    let mut body = BytesMut::new();
+    while let Some(part) = payload.next().await {
+        let part = part.ok()?;
+        if body.len() + part.len() > MAX_FORM {
+            return None;
+        }
+        body.extend_from_slice(&part);
+    }
+    serde_urlencoded::from_bytes(&body).ok()
 }
 
 async fn follow(worker: &Worker, name: &str, answer: Answer) -> Result<Option<HttpResponse>, Error> {
@@ -211,10 +246,7 @@ fn targets(url: &str) -> String {
 
 /// Returns a name as it is shown: characters that hide text or turn its direction could make one name look like another.
 fn shown(name: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
+    let is_hidden = |c: char| c.is_control() || is_hidden(c) || matches!(c, '\u{200c}' | '\u{200d}');
     name.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::model::Connection;
-use crate::protocol::clean::{beginning, printable};
+use crate::protocol::clean::{beginning, one_line};
 
 /// Accounts of one app that a user can choose among. Those beyond are left out.
 const MAX_ACCOUNTS: usize = 50;
@@ -299,11 +299,6 @@ impl Accounts {
         };
         self.all.iter().map(of).sum()
     }
-}
-
-/// Returns a text on one line, without characters that show nothing.
-fn one_line(text: &str) -> String {
-    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Returns whether a link may be shown to a user: others than these would not open a page.

@@ -79,22 +79,41 @@ pub fn beginning(text: &str, max_bytes: usize) -> &str {
     text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
-/// Returns a text without characters that are for machines: controls but for line breaks and tabs, and those that turn
-/// the direction of text or show nothing at all, by which a text can say one thing to people and another to a model.
+/// Returns whether a character is for machines: a control but for line breaks and tabs, or one that turns the direction of text or
+/// shows nothing at all.
 #[must_use]
-pub fn printable(text: &str) -> Cow<'_, str> {
-    let is_hidden = |c: char| match c {
+pub fn is_hidden(c: char) -> bool {
+    match c {
         '\n' | '\t' => false,
-        '\u{200b}'
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{180e}'
+        | '\u{200b}'
         | '\u{200e}'
         | '\u{200f}'
         | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{2064}'
         | '\u{2066}'..='\u{2069}'
+        | '\u{3164}'
         | '\u{feff}'
+        | '\u{ffa0}'
         | '\u{e0000}'..='\u{e007f}' => true,
         c => c.is_control(),
-    };
+    }
+}
+
+/// Returns a text on one line, without characters that show nothing.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns a text without characters that are for machines: controls but for line breaks and tabs, and those that turn
+/// the direction of text or show nothing at all, by which a text can say one thing to people and another to a model.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return text.into();
     }

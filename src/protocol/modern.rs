@@ -181,9 +181,13 @@ pub fn result(mut answer: Answer, ttl_ms: u64) -> Vec<Piece> {
     let is_list = matches!(answer, Answer::Tools(_));
     // There is one `_meta`, and it begins the result.
     let opening = match &mut answer {
-        Answer::Call(result) => result
-            .take_meta()
-            .map_or_else(opening, |meta| opening_with(COMPLETE, &json!({SERVER: SERVER_INFO, "mended": meta.mended}))),
+        Answer::Call(result) => result.take_meta().map_or_else(opening, |meta| {
+            let mut all = json!({SERVER: SERVER_INFO});
+            if let (Value::Object(all), Value::Object(own)) = (&mut all, json!(meta)) {
+                all.extend(own);
+            }
+            opening_with(COMPLETE, &all)
+        }),
         Answer::InputRequired(_) => opening_with(INPUT_REQUIRED, &json!({SERVER: SERVER_INFO})),
         _ => opening(),
     };

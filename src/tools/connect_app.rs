@@ -98,14 +98,14 @@ impl ToolService {
 fn candidates(catalog: &Catalog, workspace: &WorkspaceApps, app: &str) -> Vec<Wanted> {
     let parts: Vec<_> = catalog.parts().collect();
     if let Some(known) = find_app(&parts, app) {
-        return vec![Wanted::new(known.integration().clone(), known.name().to_owned())];
+        return vec![Wanted::new(known.integration().clone(), known.name())];
     }
     let failed = catalog.failed().iter().find(|failed| failed.key.as_str() == app || failed.name == app);
     if let Some(failed) = failed {
-        return vec![Wanted::new(failed.key.clone(), failed.name.clone())];
+        return vec![Wanted::new(failed.key.clone(), &failed.name)];
     }
     if let Some((key, name)) = workspace.find(app) {
-        return vec![Wanted::new(key.clone(), name.to_owned())];
+        return vec![Wanted::new(key.clone(), name)];
     }
     let words: Vec<_> = app.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let (slug, joined) = (words.join("-").to_lowercase(), words.concat().to_lowercase());
@@ -118,7 +118,7 @@ fn candidates(catalog: &Catalog, workspace: &WorkspaceApps, app: &str) -> Vec<Wa
         }
     }
     // By its key, not by the words of a model, which would stand on the page that the user sees.
-    seen.iter().map(|key| Wanted::new(IntegrationKey::new(key), name_of(key))).collect()
+    seen.iter().map(|key| Wanted::new(IntegrationKey::new(key), &name_of(key))).collect()
 }
 
 /// Returns a name that a key may stand for, such as Google Calendar for google-calendar.

@@ -128,7 +128,7 @@ impl ToolService {
         let Error::ToolGone { name, .. } = error else { return None };
         let catalog = self.catalog(&view.caller, &view.scope).get().await.ok()?;
         let app = catalog.gone_app(name)?;
-        let wanted = Wanted::new(app.integration().clone(), app.name().to_owned());
+        let wanted = Wanted::new(app.integration().clone(), app.name());
         Some(What::Disconnected { wanted, tool: name.clone() })
     }
 
@@ -150,7 +150,7 @@ impl ToolService {
         let Some(tool) = find_forgiving(&catalog, &asked.name) else {
             let name = ToolName::new(&asked.name);
             if let Some(app) = catalog.gone_app(&name) {
-                let wanted = Wanted::new(app.integration().clone(), app.name().to_owned());
+                let wanted = Wanted::new(app.integration().clone(), app.name());
                 return Ok(Err(What::Disconnected { wanted, tool: name }));
             }
             return refuse(unknown_tool(&catalog, &asked.name));

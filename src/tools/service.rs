@@ -210,7 +210,7 @@ impl ToolService {
         };
         if account == AccountFault::Lost {
             let name = self.name_of_app(view, tool).await;
-            let wanted = Wanted::new(tool.integration().clone(), name).by(target.connection);
+            let wanted = Wanted::new(tool.integration().clone(), &name).by(target.connection);
             let again = tool.name().as_str();
             return view.caller.trace().around(self.ask_to_connect(view, asking, wanted, again, Some(result))).await;
         }

@@ -157,3 +157,53 @@ async fn links_name_the_server_as_the_settings_do() {
     let page = link(&ann, "notion").await;
     assert!(page.starts_with(&format!("{public}/connect/")), "{page}");
 }
+
+#[tokio::test]
+async fn a_form_is_read_only_for_a_link_that_there_is_and_only_as_far_as_forms_are_long() {
+    let server = Server::start();
+    let ann = Person::of(&server, "ann", &["gmail"]);
+    let page = link(&ann, "notion").await;
+    let send = async |page: &str, body: String| {
+        let form = ann.browser.post(page).header("content-type", "application/x-www-form-urlencoded").body(body);
+        form.send().await.unwrap().status()
+    };
+    let none = format!("{}/connect/{}", server.url, "A".repeat(22));
+    assert_eq!(send(&none, "answer=go".to_owned()).await, 404);
+    assert_eq!(send(&page, format!("answer=go&{}", "a&".repeat(10_000))).await, 400);
+    // Nothing was used up by that.
+    ann.go_on(&page).await;
+}
+
+#[tokio::test]
+async fn another_sites_page_does_not_press_the_button() {
+    let server = Server::start();
+    let ann = Person::of(&server, "ann", &["gmail"]);
+    let page = link(&ann, "notion").await;
+    let press = async |name: &str, value: &str| {
+        let form = ann.browser.post(&page).header(name, value);
+        let form = form.header("content-type", "application/x-www-form-urlencoded").body("answer=no");
+        form.send().await.unwrap().status()
+    };
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("origin", "http://127.0.0.1"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        assert_eq!(press(name, value).await, 403, "{name}: {value}");
+    }
+    assert_eq!(press("origin", "null").await, 200, "which is what browsers send for a page without referrer");
+}
+
+#[tokio::test]
+async fn a_link_is_not_logged_however_it_is_written() {
+    let server = Server::start();
+    let ann = Person::of(&server, "ann", &["gmail"]);
+    let page = link(&ann, "notion").await;
+    let name = page.rsplit('/').next().unwrap();
+    for path in ["/connect/", "/%63onnect/", "//connect/"] {
+        ann.browser.get(format!("{}{path}{name}", server.url)).send().await.unwrap();
+    }
+    let log = server.log();
+    assert!(!log.lines().any(|line| line.contains("access") && line.contains(name)), "a link is in the log");
+}

@@ -51,6 +51,11 @@ async fn a_repeat_gets_the_result_of_the_first_call() {
     assert_eq!(again["_meta"]["replayed"], true, "{again}");
     assert_eq!(bare(again), first);
     assert_eq!(runs(&server).await, 1);
+    let arguments = json!({"name": "gmail_send-email", "arguments": mail("one"), "idempotency_key": "k1"});
+    let modern =
+        server.client("ann").query("mode=search").modern_call("run-write-tool", arguments).send().await.result();
+    assert_eq!(modern["_meta"]["replayed"], true, "{modern}");
+    assert_eq!(modern["_meta"].get("mended"), None, "nothing was mended: {modern}");
     let other = send(&client, "k1", "another").await;
     assert_eq!(other["isError"], true, "{other}");
     assert!(other["content"][0]["text"].as_str().unwrap().contains("belongs to another call"), "{other}");

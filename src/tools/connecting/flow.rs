@@ -9,7 +9,7 @@ use super::{
     AskBy, Asking, Link, Wanted,
     links::LASTING,
     waiting::{Awaited, Waited},
-    wanted::{Unasked, is_secure},
+    wanted::{Unasked, secure},
 };
 use crate::{
     error::{Error, Page},
@@ -243,10 +243,10 @@ impl ToolService {
             let ConnectionRequest { id, url, .. } = self.request(caller, &mut wanted).await?;
             (url, Some(id))
         };
-        if !is_secure(&url) {
+        let Some(url) = secure(&url) else {
             log::warn!(app = wanted.app.as_str(); "the upstream names a page for a sign-in that is neither of https nor of this machine");
             return Err(Unasked::Insecure);
-        }
+        };
         let link = Link {
             workspace: user.workspace().to_owned(),
             user: user.user().to_owned(),

@@ -5,8 +5,17 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::IntegrationKey,
     membrane::{connect::ConnectError, model::Connection},
-    protocol::tools::CallToolResult,
+    protocol::{
+        clean::{beginning, one_line},
+        tools::CallToolResult,
+    },
 };
+
+/// Bytes of an app's name that are shown.
+const MAX_NAME: usize = 200;
+
+/// Bytes of an address to which a browser is sent: what all of them take, and a link can hold.
+const MAX_ADDRESS: usize = 2048;
 
 /// Account that a user is asked to connect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +41,9 @@ pub(in crate::tools) enum Unasked {
 }
 
 impl Wanted {
-    /// Returns any account of an app.
-    pub(in crate::tools) fn new(app: IntegrationKey, name: String) -> Self {
-        Self { app, name, connection: None }
+    /// Returns any account of an app. Its name comes to models and people, so it is short and one line.
+    pub(in crate::tools) fn new(app: IntegrationKey, name: &str) -> Self {
+        Self { app, name: beginning(&one_line(name), MAX_NAME).to_owned(), connection: None }
     }
 
     /// Returns the account of a connection, where one is named.
@@ -109,9 +118,10 @@ impl Wanted {
     }
 }
 
-/// Returns whether an address may be given to a browser: one that is reached securely, or on the user's own machine.
-pub(super) fn is_secure(address: &str) -> bool {
-    let Ok(url) = url::Url::parse(address) else { return false };
+/// Returns an address as a browser may be sent to it: one that is reached securely, or on the user's own machine. It is written
+/// anew, so that it holds no more than was looked at: line breaks, say, would be passed on to headers and models.
+pub(super) fn secure(address: &str) -> Option<String> {
+    let url = url::Url::parse(address).ok()?;
     let is_local = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -119,7 +129,8 @@ pub(super) fn is_secure(address: &str) -> bool {
         None => false,
     };
     let has_user = !url.username().is_empty() || url.password().is_some();
-    !has_user && (url.scheme() == "https" || (url.scheme() == "http" && is_local))
+    let is_secure = !has_user && (url.scheme() == "https" || (url.scheme() == "http" && is_local));
+    (is_secure && url.as_str().len() <= MAX_ADDRESS).then(|| url.into())
 }
 
 #[cfg(test)]
@@ -143,14 +154,17 @@ mod tests {
             ("/relative", false),
             ("", false),
         ] {
-            assert_eq!(is_secure(address), fine, "{address}");
+            assert_eq!(secure(address).is_some(), fine, "{address}");
         }
+        assert_eq!(secure("https://ok.example/\r\nSet-Cookie: a=b").unwrap(), "https://ok.example/Set-Cookie:%20a=b");
+        assert_eq!(secure("https://exämple.com/ü").unwrap(), "https://xn--exmple-cua.com/%C3%BC");
+        assert_eq!(secure(&format!("https://ok.example/{}", "x".repeat(3000))), None);
     }
 
     #[test]
     fn the_account_that_is_lost_is_the_one_to_connect() {
         let read = |json: serde_json::Value| -> Vec<Connection> { serde_json::from_value(json).unwrap() };
-        let wanted = || Wanted::new(IntegrationKey::new("slack"), "Slack".to_owned());
+        let wanted = || Wanted::new(IntegrationKey::new("slack"), "Slack");
         let none = read(serde_json::json!([]));
         assert!(!wanted().is_connected(&none));
         assert_eq!(wanted().among(&none), (wanted(), None));
