@@ -7,8 +7,11 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::cast_precision_loss,
-    reason = "what goes wrong ends the run"
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what goes wrong ends the run, and numbers are small"
 )]
 
 use std::{
@@ -120,10 +123,10 @@ impl Server {
         let after = |text: &str| line.split_once(text).unwrap().1.split([' ', ',', ';']).next().unwrap().to_owned();
         let (url, upstream) = (after("listening on "), after("upstream="));
         let mut printed = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let token = sandboxed.map(|other| other.token.clone()).unwrap_or_else(|| {
-            let is_token = |word: &&str| word.starts_with("ey");
-            printed.find_map(|line| line.split_whitespace().find(is_token).map(str::to_owned)).expect("a token")
-        });
+        let token = match sandboxed {
+            Some(other) => other.token.clone(),
+            None => printed.find_map(|line| Some(line.split_once("TOKEN=")?.1.trim().to_owned())).expect("a token"),
+        };
         // Nobody reads on; what is written must not wait for that.
         std::thread::spawn(move || log.for_each(drop));
         std::thread::spawn(move || printed.for_each(drop));

@@ -20,21 +20,20 @@ mod files;
 #[path = "../api/redis.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
 mod redis;
+mod tokens;
 
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, ExitCode, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use files::{Folder, app};
 use futures_util::{StreamExt, stream};
-use jsonwebtoken::{EncodingKey, Header, encode};
 use redis::Redis;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use tokens::{SECRET, token};
 
-const SECRET: &str = "the key of the bench's sandbox";
 /// Requests in flight.
 const AT_ONCE: usize = 16;
 /// Requests of each kind.
@@ -122,13 +121,6 @@ fn upstream(actions: usize) -> (Process, Folder) {
     let folder = Folder::new().with("app.json", &app("app", actions));
     let process = Process::start(&["--sandbox"], &[("MCP__SANDBOX__CATALOG", folder.as_str())]);
     (process, folder)
-}
-
-fn token(user: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({"id": user, "name": user, "iss": "sandbox", "exp": now + 36_000});
-    integration_app_mcp_server::signing::install();
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
 }
 
 /// A user's client.

@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what goes wrong ends the run")]
 
+mod tokens;
+
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, ExitCode, Stdio},
@@ -19,6 +21,7 @@ use std::{
 
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
+use tokens::{SECRET, token};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -86,6 +89,7 @@ impl Server {
                 ("PORT", "0"),
                 ("MCP__STORE__PATH", ""),
                 ("MCP__ADMIN__PORT", "0"),
+                ("MCP__SANDBOX__SECRET", SECRET),
                 ("MCP__STREAMS__AFTER_MS", "1"),
                 ("MCP__STREAMS__PROGRESS_MS", "10"),
             ])
@@ -93,20 +97,16 @@ impl Server {
             .env("MCP__STREAMS__LOG_S", "10")
             .env("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
         let address = log.find_map(|line| Some(line.split_once("listening on ")?.1.split(' ').next()?.to_owned()));
-        let mut printed = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let token =
-            printed.find_map(|line| line.split_whitespace().find(|word| word.starts_with("ey")).map(str::to_owned));
         // Nobody reads on; what is written must not wait for that.
         std::thread::spawn(move || log.for_each(drop));
-        std::thread::spawn(move || printed.for_each(drop));
-        let (url, token) = (address.expect("an address"), token.expect("a token"));
-        Self { process, url, token, http: Client::new() }
+        let url = address.expect("an address");
+        Self { process, url, token: token("soak"), http: Client::new() }
     }
 
     /// Resident memory, in KiB.
