@@ -48,7 +48,9 @@ impl AccountState {
         }
     }
 
-    fn of(connection: &Connection) -> Self {
+    /// Returns the state of a connection.
+    #[must_use]
+    pub fn of(connection: &Connection) -> Self {
         match connection.state.as_deref() {
             _ if connection.is_disconnected() => Self::Reconnect,
             Some("DISCONNECTING") => Self::Reconnect,

@@ -68,19 +68,19 @@ impl ToolService {
         let wait = Duration::from_secs(asked.wait_s).min(MAX_WAIT);
         let mut unasked = None;
         for wanted in candidates {
-            match self.is_connected(&view.caller, &wanted).await {
-                Ok(true) => {
+            let is_building = match self.account_state(&view.caller, &wanted).await {
+                Ok(Some(AccountState::Connected)) => {
                     let of_app = catalog.accounts(&wanted.app);
                     if of_app.is_none_or(|accounts| accounts.state() != AccountState::Connected) {
                         self.take_up(view, &wanted).await?;
                     }
                     return Ok(Outcome::Result(wanted.connected()));
                 }
-                Ok(false) => {}
+                Ok(state) => state == Some(AccountState::Building),
                 Err(error @ Error::Unauthenticated(_)) => return Err(error),
                 Err(error) => return result(wanted.unasked(&Unasked::Failed(error))),
-            }
-            if let Some(settled) = self.settle_pending(view, &wanted, wait).await? {
+            };
+            if let Some(settled) = self.settle_pending(view, &wanted, is_building, wait).await? {
                 return Ok(Outcome::Result(settled));
             }
             match self.ask(view, asking, wanted.clone(), Builtin::ConnectApp.name(), None).await? {

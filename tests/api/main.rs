@@ -24,6 +24,7 @@ mod client;
 mod command_line;
 mod compression;
 mod connect_page;
+mod connect_waits;
 mod connecting;
 mod connecting_support;
 mod crowds;

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Page},
     ids::UserKey,
     membrane::{
-        Caller, MembraneError,
+        AccountState, Caller, MembraneError,
         connect::{Connect, ConnectError, ConnectionRequest},
     },
     protocol::{
@@ -66,7 +66,7 @@ pub(in crate::tools) struct Resumed {
 
 impl Awaited<'_> {
     fn of(State { wanted, link, request, .. }: &State) -> Awaited<'_> {
-        Awaited { wanted, link, request: request.as_deref() }
+        Awaited { wanted, link: Some(link), request: request.as_deref() }
     }
 }
 
@@ -168,7 +168,15 @@ impl ToolService {
             Some(Decision::Accept) | None => {}
         }
         let patience = if state.is_opened { PATIENCE } else { Duration::ZERO };
-        match self.wait_for(view, Awaited::of(&state), patience).await? {
+        let waited = self.wait_for(view, Awaited::of(&state), patience).await?;
+        if matches!(waited, Waited::Declined | Waited::Failed(_)) {
+            // Told by this call, it need not be told again by the next.
+            let (last, _) = self.last_link(view.caller.user(), &state.wanted).await?;
+            if last == state.link {
+                self.forget_link(view.caller.user(), &state.wanted).await?;
+            }
+        }
+        match waited {
             Waited::Connected => Ok(Ok(again)),
             Waited::Declined => over(format!("The user does not want to connect {name}.")),
             Waited::Failed(words) => over(failure(&name, &words)),
@@ -182,16 +190,24 @@ impl ToolService {
         }
     }
 
-    /// Waits for an account that its user was asked to connect before; gives nothing where there is no such question, or it is
-    /// still open.
+    /// Waits for an account that its user was asked to connect before, or that `is_building`; gives nothing where there is
+    /// nothing to wait for, or it is still open.
     pub(in crate::tools) async fn settle_pending(
         &self,
         view: &View,
         wanted: &Wanted,
+        is_building: bool,
         at_most: Duration,
     ) -> Result<Option<CallToolResult>, Error> {
-        let Some((name, link)) = self.pending_link(view.caller.user(), wanted).await? else { return Ok(None) };
-        let awaited = Awaited { wanted, link: &name, request: link.request.as_deref() };
+        let pending = self.pending_link(view.caller.user(), wanted).await?;
+        let awaited = match &pending {
+            // What became of the question counts no more once the account is set up.
+            Some((name, link)) if !is_building => {
+                Awaited { wanted, link: Some(name), request: link.request.as_deref() }
+            }
+            _ if is_building => Awaited { wanted, link: None, request: None },
+            _ => return Ok(None),
+        };
         Ok(match self.wait_for(view, awaited, at_most).await? {
             Waited::Connected => Some(wanted.connected()),
             Waited::Failed(words) => {
@@ -228,14 +244,21 @@ impl ToolService {
     /// Returns a link on which the user connects an account: the one they were given lately, if they have not used it.
     async fn link_to(&self, caller: &Caller, wanted: Wanted) -> Result<(Wanted, String, Link), Unasked> {
         let user = caller.user();
-        let connections = self.0.client.connections_of(caller, &wanted.app).await;
-        let connections = self.heed(caller.token(), connections)?;
+        let connections = self.connections(caller, &wanted).await?;
+        if wanted.state(&connections) == Some(AccountState::Building) {
+            return Err(Unasked::Building);
+        }
+        // Kept under what was asked for, by which the next call looks for it.
+        let asked = wanted.clone();
         let (mut wanted, page) = wanted.among(&connections);
-        if let Some((name, link)) = self.pending_link(user, &wanted).await?
+        let (before, pending) = self.last_link(user, &asked).await?;
+        if let Some(link) = pending
             && seconds().saturating_sub(link.at) < REUSED_FOR.as_secs()
-            && self.link_use(&name).await?.is_none()
+            // The account that it was to bring back may have been taken away.
+            && (!link.is_again || wanted.renewed().is_some())
+            && self.link_use(&before).await?.is_none()
         {
-            return Ok((wanted, name, link));
+            return Ok((wanted, before, link));
         }
         let (url, request) = if let Some(url) = page {
             (url, None)
@@ -251,19 +274,19 @@ impl ToolService {
             workspace: user.workspace().to_owned(),
             user: user.user().to_owned(),
             app: wanted.name.clone(),
-            is_again: wanted.connection.is_some(),
+            is_again: wanted.renewed().is_some(),
             url,
             request,
             at: seconds(),
         };
-        let name = self.keep_link(user, &wanted, &link).await?;
+        let (name, link) = self.keep_link(user, &asked, &before, link).await?;
         Ok((wanted, name, link))
     }
 
     /// Asks the upstream for a page. An upstream that does not take the connection is asked for a new one.
     async fn request(&self, caller: &Caller, wanted: &mut Wanted) -> Result<ConnectionRequest, Unasked> {
         let client = &self.0.client;
-        let made = match &wanted.connection {
+        let made = match wanted.renewed() {
             Some(id) => match client.request_connection(caller, Connect::Again(id)).await {
                 Err(ConnectError::NoSuchApp) => None,
                 Err(ConnectError::Failed(MembraneError::Refused(refusal))) if matches!(refusal.status, 400 | 422) => {
@@ -276,7 +299,7 @@ impl ToolService {
         let made = if let Some(made) = made {
             made
         } else {
-            wanted.connection = None;
+            *wanted = wanted.clone().anew();
             client.request_connection(caller, Connect::App(&wanted.app)).await
         };
         match made {

@@ -135,28 +135,57 @@ impl ToolService {
 
     /// Returns the link by which a user was asked last to connect an account, while it lasts.
     pub(super) async fn pending_link(&self, user: &UserKey, wanted: &Wanted) -> Result<Option<(String, Link)>, Error> {
-        let Some(name) = self.0.store.note(pending(user, wanted)).await? else { return Ok(None) };
-        let link = self.link(&name).await?;
+        let (name, link) = self.last_link(user, wanted).await?;
+        Ok(link.map(|link| (name, link)))
+    }
+
+    /// Returns the name that was noted last for an account, which is empty where none was, and the link behind it, while it lasts.
+    pub(super) async fn last_link(&self, user: &UserKey, wanted: &Wanted) -> Result<(String, Option<Link>), Error> {
+        let name = self.0.store.note(pending(user, wanted)).await?.unwrap_or_default();
+        let link = self.link_of(user, &name).await?;
+        Ok((name, link))
+    }
+
+    /// Returns the link of a name, if it was made for a user.
+    async fn link_of(&self, user: &UserKey, name: &str) -> Result<Option<Link>, Error> {
         // The store is another's to write to, perhaps: nobody is sent to a page that was made for another user.
         let is_theirs = |link: &Link| link.workspace == user.workspace() && link.user == user.user();
-        Ok(link.filter(is_theirs).map(|link| (name, link)))
+        Ok(self.link(name).await?.filter(is_theirs))
     }
 
     /// Forgets the link that a user has for an account, so that the next question makes another.
     pub(super) async fn forget_link(&self, user: &UserKey, wanted: &Wanted) -> Result<(), Error> {
-        // No link has an empty name.
-        Ok(self.0.store.put_note(pending(user, wanted), String::new(), Some(LASTING)).await?)
+        // A name without a link. It is another one each time, for what comes after a name is claimed once.
+        let name = Sealer::draw_name().ok_or(Error::Internal)?;
+        Ok(self.0.store.put_note(pending(user, wanted), name, Some(LASTING)).await?)
     }
 
-    /// Keeps a link, and gives its name.
-    pub(super) async fn keep_link(&self, user: &UserKey, wanted: &Wanted, link: &Link) -> Result<String, Error> {
+    /// Keeps a link that comes after the name `before`, and gives its name. Of calls that ask at once, the first one's link is
+    /// kept and given to all.
+    pub(super) async fn keep_link(
+        &self,
+        user: &UserKey,
+        wanted: &Wanted,
+        before: &str,
+        link: Link,
+    ) -> Result<(String, Link), Error> {
         let name = Sealer::draw_name().ok_or(Error::Internal)?;
         let until = SystemTime::now() + LASTING;
         let bond = Bond { purpose: "link", facts: &[&name] };
-        let sealed = self.sealer().await?.seal(bond, &json::to_string(link), until).ok_or(Error::Internal)?;
-        self.0.store.put_note(Digest::of(&["link", &name]), sealed, Some(LASTING)).await?;
-        self.0.store.put_note(pending(user, wanted), name.clone(), Some(LASTING)).await?;
-        Ok(name)
+        let sealed = self.sealer().await?.seal(bond, &json::to_string(&link), until).ok_or(Error::Internal)?;
+        let store = &self.0.store;
+        // Before it is claimed, so that whoever comes second finds it.
+        store.put_note(Digest::of(&["link", &name]), sealed, Some(LASTING)).await?;
+        let pending = pending(user, wanted);
+        let after = Digest::of(&["next-link", &pending.to_hex(), before]);
+        if let Some(first) = store.claim_note(after, name.clone(), Some(LASTING)).await?
+            && let Some(link) = self.link_of(user, &first).await?
+        {
+            return Ok((first, link));
+        }
+        // It ends later than the claim, so that no claim outlasts the name that it comes after.
+        store.put_note(pending, name.clone(), Some(LASTING)).await?;
+        Ok((name, link))
     }
 
     /// Returns the address that a user opens: a page of this server that leads to the upstream's, or the upstream's.

@@ -12,7 +12,7 @@ use super::{LinkUse, Wanted};
 use crate::{
     error::Error,
     ids::UserKey,
-    membrane::{AccountState, Caller, connect::Progress, webhook::Changed},
+    membrane::{AccountState, Caller, connect::Progress, model::Connection, webhook::Changed},
     store::News,
     tools::{ToolService, refresh::refresh_here, view::View},
 };
@@ -38,11 +38,13 @@ pub(super) enum Waited {
     Pending,
 }
 
-/// Account that is waited for: by the link that leads to its page, and the request behind that.
+/// Account that is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Awaited<'a> {
     pub(super) wanted: &'a Wanted,
-    pub(super) link: &'a str,
+    /// Link that leads to its page, where its user was asked.
+    pub(super) link: Option<&'a str>,
+    /// Request behind the link, where the upstream has one.
     pub(super) request: Option<&'a str>,
 }
 
@@ -81,34 +83,53 @@ impl ToolService {
             Some(id) => self.0.client.connection_progress(caller, id).await,
             None => Ok(Progress::Pending),
         };
+        let connections = match progress {
+            Err(error) if error.is_unauthenticated() => return self.heed(caller.token(), Err(error)),
+            _ => self.connections(caller, wanted).await,
+        };
+        // Trouble on the way says nothing about the account.
+        let connections = match connections {
+            Err(error @ Error::Unauthenticated(_)) => return Err(error),
+            Err(error) => {
+                log::debug!("connections can't be asked for: {error}");
+                Vec::new()
+            }
+            Ok(connections) => connections,
+        };
+        // Whatever became of the request: the account may be connected by another link, or elsewhere.
+        if wanted.is_connected(&connections) {
+            return Ok(Waited::Connected);
+        }
         match progress {
+            // The user has done all there is to do, but no run can use it yet.
+            Ok(Progress::Connected) if wanted.state(&connections) == Some(AccountState::Building) => {
+                return Ok(Waited::Pending);
+            }
+            // Lists may lag behind.
             Ok(Progress::Connected) => return Ok(Waited::Connected),
             Ok(Progress::Cancelled) => return Ok(Waited::Declined),
             Ok(Progress::Failed(words)) => return Ok(Waited::Failed(words)),
-            Err(error) if error.is_unauthenticated() => return self.heed(caller.token(), Err(error)),
-            // The request is forgotten, or there never was one: the connections themselves tell.
-            Ok(Progress::Pending) if request.is_none() => {
-                if self.is_connected(caller, wanted).await? {
-                    return Ok(Waited::Connected);
-                }
-            }
-            Err(error) if error.is_not_found() => {
-                if self.is_connected(caller, wanted).await? {
-                    return Ok(Waited::Connected);
-                }
-            }
             Ok(Progress::Pending) => {}
-            // Trouble on the way says nothing about the account.
             Err(error) => log::debug!("the progress of a connection can't be asked for: {error}"),
         }
+        let Some(link) = link else { return Ok(Waited::Pending) };
         let is_declined = self.link_use(link).await? == Some(LinkUse::Declined);
         Ok(if is_declined { Waited::Declined } else { Waited::Pending })
     }
 
-    /// Returns whether an account is connected now, as the upstream says.
-    pub(in crate::tools) async fn is_connected(&self, caller: &Caller, wanted: &Wanted) -> Result<bool, Error> {
+    /// Returns the state in which the upstream says that an account is now; nothing where there is none.
+    pub(in crate::tools) async fn account_state(
+        &self,
+        caller: &Caller,
+        wanted: &Wanted,
+    ) -> Result<Option<AccountState>, Error> {
+        Ok(wanted.state(&self.connections(caller, wanted).await?))
+    }
+
+    /// Returns the connections that a user has of an account's app.
+    pub(super) async fn connections(&self, caller: &Caller, wanted: &Wanted) -> Result<Vec<Connection>, Error> {
         let connections = self.0.client.connections_of(caller, &wanted.app).await;
-        Ok(wanted.is_connected(&self.heed(caller.token(), connections)?))
+        self.heed(caller.token(), connections)
     }
 
     /// Has the user's tools loaded anew by all replicas, and waits until they show the app.

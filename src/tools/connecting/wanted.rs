@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::IntegrationKey,
-    membrane::{connect::ConnectError, model::Connection},
+    membrane::{AccountState, connect::ConnectError, model::Connection},
     protocol::{
         clean::{beginning, one_line},
         tools::CallToolResult,
@@ -24,8 +24,14 @@ pub(in crate::tools) struct Wanted {
     pub(in crate::tools) app: IntegrationKey,
     /// Name of the app, for people.
     pub(in crate::tools) name: String,
-    /// Connection that is to be connected again; with none, a new one is made.
+    /// Connection that a call has named; with none, any account of the app will do.
     pub(super) connection: Option<String>,
+    /// Connection that its user is asked to connect again, among those that will do; with none, a new one is made.
+    #[serde(default)]
+    lost: Option<String>,
+    /// Whether the upstream has listed it as connected while a run failed for want of it, so that its lists tell nothing.
+    #[serde(default)]
+    is_disputed: bool,
 }
 
 /// Reason why a user can't be asked.
@@ -36,6 +42,9 @@ pub(in crate::tools) enum Unasked {
     /// The upstream names a page that no browser should be sent to.
     #[error("the page that Membrane names for it is not a secure one")]
     Insecure,
+    /// There is nothing to do for the user.
+    #[error("it is being set up")]
+    Building,
     #[error(transparent)]
     Failed(#[from] crate::error::Error),
 }
@@ -43,7 +52,8 @@ pub(in crate::tools) enum Unasked {
 impl Wanted {
     /// Returns any account of an app. Its name comes to models and people, so it is short and one line.
     pub(in crate::tools) fn new(app: IntegrationKey, name: &str) -> Self {
-        Self { app, name: beginning(&one_line(name), MAX_NAME).to_owned(), connection: None }
+        let name = beginning(&one_line(name), MAX_NAME).to_owned();
+        Self { app, name, connection: None, lost: None, is_disputed: false }
     }
 
     /// Returns the account of a connection, where one is named.
@@ -51,25 +61,43 @@ impl Wanted {
         Self { connection, ..self }
     }
 
-    /// Returns the account that is to be connected, among the connections that the user has of the app: a lost one where all
-    /// are lost. With it, the page that the upstream names for that, if any.
+    /// Returns the account that is to be connected, among the connections that the user has of the app: the best one where
+    /// none can be used. With it, the page that the upstream names for that, if any.
     pub(super) fn among(self, connections: &[Connection]) -> (Self, Option<String>) {
-        let wanted = |connection: &&Connection| self.connection.is_none() || connection.id == self.connection;
-        let mut live = connections.iter().filter(|connection| connection.is_live()).filter(wanted);
-        match live.find(|connection| connection.is_disconnected()) {
-            None => (self, None),
-            Some(lost) => {
-                let page = lost.page().map(str::to_owned);
-                (Self { connection: lost.id.clone(), ..self }, page)
-            }
-        }
+        let best = self.best(connections);
+        let (lost, page) = match best {
+            Some((AccountState::Reconnect | AccountState::Failed, lost)) => (lost.id.clone(), lost.page()),
+            _ => (None, None),
+        };
+        let is_disputed = matches!(best, Some((AccountState::Connected, _)));
+        (Self { lost, is_disputed, ..self }, page.map(str::to_owned))
     }
 
-    /// Returns whether the account is connected.
+    /// Returns the state of the account; nothing where there is none.
+    pub(super) fn state(&self, connections: &[Connection]) -> Option<AccountState> {
+        self.best(connections).map(|(state, _)| state)
+    }
+
+    /// Returns whether the account is connected, as far as lists of connections can tell.
     pub(super) fn is_connected(&self, connections: &[Connection]) -> bool {
-        let wanted = |connection: &&Connection| self.connection.is_none() || connection.id == self.connection;
-        let mut live = connections.iter().filter(|connection| connection.is_live()).filter(wanted);
-        live.any(|connection| !connection.is_disconnected())
+        !self.is_disputed && self.state(connections) == Some(AccountState::Connected)
+    }
+
+    /// Returns the connection that is in the best state, of those that will do.
+    fn best<'a>(&self, connections: &'a [Connection]) -> Option<(AccountState, &'a Connection)> {
+        let will_do = |connection: &&Connection| self.connection.is_none() || connection.id == self.connection;
+        let live = connections.iter().filter(|connection| connection.is_live()).filter(will_do);
+        live.map(|connection| (AccountState::of(connection), connection)).min_by_key(|(state, _)| *state)
+    }
+
+    /// Returns the connection that is connected again, rather than a new one made.
+    pub(super) fn renewed(&self) -> Option<&str> {
+        self.lost.as_deref().or(self.connection.as_deref())
+    }
+
+    /// Has a new connection made, whatever the call has named.
+    pub(super) fn anew(self) -> Self {
+        Self { connection: None, lost: None, ..self }
     }
 
     /// Returns the result that tells of an account which is connected.
@@ -79,7 +107,7 @@ impl Wanted {
 
     /// Returns the question to the user: why a page is to be opened.
     pub(super) fn question(&self, workspace: &str) -> String {
-        let verb = if self.connection.is_some() { "Connect your account again" } else { "Connect your account" };
+        let verb = if self.renewed().is_some() { "Connect your account again" } else { "Connect your account" };
         match workspace {
             "" => format!("{verb}: {}.", self.name),
             workspace => format!("{verb}: {}, for the workspace {workspace}.", self.name),
@@ -90,7 +118,7 @@ impl Wanted {
     /// whole.
     pub(super) fn text(&self, url: &str, again: &str) -> String {
         let name = &self.name;
-        let first = match self.connection {
+        let first = match self.renewed() {
             None => format!("{name} is not connected. The user connects it on this page:"),
             Some(_) => format!("{name} has to be connected again. The user does that on this page:"),
         };
@@ -113,6 +141,11 @@ impl Wanted {
                 "{name} can't be connected from here: {why}. The user connects it where they use this assistant. Its tools can \
                  be found after that."
             ),
+            Unasked::Building => {
+                format!(
+                    "{name} is being set up. The user has nothing to do; connect-app with wait_s waits until it is ready."
+                )
+            }
             Unasked::Failed(error) => format!("{name} can't be connected right now: {error}"),
         }
     }
@@ -167,18 +200,50 @@ mod tests {
         let wanted = || Wanted::new(IntegrationKey::new("slack"), "Slack");
         let none = read(serde_json::json!([]));
         assert!(!wanted().is_connected(&none));
-        assert_eq!(wanted().among(&none), (wanted(), None));
+        assert_eq!((wanted().among(&none), wanted().state(&none)), ((wanted(), None), None));
         let lost = read(serde_json::json!([
             {"id": "old", "archivedAt": "2026-01-01", "disconnected": true},
             {"id": "c1", "state": "CLIENT_ACTION_REQUIRED", "clientAction": {"type": "connect", "uiUrl": "https://m/1"}},
         ]));
         assert!(!wanted().is_connected(&lost));
         let (again, page) = wanted().among(&lost);
-        assert_eq!((again.connection.as_deref(), page.as_deref()), (Some("c1"), Some("https://m/1")));
+        assert_eq!((again.renewed(), page.as_deref()), (Some("c1"), Some("https://m/1")));
         let fine = read(serde_json::json!([{"id": "c2", "connected": true}]));
         assert!(
-            wanted().is_connected(&fine) && !again.is_connected(&fine),
-            "another account is not the one that was lost"
+            wanted().is_connected(&fine) && again.is_connected(&fine),
+            "any account will do, the lost one or another"
         );
+        let named = || wanted().by(Some("c1".to_owned()));
+        assert!(
+            !named().is_connected(&fine) && !named().among(&lost).0.is_connected(&fine),
+            "another is not the named one"
+        );
+        let (disputed, page) = wanted().among(&fine);
+        assert_eq!((disputed.renewed(), page), (None, None));
+        assert!(!disputed.is_connected(&fine), "a run has failed on what the list tells");
+    }
+
+    #[test]
+    fn an_account_counts_as_connected_by_its_best_connection() {
+        use AccountState::{Building, Connected, Failed, Reconnect};
+        let read = |states: &[&str]| -> Vec<Connection> {
+            let connections =
+                states.iter().enumerate().map(|(n, state)| serde_json::json!({"id": n.to_string(), "state": state}));
+            serde_json::from_value(connections.collect()).unwrap()
+        };
+        for (states, state, renewed) in [
+            (&["READY"][..], Connected, None),
+            (&["BUILDING"], Building, None),
+            (&["SETTING_UP", "DISCONNECTING"], Building, None),
+            (&["DISCONNECTING"], Reconnect, Some("0")),
+            (&["SETUP_FAILED"], Failed, Some("0")),
+            (&["CONFIGURATION_ERROR", "CLIENT_ACTION_REQUIRED"], Reconnect, Some("1")),
+            (&["SETUP_FAILED", "READY"], Connected, None),
+        ] {
+            let (connections, wanted) = (read(states), Wanted::new(IntegrationKey::new("slack"), "Slack"));
+            assert_eq!(wanted.state(&connections), Some(state), "{states:?}");
+            assert_eq!(wanted.is_connected(&connections), state == Connected, "{states:?}");
+            assert_eq!(wanted.among(&connections).0.renewed(), renewed, "{states:?}");
+        }
     }
 }
