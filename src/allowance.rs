@@ -1,4 +1,4 @@
-//! Limits of one user: calls a second and at once, streams to listen on, sessions.
+//! Limits of one user: calls a second and at once, streams to listen on, sessions, links to connect apps.
 //!
 //! Whoever acts for a user holds the same [`Allowance`], on whatever thread, and nobody waits for it.
 
@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::{Stream, StreamExt};
@@ -18,6 +19,12 @@ use governor::{
 };
 
 use crate::{error::Error, ids::UserKey};
+
+/// Links to connect apps that a user may be given at once. Each is a request to the upstream, and is kept for a quarter of an hour.
+const LINKS: u32 = 20;
+
+/// Time until a user may be given one more, so that about as many are kept at any time.
+const LINK_EVERY: Duration = Duration::from_secs(45);
 
 /// Limits of one user, and of all together.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +45,7 @@ pub struct Allowed {
 #[derive(Debug)]
 pub struct Allowance {
     calls: DefaultDirectRateLimiter,
+    links: DefaultDirectRateLimiter,
     calls_at_once: CallLimit,
     streams: Counter,
     sessions: Counter,
@@ -69,6 +77,7 @@ impl Allowance {
     fn new(allowed: Allowed, all_sessions: Counter) -> Self {
         Self {
             calls: RateLimiter::direct(Quota::per_second(allowed.calls_per_s)),
+            links: RateLimiter::direct(quota_of_links()),
             calls_at_once: CallLimit::new(allowed.calls_at_once),
             streams: Counter::new(allowed.streams),
             sessions: Counter::new(allowed.sessions),
@@ -85,6 +94,16 @@ impl Allowance {
             note_limited("calls");
             not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1
         })
+    }
+
+    /// Takes one link to connect an app from the allowance; gives whether there was one left.
+    #[must_use]
+    pub fn link(&self) -> bool {
+        let is_left = self.links.check().is_ok();
+        if !is_left {
+            note_limited("links");
+        }
+        is_left
     }
 
     /// Returns the limit of calls that run at once outside of any session.
@@ -195,6 +214,11 @@ impl Drop for RunningCall {
     }
 }
 
+fn quota_of_links() -> Quota {
+    let at_once = NonZeroU32::new(LINKS).unwrap_or(NonZeroU32::MIN);
+    Quota::with_period(LINK_EVERY).unwrap_or(Quota::per_minute(at_once)).allow_burst(at_once)
+}
+
 fn too_many(what: &'static str, limit: usize) -> Error {
     note_limited(what);
     Error::TooMany { what, limit }
@@ -275,6 +299,14 @@ mod tests {
         assert!(taken >= 3, "{taken}");
         assert_eq!(ann.call(), Err(1));
         assert_eq!(bob.call(), Ok(()), "another user");
+    }
+
+    #[test]
+    fn each_user_gets_so_many_links() {
+        let allowances = allowances(1);
+        let (ann, bob) = (allowances.of(&UserKey::new("w", "ann")), allowances.of(&UserKey::new("w", "bob")));
+        assert_eq!((0..1000).filter(|_| ann.link()).count(), 20);
+        assert!(bob.link(), "another user");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod chats;
 mod client;
 mod command_line;
 mod compression;
+mod connect_limits;
 mod connect_page;
 mod connect_waits;
 mod connecting;

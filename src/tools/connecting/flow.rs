@@ -260,6 +260,9 @@ impl ToolService {
         {
             return Ok((wanted, before, link));
         }
+        if !caller.allowance().link() {
+            return Err(Unasked::TooMany);
+        }
         let (url, request) = if let Some(url) = page {
             (url, None)
         } else {

@@ -45,6 +45,9 @@ pub(in crate::tools) enum Unasked {
     /// There is nothing to do for the user.
     #[error("it is being set up")]
     Building,
+    /// The user has been given as many links as they may.
+    #[error("the user has been given too many links")]
+    TooMany,
     #[error(transparent)]
     Failed(#[from] crate::error::Error),
 }
@@ -146,6 +149,10 @@ impl Wanted {
                     "{name} is being set up. The user has nothing to do; connect-app with wait_s waits until it is ready."
                 )
             }
+            Unasked::TooMany => format!(
+                "{name} can't be connected right now: the user has been given too many links to connect apps. Try again in some \
+                 minutes."
+            ),
             Unasked::Failed(error) => format!("{name} can't be connected right now: {error}"),
         }
     }
