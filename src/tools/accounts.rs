@@ -126,7 +126,7 @@ fn refusal(tool: &Tool, accounts: &Accounts, why: &str) -> CallToolResult {
 }
 
 /// Returns a word of a model as it can be told again.
-fn quoted(named: &str) -> String {
+pub(super) fn quoted(named: &str) -> String {
     raw_json::to_string(&cut(named, MAX_NAMED))
 }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json, value::RawValue};
 
+use super::text::cut;
 use crate::{
     membrane::Catalog,
     protocol::{
@@ -23,6 +24,9 @@ const MAX_APPS: usize = 30;
 
 /// Bytes of that description at most: clients cut longer ones at 2,048.
 const MAX_DESCRIPTION: usize = 1_900;
+
+/// Bytes of what is told of arguments that can't be read.
+const MAX_FAULT: usize = 500;
 
 /// A tool of the server itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -241,6 +245,10 @@ fn with_apps(description: &str, catalog: &Catalog) -> String {
 
 /// Reads the arguments of one of the server's own tools.
 pub(super) fn read_arguments<T: DeserializeOwned>(builtin: Builtin, arguments: &RawValue) -> Result<T, CallToolResult> {
-    json::read(arguments)
-        .map_err(|error| CallToolResult::failure(format!("Invalid arguments for tool {}: {error}", builtin.name())))
+    json::read(arguments).map_err(|error| {
+        // It quotes names that a model made up, of any length.
+        let why = error.to_string();
+        let why = cut(&why, MAX_FAULT);
+        CallToolResult::failure(format!("Invalid arguments for tool {}: {why}", builtin.name()))
+    })
 }

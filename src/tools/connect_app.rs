@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Builtin, Outcome, ToolService,
+    accounts::quoted,
     connecting::{Asking, Unasked, Wanted},
     search_tools::find_app,
     view::View,
@@ -51,22 +52,20 @@ impl ToolService {
         let workspace = self.workspace_apps(&view.caller).await;
         let mut candidates = candidates(&catalog, &workspace, app);
         if !candidates.iter().any(|wanted| view.scope.apps.include(&wanted.app)) {
-            return result(format!("{app} can't be used through this address: its ?apps= names others."));
+            return result(format!("{} can't be used through this address: its ?apps= names others.", quoted(app)));
         }
         candidates.retain(|wanted| view.scope.apps.include(&wanted.app));
         if let Some(named) = &asked.account {
             // Of an app that the user has not connected there is no account to name.
             let of_app = candidates.iter().find_map(|wanted| catalog.accounts(&wanted.app));
             let Some(account) = of_app.and_then(|accounts| accounts.find(named)) else {
-                return result(format!(
-                    "The user has no account {named:?} of {app}. Without account, any is connected."
-                ));
+                let (named, app) = (quoted(named), quoted(app));
+                return result(format!("The user has no account {named} of {app}. Without account, any is connected."));
             };
             let id = account.id().to_owned();
             candidates = candidates.into_iter().map(|wanted| wanted.by(Some(id.clone()))).collect();
         }
         let wait = Duration::from_secs(asked.wait_s).min(MAX_WAIT);
-        let mut unasked = None;
         for wanted in candidates {
             let is_building = match self.account_state(&view.caller, &wanted).await {
                 Ok(Some(AccountState::Connected)) => {
@@ -85,11 +84,13 @@ impl ToolService {
             }
             match self.ask(view, asking, wanted.clone(), Builtin::ConnectApp.name(), None).await? {
                 Ok(outcome) => return Ok(outcome),
-                Err(why @ Unasked::Upstream(ConnectError::NoSuchApp)) => unasked = Some(wanted.unasked(&why)),
+                Err(Unasked::Upstream(ConnectError::NoSuchApp)) => {}
                 Err(why) => return result(wanted.unasked(&why)),
             }
         }
-        result(unasked.unwrap_or_else(|| format!("There is no app {app:?}.")))
+        // By the model's own word, not by the last of the keys that it may stand for.
+        let app = quoted(app);
+        result(format!("There is no app {app} in this workspace. search-tools without a query lists the user's apps."))
     }
 }
 

@@ -49,3 +49,27 @@ async fn a_link_that_is_given_out_again_is_none_of_the_allowance() {
     }
     assert_eq!(server.requests("POST /connection-requests").await, 1);
 }
+
+#[tokio::test]
+async fn words_of_a_model_come_back_short_and_as_they_were() {
+    let server = Server::start();
+    let ann = Person::of(&server, "ann", &["gmail", "slack"]);
+    let client = ann.client().query("mode=search").open().await;
+    let long = "\u{1}".repeat(1_000_000);
+    for arguments in [
+        json!({"app": "slack", "account": long}),
+        json!({"app": long}),
+        json!({"app": "slack", long.clone(): 1}),
+        json!({"app": "slack", "wait_s": long}),
+    ] {
+        let reply = client.call("connect-app", arguments).await;
+        let told = answered(&reply).to_string();
+        assert!(told.len() < 5_000, "{} bytes", told.len());
+    }
+    for app in ["../self", "No Such \"App\""] {
+        let told = answered(&client.call("connect-app", json!({"app": app})).await);
+        assert!(first_text(&told).starts_with(&format!("There is no app {}", json!(app))), "{told}");
+    }
+    let told = answered(&client.call("connect-app", json!({"app": "slack", "account": "none"})).await);
+    assert!(first_text(&told).starts_with(r#"The user has no account "none" of "slack"."#), "{told}");
+}
