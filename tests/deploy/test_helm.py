@@ -15,7 +15,7 @@ import schemas
 CHART = image.ROOT / "deploy/helm"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-SECRETS = {("auth", "workspace_secret"), ("webhooks", "secret"), ("sandbox", "secret")}
+SECRETS = {("auth", "seal_key"), ("auth", "workspace_secret"), ("webhooks", "secret"), ("sandbox", "secret")}
 
 # Everything that is off by itself.
 ALL_ON = {
