@@ -156,11 +156,7 @@ impl Handler<Hear> for SessionRegistry {
                     });
                 }
             }
-            News::Closed(id) => {
-                if let Some(entry) = self.sessions.remove(&id) {
-                    entry.session.do_send(End);
-                }
-            }
+            News::Closed(id) => self.forget(id),
             // Of no single session: `heed_news` has dealt with them.
             News::Distrusted(_) | News::Connections { .. } => {}
         }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -44,8 +44,10 @@ const MAX_CHATS_REMEMBERED: usize = 16;
 /// Actor of one worker that knows its sessions. See the [module](self).
 pub struct SessionRegistry {
     pub(super) sessions: HashMap<SessionId, Entry>,
-    /// Requests that wait for sessions on their way from the store.
-    reviving: HashMap<SessionId, Vec<Waiting>>,
+    /// Sessions on their way from the store.
+    reviving: HashMap<SessionId, Reviving>,
+    /// Sessions whose end the store has not noted yet, with who ends them.
+    ending: HashSet<(SessionId, UserKey)>,
     pub(super) listeners: Listeners,
     pub(super) retention: Duration,
     pub(super) idle: Duration,
@@ -60,7 +62,14 @@ pub struct SessionRegistry {
     pub(super) store: Arc<dyn SessionStore>,
 }
 
-type Waiting = (UserKey, oneshot::Sender<Result<(), Error>>);
+/// Session on its way from the store.
+#[derive(Default)]
+struct Reviving {
+    /// Requests that wait for it.
+    waiting: Vec<(UserKey, oneshot::Sender<Result<(), Error>>)>,
+    /// True once the session has ended, for the store may have read its record before.
+    has_ended: bool,
+}
 
 pub(super) struct Entry {
     pub(super) session: Addr<SessionActor>,
@@ -86,6 +95,16 @@ pub(super) struct Entry {
 #[rtype(result = "()")]
 struct Discard(SessionId);
 
+/// To self: a user's attempt to end a session is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Ended {
+    session: SessionId,
+    user: UserKey,
+    /// Whether the store has noted the end.
+    is_noted: bool,
+}
+
 /// To self: the store has answered with a session's record.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -108,6 +127,7 @@ impl SessionRegistry {
         Self {
             sessions: HashMap::new(),
             reviving: HashMap::new(),
+            ending: HashSet::new(),
             listeners: Listeners::default(),
             retention: settings.sessions.retention,
             idle: settings.sessions.idle,
@@ -202,6 +222,16 @@ impl SessionRegistry {
         Ok(())
     }
 
+    /// Forgets a session that the store has no longer.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        if let Some(entry) = self.sessions.remove(&session) {
+            entry.session.do_send(End);
+        }
+        if let Some(reviving) = self.reviving.get_mut(&session) {
+            reviving.has_ended = true;
+        }
+    }
+
     pub(super) fn load(&self) -> Load {
         let kept = self.sessions.values().filter(|entry| entry.is_kept).count();
         Load { sessions: self.sessions.len(), kept }
@@ -285,8 +315,11 @@ impl Handler<Revive> for SessionRegistry {
         if self.is_here(session) {
             return Box::pin(async { Ok(()) });
         }
+        if self.ending.contains(&(session, user.clone())) {
+            return Box::pin(async { Err(Error::SessionNotFound) });
+        }
         let (reply, outcome) = oneshot::channel();
-        let waiting = self.reviving.entry(session).or_default();
+        let waiting = &mut self.reviving.entry(session).or_default().waiting;
         waiting.push((user, reply));
         // One load for all who ask meanwhile: two would start two actors of one session.
         if waiting.len() == 1 {
@@ -320,12 +353,16 @@ impl Handler<Loaded> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, Loaded { session, outcome }: Loaded, _: &mut Context<Self>) {
-        let waiting = self.reviving.remove(&session).unwrap_or_default();
+        let Reviving { waiting, has_ended } = self.reviving.remove(&session).unwrap_or_default();
         let revived = match outcome {
             // Nobody gets to load another's sessions into memory.
-            Ok(Some(record)) if waiting.iter().any(|(user, _)| *user == record.owner) => {
+            Ok(Some(record)) if !has_ended && waiting.iter().any(|(user, _)| *user == record.owner) => {
                 let owner = record.owner.clone();
-                self.revive(session, record).map(|()| owner)
+                if self.ending.contains(&(session, owner.clone())) {
+                    Err(Error::SessionNotFound)
+                } else {
+                    self.revive(session, record).map(|()| owner)
+                }
             }
             Ok(_) => Err(Error::SessionNotFound),
             Err(error) => Err(error.into()),
@@ -362,7 +399,7 @@ impl Entry {
 impl Handler<CloseSession> for SessionRegistry {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, CloseSession { session, user }: CloseSession, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, CloseSession { session, user }: CloseSession, ctx: &mut Context<Self>) -> Self::Result {
         let is_here = self.entry(session, &user).is_ok();
         let entry = if is_here { self.sessions.remove(&session) } else { None };
         let shards = self.shards.clone();
@@ -373,8 +410,26 @@ impl Handler<CloseSession> for SessionRegistry {
                 return Box::pin(async { Ok(()) });
             }
         }
-        // The store is asked in any case. It checks the owner, and Redis tells the other replicas.
-        Box::pin(async move { shards.close_kept(session, user).await })
+        // The store is asked in any case. It checks the owner, and Redis tells the other replicas. Until it has noted the end,
+        // it would give the session to a request that comes in between, and one that is back in memory would outlive its end.
+        self.ending.insert((session, user.clone()));
+        let mut over = Report::new(ctx.address(), Ended { session, user: user.clone(), is_noted: false });
+        Box::pin(async move {
+            let closed = shards.close_kept(session, user).await;
+            over.say(|ended| ended.is_noted = closed.is_ok());
+            closed
+        })
+    }
+}
+
+impl Handler<Ended> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Ended { session, user, is_noted }: Ended, _: &mut Context<Self>) {
+        self.ending.remove(&(session, user));
+        if is_noted {
+            self.forget(session);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! Fate of requests, and of the server, when something panics.
+//! Fate of requests, and of the server, when something panics, and of sessions that end while others ask for them.
 
 use std::time::Duration;
 
-use actix::{Context, Handler, ResponseFuture};
+use actix::{Context, Handler, Message, ResponseFuture};
 
 use super::*;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     protocol::{revision::Revision, tools::ToolMode},
     session::{
         SessionActor,
-        messages::{Describe, OpenSession},
+        messages::{Describe, Hear, OpenSession, Revive},
         profile::Profile,
         pulse::Loss,
     },
@@ -36,6 +36,19 @@ macro_rules! crashes {
     )+};
 }
 crashes!(MembraneActor, SessionRegistry, SessionActor);
+
+/// To a registry: a session leaves memory.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Forget(SessionId);
+
+impl Handler<Forget> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Forget(session): Forget, _: &mut Context<Self>) -> Self::Result {
+        self.forget(session);
+    }
+}
 
 impl Handler<CrashLater> for SessionActor {
     type Result = ResponseFuture<Result<(), Error>>;
@@ -88,6 +101,60 @@ async fn a_crash_on_the_way_to_an_answer_leaves_the_session_as_it_is() {
     assert!(shards.deliver(session, user.clone(), None, Describe).await.is_ok());
     shards.close(session, user.clone()).await.unwrap();
     assert_eq!(shards.deliver(session, user, None, CrashLater).await, Err(Error::SessionNotFound));
+}
+
+#[actix::test]
+async fn a_request_that_meets_the_end_of_its_session_does_not_bring_it_back() {
+    for is_loading in [false, true] {
+        let shards = shards();
+        let (session, user) = open(&shards).await;
+        let ask = || shards.deliver(session, user.clone(), None, Describe);
+        let close = || shards.close(session, user.clone());
+        let closed = if is_loading {
+            // It has left memory, and a request is the first to ask for it again.
+            let registry = shards.registry_of(session).unwrap();
+            registry.do_send(Forget(session));
+            let revive = Revive { session, user: user.clone() };
+            let (revived, closed, answer) = tokio::join!(registry.send(revive), close(), ask());
+            assert_eq!(revived.unwrap(), Err(Error::SessionNotFound));
+            assert!(answer.is_err(), "{answer:?}");
+            closed
+        } else {
+            // Polled in turn, the request asks for the session before the store has noted its end.
+            let (closed, answer) = tokio::join!(close(), ask());
+            assert!(answer.is_err(), "{answer:?}");
+            closed
+        };
+        assert_eq!(closed, Ok(()), "{is_loading}");
+        assert_eq!(ask().await.map(|_| ()), Err(Error::SessionNotFound), "{is_loading}");
+        assert_eq!(shards.feel_pulse(BEAT).await.kept, 0, "{is_loading}");
+    }
+}
+
+#[actix::test]
+async fn a_session_that_another_server_has_ended_does_not_come_back_from_what_was_read_before() {
+    let shards = shards();
+    let (session, user) = open(&shards).await;
+    let registry = shards.registry_of(session).unwrap();
+    registry.do_send(Forget(session));
+    let revived = registry.send(Revive { session, user });
+    registry.do_send(Hear(News::Closed(session)));
+    assert_eq!(revived.await.unwrap(), Err(Error::SessionNotFound));
+}
+
+#[actix::test]
+async fn an_end_that_another_user_asks_for_keeps_nobody_from_their_session() {
+    let shards = shards();
+    let (session, user) = open(&shards).await;
+    let by_other = shards.close(session, UserKey::new("w", "bob"));
+    let (closed, answer) = tokio::join!(by_other, shards.deliver(session, user.clone(), None, Describe));
+    assert_eq!(closed, Err(Error::SessionNotFound));
+    assert!(answer.is_ok(), "{answer:?}");
+    shards.registry_of(session).unwrap().do_send(Forget(session));
+    let by_other = shards.close(session, UserKey::new("w", "bob"));
+    let (closed, answer) = tokio::join!(by_other, shards.deliver(session, user, None, Describe));
+    assert_eq!(closed, Err(Error::SessionNotFound));
+    assert!(answer.is_ok(), "it comes back from the store all the same: {answer:?}");
 }
 
 #[actix::test]
