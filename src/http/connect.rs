@@ -2,7 +2,7 @@
 //!
 //! A link comes to a user by way of a model, a chat and perhaps other people. So the page names the user for whom an account
 //! would be connected, and does nothing before its button is pressed: programs that look at links in chats change nothing.
-//! It sets no cookie and holds no token. (MCP 2025-11-25, client/elicitation § Safe URL Handling and § Phishing)
+//! The page sets no cookie and holds no token. (MCP 2025-11-25, client/elicitation § Safe URL Handling and § Phishing)
 
 use std::sync::LazyLock;
 
@@ -10,22 +10,20 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, LOCATION, ORIGIN, REFERRER_POLICY,
-            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-        },
+        header::{CACHE_CONTROL, HOST, HeaderName, LOCATION, ORIGIN, REFERRER_POLICY},
     },
     web::{Data, Path, Payload},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::Worker;
+use super::{
+    Worker,
+    document::{confined, source_of},
+};
 use crate::{
     error::Error,
     protocol::clean::is_hidden,
@@ -207,11 +205,11 @@ fn told(title: &str, text: &str) -> Markup {
 
 /// Returns a page, which may send its form on to the upstream's page of a link.
 fn page(status: StatusCode, content: &Markup, link: Option<&Link>) -> HttpResponse {
-    static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE)));
+    static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| source_of(STYLE));
     let forms = link.map_or_else(|| "'none'".to_owned(), |link| format!("'self' {}", targets(&link.url)));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action {forms}; frame-ancestors 'none'",
-        *STYLE_HASH
+        "default-src 'none'; style-src {}; base-uri 'none'; form-action {forms}; frame-ancestors 'none'",
+        *STYLE_SOURCE
     );
     let page = html! {
         (DOCTYPE)
@@ -225,13 +223,7 @@ fn page(status: StatusCode, content: &Markup, link: Option<&Link>) -> HttpRespon
             body { main { (content) } }
         }
     };
-    HttpResponse::build(status)
-        .content_type("text/html; charset=utf-8")
-        .insert_header((CONTENT_SECURITY_POLICY, policy))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((X_FRAME_OPTIONS, "DENY"))
-        .insert_header((REFERRER_POLICY, "no-referrer"))
-        .insert_header((CACHE_CONTROL, "no-store"))
+    confined(status, &policy)
         // Search engines and archives have no business with links of users.
         .insert_header((ROBOTS, "noindex, nofollow, noarchive"))
         .body(page.into_string())

@@ -11,6 +11,7 @@ mod card;
 mod chats;
 mod connect;
 pub mod connections;
+mod document;
 pub mod headers;
 mod health;
 mod in_session;

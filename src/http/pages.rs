@@ -11,17 +11,16 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{
-            ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-            X_FRAME_OPTIONS,
-        },
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY, X_CONTENT_TYPE_OPTIONS},
     },
     web::Data,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use sha2::{Digest as _, Sha256};
 
-use super::{Worker, base, health, oauth, origin};
+use super::{
+    Worker, base,
+    document::{confined, source_of},
+    health, oauth, origin,
+};
 use template::{Value, fill};
 
 const TEXT: &str = concat!(
@@ -46,12 +45,11 @@ struct Page {
 impl Page {
     /// Returns a page whose script may connect to `connects`.
     fn new(title: &'static str, body: &'static str, script: &'static str, connects: &str) -> Self {
-        let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src 'self'; connect-src {connects}; \
+            "default-src 'none'; style-src {}; script-src {}; img-src 'self'; connect-src {connects}; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            hash(STYLE),
-            hash(script)
+            source_of(STYLE),
+            source_of(script)
         );
         Self { title, body, script, policy }
     }
@@ -65,16 +63,7 @@ impl Page {
             ("body", Value::Markup(&body)),
         ];
         let values = [&frame, values].concat();
-        HttpResponse::Ok()
-            .content_type("text/html; charset=utf-8")
-            .insert_header((CONTENT_SECURITY_POLICY, self.policy.as_str()))
-            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .insert_header((X_FRAME_OPTIONS, "DENY"))
-            // The page may have been opened with a token in its URL.
-            .insert_header((REFERRER_POLICY, "no-referrer"))
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header((VARY, "accept"))
-            .body(fill(FRAME, &values))
+        confined(StatusCode::OK, &self.policy).insert_header((VARY, "accept")).body(fill(FRAME, &values))
     }
 }
 
