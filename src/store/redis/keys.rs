@@ -18,24 +18,27 @@ pub(super) fn events(session: SessionId) -> String {
     format!("mcp:events:{session}")
 }
 
-/// Returns the key of a user's chats with their sessions, a hash. The length keeps apart what a separator could not. Scripts
-/// make this name, too, and two alike: `mcp:sessions:…`, the sessions of a user by their last use, and
-/// `mcp:chat-ages:…`, the chats of a user by the time they were bound. Both are sorted sets.
+/// Returns the key of a user's chats with their sessions, a hash. Scripts make this name, too, and two alike:
+/// `mcp:sessions:…`, the sessions of a user by their last use, and `mcp:chat-ages:…`, the chats of a user by the time they were
+/// bound. Both are sorted sets.
 pub(super) fn chats(owner: &UserKey) -> String {
-    format!("mcp:chats:{}:{}:{}", owner.workspace().len(), owner.workspace(), owner.user())
+    format!("mcp:chats:{}", of_user(owner))
+}
+
+/// Returns the end of names of what is a user's. The length keeps apart what a separator could not.
+fn of_user(owner: &UserKey) -> String {
+    format!("{}:{}:{}", owner.workspace().len(), owner.workspace(), owner.user())
 }
 
 /// Returns the key of a call that runs once, a hash, and that of all such calls of its user, a sorted set by their begin.
 pub(super) fn run(owner: &UserKey, key: Digest) -> [String; 2] {
-    let (workspace, user) = (owner.workspace(), owner.user());
-    let of_user = format!("{}:{workspace}:{user}", workspace.len());
+    let of_user = of_user(owner);
     [format!("mcp:run:{of_user}:{}", key.to_hex()), format!("mcp:runs:{of_user}")]
 }
 
 /// Returns the key of a kept output, a hash, and that of all such outputs of its user, a list from the newest.
 pub(super) fn output(owner: &UserKey, id: OutputId) -> [String; 2] {
-    let (workspace, user) = (owner.workspace(), owner.user());
-    let of_user = format!("{}:{workspace}:{user}", workspace.len());
+    let of_user = of_user(owner);
     [format!("mcp:output:{of_user}:{id}"), format!("mcp:outputs:{of_user}")]
 }
 
