@@ -153,14 +153,13 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Stands around every request to the API. What a server looks up by itself of the sandbox's sign-in is none.
+/// Stands around every request to the API.
 pub async fn observe<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let shared = request.app_data::<Data<Shared>>().cloned();
-    let is_counted = !["/sandbox/", "/.well-known/"].iter().any(|path| request.path().starts_with(path));
-    let Some(shared) = shared.filter(|_| is_counted) else {
+    let Some(shared) = shared.filter(|_| !request.path().starts_with("/sandbox/")) else {
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
     };
     let mut in_flight = shared.observer.begin(request.method(), request.path());
