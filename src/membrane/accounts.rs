@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use url::Url;
-
 use super::model::Connection;
 use crate::protocol::clean::{beginning, one_line};
 
@@ -16,9 +14,6 @@ const MAX_KEY: usize = 200;
 
 /// Bytes of a connection's name that are kept.
 const MAX_NAME: usize = 200;
-
-/// Longest address of a page for the user, in bytes.
-const MAX_LINK: usize = 2_048;
 
 /// Names of accounts that are no longer there, for which a call is refused rather than run in another.
 const MAX_GONE: usize = 16;
@@ -69,15 +64,9 @@ pub struct Account {
     id_end: u16,
     key_end: u16,
     state: AccountState,
-    /// Step that the upstream waits for the user to take.
-    to_do: Option<Box<ToDo>>,
-}
-
-/// Step that the user has to take before an account can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ToDo {
-    reason: Option<String>,
-    link: Option<String>,
+    /// The upstream's words on what the user has to do. The page for it may have another address each time that connections are
+    /// listed, which would make the account another one: it is asked for when it is needed.
+    reason: Option<Box<str>>,
 }
 
 impl Account {
@@ -90,16 +79,13 @@ impl Account {
         let name = connection.name.as_deref().map(one_line).unwrap_or_default();
         let texts = [id.as_str(), key, beginning(&name, MAX_NAME)].concat();
         let end = |length: usize| u16::try_from(length).unwrap_or_default();
-        let to_do = connection.client_action.as_ref().map(|action| ToDo {
-            reason: action.description.as_deref().map(|text| beginning(&one_line(text), MAX_NAME).to_owned()),
-            link: action.ui_url.clone().filter(|url| is_link(url)),
-        });
+        let reason = connection.client_action.as_ref().and_then(|action| action.description.as_deref());
         Self {
             id_end: end(id.len()),
             key_end: end(id.len() + key.len()),
             texts: texts.into(),
             state: AccountState::of(connection),
-            to_do: to_do.filter(|to_do| to_do.reason.is_some() || to_do.link.is_some()).map(Box::new),
+            reason: reason.map(|text| beginning(&one_line(text), MAX_NAME).into()),
         }
     }
 
@@ -131,16 +117,10 @@ impl Account {
         self.state
     }
 
-    /// Returns the page on which the user makes the account usable again, where the upstream gives one.
-    #[must_use]
-    pub fn link(&self) -> Option<&str> {
-        self.to_do.as_ref()?.link.as_deref()
-    }
-
     /// Returns the upstream's words on what the user has to do.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        self.to_do.as_ref()?.reason.as_deref()
+        self.reason.as_deref()
     }
 
     /// Returns the account under its id alone, where another has its key.
@@ -294,18 +274,10 @@ impl Accounts {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let of = |account: &Account| {
-            let to_do = account.to_do.as_ref().map_or(0, |to_do| {
-                size_of::<ToDo>() + [&to_do.reason, &to_do.link].into_iter().flatten().map(String::len).sum::<usize>()
-            });
-            size_of::<Account>() + account.texts.len() + to_do
+            size_of::<Account>() + account.texts.len() + account.reason.as_ref().map_or(0, |reason| reason.len())
         };
         self.all.iter().map(of).sum()
     }
-}
-
-/// Returns whether a link may be shown to a user: others than these would not open a page.
-fn is_link(url: &str) -> bool {
-    url.len() <= MAX_LINK && Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl ToolService {
 fn candidates(catalog: &Catalog, workspace: &WorkspaceApps, app: &str) -> Vec<Wanted> {
     let parts: Vec<_> = catalog.parts().collect();
     if let Some(known) = find_app(&parts, app) {
-        return vec![Wanted::new(known.integration().clone(), known.name())];
+        return vec![Wanted::of(known)];
     }
     let failed = catalog.failed().iter().find(|failed| failed.key.as_str() == app || failed.name == app);
     if let Some(failed) = failed {

@@ -19,7 +19,7 @@ use crate::{
     allowance::CallLimit,
     error::Error,
     ids::ToolName,
-    membrane::{Caller, Tool, call::Target},
+    membrane::{Caller, Catalog, Tool, call::Target},
     protocol::{request::CallTool, tools::CallToolResult},
     search::Access,
     store::outputs::OutputId,
@@ -127,9 +127,7 @@ impl ToolService {
     async fn disconnected(&self, view: &View, error: &Error) -> Option<What> {
         let Error::ToolGone { name, .. } = error else { return None };
         let catalog = self.catalog(&view.caller, &view.scope).get().await.ok()?;
-        let app = catalog.gone_app(name)?;
-        let wanted = Wanted::new(app.integration().clone(), app.name());
-        Some(What::Disconnected { wanted, tool: name.clone() })
+        gone_with_app(&catalog, name)
     }
 
     /// Finds the tool that a runner is asked to run, with the arguments for it; or what is done in place of that.
@@ -148,12 +146,10 @@ impl ToolService {
             return refuse(self.read_on(&call.view, &catalog, id, &asked).await);
         }
         let Some(tool) = find_forgiving(&catalog, &asked.name) else {
-            let name = ToolName::new(&asked.name);
-            if let Some(app) = catalog.gone_app(&name) {
-                let wanted = Wanted::new(app.integration().clone(), app.name());
-                return Ok(Err(What::Disconnected { wanted, tool: name }));
-            }
-            return refuse(unknown_tool(&catalog, &asked.name));
+            return match gone_with_app(&catalog, &ToolName::new(&asked.name)) {
+                Some(gone) => Ok(Err(gone)),
+                None => refuse(unknown_tool(&catalog, &asked.name)),
+            };
         };
         if runner == Builtin::RunReadTool && tool.access() == Access::Write {
             let text = format!("{} writes, so run-read-tool does not run it. run-write-tool does.", tool.name());
@@ -178,4 +174,10 @@ impl ToolService {
     pub fn audit(&self, origin: Origin, caller: &Caller, call: &CallTool) -> Audit {
         Audit::begin(origin, caller.user().clone(), call, self.0.audits_arguments)
     }
+}
+
+/// Returns what a call of a tool does that is gone with its app; nothing where it is not gone so.
+fn gone_with_app(catalog: &Catalog, name: &ToolName) -> Option<What> {
+    let wanted = Wanted::of(catalog.gone_app(name)?);
+    Some(What::Disconnected { wanted, tool: name.clone() })
 }

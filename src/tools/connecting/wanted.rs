@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::IntegrationKey,
-    membrane::{AccountState, connect::ConnectError, model::Connection},
+    membrane::{AccountState, app_tools::AppTools, connect::ConnectError, model::Connection},
     protocol::{
         clean::{beginning, one_line},
         tools::CallToolResult,
@@ -57,6 +57,11 @@ impl Wanted {
     pub(in crate::tools) fn new(app: IntegrationKey, name: &str) -> Self {
         let name = beginning(&one_line(name), MAX_NAME).to_owned();
         Self { app, name, connection: None, lost: None, is_disputed: false }
+    }
+
+    /// Returns any account of an app that is known.
+    pub(in crate::tools) fn of(app: &AppTools) -> Self {
+        Self::new(app.integration().clone(), app.name())
     }
 
     /// Returns the account of a connection, where one is named.
@@ -190,6 +195,8 @@ mod tests {
             ("https://:word@evil.com/", false),
             ("javascript:alert(1)", false),
             ("data:text/html,x", false),
+            ("file:///etc/passwd", false),
+            ("https:", false),
             ("//evil.com/", false),
             ("/relative", false),
             ("", false),
