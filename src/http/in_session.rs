@@ -35,7 +35,7 @@ pub(super) struct InSession {
     pub(super) session: SessionId,
     pub(super) chat: Option<ChatId>,
     pub(super) request: RequestTag,
-    /// Address of this server for the user's browser.
+    /// Address of this server for the user's browser, which calls may have to tell; empty for all else.
     pub(super) site: Arc<str>,
 }
 
@@ -50,8 +50,14 @@ impl InSession {
             line.session = Some(session);
             line.chat.clone_from(&chat);
         });
-        let (tag, site) = (access_log::tag_of(request), base::of(request, worker).into());
-        Ok(Self { worker: worker.clone(), caller, session, chat, request: tag, site })
+        let (tag, worker) = (access_log::tag_of(request), worker.clone());
+        Ok(Self { worker, caller, session, chat, request: tag, site: Arc::default() })
+    }
+
+    /// Lets calls tell the address at which `request` came.
+    pub(super) fn for_calls(mut self, request: &HttpRequest) -> Self {
+        self.site = base::of(request, &self.worker).into();
+        self
     }
 
     /// Returns the session as it is now, wherever it was last changed.

@@ -1,6 +1,8 @@
 //! The HTTP+SSE transport (MCP 2024-11-05, basic/transports § HTTP with SSE): one stream for all answers, and a path to POST
 //! messages to. The session lives as long as its stream.
 
+use std::sync::Arc;
+
 use actix::Recipient;
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{
-    Worker, access_log, base,
+    Worker, access_log,
     bodies::read_body,
     caller::authenticate,
     headers::{self, Accepts},
@@ -139,8 +141,9 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
         Some(Some(session)) => session,
     };
     access_log::note(http, |line| line.session = Some(session));
-    let (request, site) = (access_log::tag_of(http), base::of(http, worker).into());
-    let in_session = InSession { worker: worker.clone(), caller, session, chat: None, request, site };
+    let request = access_log::tag_of(http);
+    let in_session = InSession { worker: worker.clone(), caller, session, chat: None, request, site: Arc::default() }
+        .for_calls(http);
     let in_session = in_session.up_to_date().await.map_err(refused)?;
     let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;

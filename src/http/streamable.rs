@@ -1,11 +1,13 @@
 //! Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25, basic/transports § Streamable HTTP).
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, http::header::HeaderValue, web::Data};
 use bytes::Bytes;
 use futures_util::{future::join_all, stream};
 
 use super::{
-    Worker, access_log, base,
+    Worker, access_log,
     headers::{self, Accepts},
     in_session::{InSession, instructions, require_batches},
     pages,
@@ -81,7 +83,7 @@ async fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession
         session: session.ok_or(Error::SessionIdMissing)?,
         chat: post.chat.clone(),
         request: access_log::tag_of(&post.http),
-        site: base::of(&post.http, &post.worker).into(),
+        site: Arc::default(),
     };
     named.up_to_date().await
 }
@@ -93,9 +95,12 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
         (Err(error), None) if message.method == "initialize" => return Err(error),
         (request, _) => request,
     };
-    let (in_session, span) = in_session(&post, session).await?.traced(&message);
+    let (mut in_session, span) = in_session(&post, session).await?.traced(&message);
     let manner = match &request {
-        Ok(ClientRequest::CallTool(call)) => Manner::of_call(&post, Era::Legacy, call.progress_token.clone()),
+        Ok(ClientRequest::CallTool(call)) => {
+            in_session = in_session.for_calls(&post.http);
+            Manner::of_call(&post, Era::Legacy, call.progress_token.clone())
+        }
         _ => Manner::of_other(&post, Era::Legacy),
     };
     if manner.streams_at_once() {
@@ -149,7 +154,7 @@ async fn answer_batch(
     session: Option<SessionId>,
     messages: Vec<Result<Message, Unusable>>,
 ) -> Result<HttpResponse, Error> {
-    let in_session = in_session(&post, session).await?;
+    let in_session = in_session(&post, session).await?.for_calls(&post.http);
     require_batches(&in_session.describe().await?)?;
     let answers = join_all(messages.into_iter().map(|message| in_session.answer_item(message))).await;
     let answers: Vec<_> = answers.into_iter().flatten().collect();
