@@ -14,15 +14,17 @@
     reason = "what goes wrong ends the run, and numbers are small"
 )]
 
+mod process;
+
 use std::{
     hint::black_box,
-    io::{BufRead, BufReader},
-    process::{Child, Command, ExitCode, Stdio},
+    process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use integration_app_mcp_server::tools::output::{Asked, Limit, NotePlace, govern};
+use process::{Process, token};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -83,61 +85,18 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// A server, with one worker. Dropped, it is killed.
+/// A server with one worker, and a client of it.
 struct Server {
-    process: Child,
-    url: String,
-    /// Membrane's API, or the sandbox's.
-    upstream: String,
+    process: Process,
     token: String,
     http: Client,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 impl Server {
-    /// Starts a server with the sandbox or, given one that has it, with the sandbox of that.
-    fn start(sandboxed: Option<&Self>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_integration-app-mcp-server"));
-        command
-            .env_clear()
-            .envs([("PORT", "0"), ("MCP__STORE__PATH", ""), ("MCP__ADMIN__PORT", "0"), ("MCP__SERVER__WORKERS", "1")])
-            .env("MCP__STREAMS__AFTER_MS", "60000");
-        match sandboxed {
-            None => command.arg("--sandbox"),
-            Some(other) => command.env("MCP__MEMBRANE__BASE_URL", &other.upstream),
-        };
-        let mut process = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let line = log.find(|line| line.contains("listening on ")).expect("an address");
-        let after = |text: &str| line.split_once(text).unwrap().1.split([' ', ',', ';']).next().unwrap().to_owned();
-        let (url, upstream) = (after("listening on "), after("upstream="));
-        let mut printed = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let token = match sandboxed {
-            Some(other) => other.token.clone(),
-            None => printed.find_map(|line| Some(line.split_once("TOKEN=")?.1.trim().to_owned())).expect("a token"),
-        };
-        // Nobody reads on; what is written must not wait for that.
-        std::thread::spawn(move || log.for_each(drop));
-        std::thread::spawn(move || printed.for_each(drop));
-        Self { process, url, upstream, token, http: Client::new() }
-    }
-
-    /// Bytes of memory: now, or the most so far.
-    fn memory(&self, what: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the server runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) << 10
+    fn start(upstream: &str) -> Self {
+        let settings =
+            [("MCP__SERVER__WORKERS", "1"), ("MCP__STREAMS__AFTER_MS", "60000"), ("MCP__MEMBRANE__BASE_URL", upstream)];
+        Self { process: Process::start(&[], &settings), token: token("outputs"), http: Client::new() }
     }
 
     async fn ask(&self, method: &str, params: Value) -> Value {
@@ -147,7 +106,7 @@ impl Server {
         });
         let mut params = params;
         params["_meta"] = meta;
-        let request = self.http.post(format!("{}/mcp", self.url)).bearer_auth(&self.token);
+        let request = self.http.post(format!("{}/mcp", self.process.url)).bearer_auth(&self.token);
         let mut request = request
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2026-07-28")
@@ -182,12 +141,13 @@ impl Server {
 }
 
 async fn measure_waiting() {
-    let sandbox = Server::start(None);
-    let server = Server::start(Some(&sandbox));
+    let sandbox = Process::start(&["--sandbox"], &[]);
+    let server = Server::start(&sandbox.upstream);
     server.ask("tools/list", json!({})).await;
     let faults =
         json!([{"path": "/action-instance/run", "status": 200, "text": format!("{{\"output\":{}}}", output())}]);
-    let set = server.http.put(format!("{}/sandbox/faults", server.upstream)).bearer_auth(&server.token).json(&faults);
+    let set =
+        server.http.put(format!("{}/sandbox/faults", server.process.upstream)).bearer_auth(&server.token).json(&faults);
     assert!(set.send().await.unwrap().status().is_success());
     let over = AtomicBool::new(false);
     let quiet = async {
@@ -195,7 +155,7 @@ async fn measure_waiting() {
         over.store(true, Ordering::Relaxed);
     };
     let (alone, ()) = tokio::join!(server.ask_on(&over), quiet);
-    let before = server.memory("VmRSS:");
+    let before = server.process.memory();
     over.store(false, Ordering::Relaxed);
     let busy = async {
         for _ in 0..ANSWERS {
@@ -214,5 +174,5 @@ async fn measure_waiting() {
             times.len()
         );
     }
-    println!("memory: {} MB before, {} MB at most", before >> 20, server.memory("VmHWM:") >> 20);
+    println!("memory: {} MB before, {} MB at most", before >> 20, server.process.peak_memory() >> 20);
 }

@@ -17,22 +17,22 @@
 #[path = "../api/files.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
 mod files;
+mod process;
 #[path = "../api/redis.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
 mod redis;
-mod tokens;
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, Command, ExitCode, Stdio},
+    io::{BufRead, Write},
+    process::ExitCode,
 };
 
 use files::{Folder, app};
 use futures_util::{StreamExt, stream};
+use process::{Process, token};
 use redis::Redis;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use tokens::{SECRET, token};
 
 /// Requests in flight.
 const AT_ONCE: usize = 16;
@@ -53,67 +53,6 @@ fn main() -> ExitCode {
         });
     }
     ExitCode::SUCCESS
-}
-
-/// The binary at work. Dropped, it is killed.
-struct Process {
-    process: Child,
-    url: String,
-    upstream: String,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Process {
-    fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_integration-app-mcp-server"))
-            .args(arguments)
-            .env_clear()
-            .envs([
-                ("PORT", "0"),
-                ("MCP__ADMIN__PORT", "0"),
-                ("MCP__STORE__PATH", ""),
-                ("MCP__SANDBOX__SECRET", SECRET),
-            ])
-            .envs(settings.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let found = log.find_map(|line| {
-            let (_, rest) = line.split_once("listening on ")?;
-            let (_, upstream) = rest.split_once("upstream=")?;
-            Some((rest.split(' ').next()?.to_owned(), upstream.split(' ').next()?.to_owned()))
-        });
-        // Nobody reads on; what is written must not wait for that.
-        std::thread::spawn(move || log.for_each(drop));
-        let (url, upstream) = found.expect("an address");
-        Self { process, url, upstream }
-    }
-
-    /// Resident memory, in bytes.
-    fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
-    }
-
-    /// Processor time used so far, in microseconds.
-    fn processor(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("it runs");
-        // The name of the program, which comes before, is in parentheses.
-        let (_, rest) = stat.rsplit_once(')').expect("a name");
-        let ticks: u64 = rest.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-        // Linux counts hundredths of a second here, whatever its clock does.
-        ticks * 10_000
-    }
 }
 
 /// An upstream with one app of so many actions, for all users.

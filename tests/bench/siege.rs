@@ -7,11 +7,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "what goes wrong ends the run")]
 
+#[path = "../api/files.rs"]
+#[expect(dead_code, reason = "tests use the rest")]
+mod files;
+mod process;
+
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,7 +22,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use files::Folder;
 use hdrhistogram::Histogram;
+use process::{Process, token};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -34,7 +39,6 @@ const HONEST: usize = 50;
 const PACE: Duration = Duration::from_millis(200);
 /// An honest request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
-const SECRET: &str = "the key of the siege's sandbox";
 const DEFAULT_SECONDS: u64 = 600;
 
 fn main() {
@@ -49,55 +53,31 @@ fn main() {
     runtime.block_on(siege(Duration::from_secs(seconds)));
 }
 
-/// The server. Dropped, it is killed.
+/// The server, and the files that it works with, which go after it.
 struct Server {
-    process: Child,
-    url: String,
-    folder: PathBuf,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+    process: Process,
+    _files: [Folder; 2],
 }
 
 impl Server {
     fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("mcp-siege-{}", std::process::id()));
-        let catalog = folder.join("catalog");
-        fs::create_dir_all(&catalog).unwrap();
-        for app in ["gmail", "slack"] {
-            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/sandbox/{app}.json"));
-            fs::copy(file, catalog.join(format!("{app}.json"))).unwrap();
+        let mut catalog = Folder::new().with("hostile.json", &hostile_app().to_string());
+        for app in ["gmail.json", "slack.json"] {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sandbox").join(app);
+            catalog = catalog.with(app, &fs::read_to_string(file).unwrap());
         }
-        fs::write(catalog.join("hostile.json"), hostile_app().to_string()).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_integration-app-mcp-server"))
-            .arg("--sandbox")
-            .env_clear()
-            .envs([("PORT", "0"), ("MCP__ADMIN__PORT", "0"), ("MCP__SANDBOX__SECRET", SECRET)])
-            .env("MCP__STORE__PATH", folder.join("data"))
-            .env("MCP__SANDBOX__CATALOG", &catalog)
-            .env("MCP__SERVER__REQUEST_S", "5")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let address =
-            log.find_map(|line| Some(line.split_once("listening on ")?.1.split([' ', ',']).next()?.to_owned()));
-        std::thread::spawn(move || log.for_each(drop));
-        Self { process, url: address.expect("an address"), folder }
+        let data = Folder::new();
+        let settings = [
+            ("MCP__STORE__PATH", data.as_str()),
+            ("MCP__SANDBOX__CATALOG", catalog.as_str()),
+            ("MCP__SERVER__REQUEST_S", "5"),
+        ];
+        Self { process: Process::start(&["--sandbox"], &settings), _files: [catalog, data] }
     }
 
     /// Resident memory, in MiB.
     fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the server runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+        self.process.memory() >> 20
     }
 }
 
@@ -130,12 +110,6 @@ fn hostile_app() -> Value {
     })
 }
 
-fn token(user: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_integration-app-mcp-server"));
-    let output = command.args(["token", "--user", user, "--secret", SECRET]).env_clear().output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 /// A client of the server, with a token.
 #[derive(Clone)]
 struct Caller {
@@ -146,7 +120,7 @@ struct Caller {
 
 impl Caller {
     fn new(server: &Server, token: String) -> Self {
-        Self { url: server.url.clone(), token, http: Client::new() }
+        Self { url: server.process.url.clone(), token, http: Client::new() }
     }
 
     async fn post(

@@ -7,11 +7,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what goes wrong ends the run")]
 
-mod tokens;
+mod process;
 
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, ExitCode, Stdio},
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,9 +18,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use process::{Process, token};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
-use tokens::{SECRET, token};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -65,55 +64,28 @@ fn files_allowed() -> u64 {
     line.split_whitespace().nth(3).map_or(0, |soft| soft.parse().unwrap_or(u64::MAX))
 }
 
-/// The server. Dropped, it is killed.
+/// The server, and a client of it.
 struct Server {
-    process: Child,
-    url: String,
+    process: Process,
     token: String,
     http: Client,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 impl Server {
     fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_integration-app-mcp-server"))
-            .arg("--sandbox")
-            .env_clear()
-            .envs([
-                ("PORT", "0"),
-                ("MCP__STORE__PATH", ""),
-                ("MCP__ADMIN__PORT", "0"),
-                ("MCP__SANDBOX__SECRET", SECRET),
-                ("MCP__STREAMS__AFTER_MS", "1"),
-                ("MCP__STREAMS__PROGRESS_MS", "10"),
-            ])
+        let settings = [
+            ("MCP__STREAMS__AFTER_MS", "1"),
+            ("MCP__STREAMS__PROGRESS_MS", "10"),
             // An hour in two minutes: what lasts five minutes otherwise lasts ten seconds here.
-            .env("MCP__STREAMS__LOG_S", "10")
-            .env("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let address = log.find_map(|line| Some(line.split_once("listening on ")?.1.split(' ').next()?.to_owned()));
-        // Nobody reads on; what is written must not wait for that.
-        std::thread::spawn(move || log.for_each(drop));
-        let url = address.expect("an address");
-        Self { process, url, token: token("soak"), http: Client::new() }
+            ("MCP__STREAMS__LOG_S", "10"),
+            ("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info"),
+        ];
+        Self { process: Process::start(&["--sandbox"], &settings), token: token("soak"), http: Client::new() }
     }
 
     /// Resident memory, in KiB.
     fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the server runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(0)
+        self.process.memory() / 1024
     }
 
     fn request(&self, request: RequestBuilder, session: Option<&str>) -> RequestBuilder {
@@ -122,7 +94,7 @@ impl Server {
     }
 
     async fn post(&self, session: Option<&str>, message: &Value) -> Response {
-        let request = self.request(self.http.post(format!("{}/mcp", self.url)), session).json(message);
+        let request = self.request(self.http.post(format!("{}/mcp", self.process.url)), session).json(message);
         let response = timeout(PATIENCE, request.send()).await.expect("an answer in time").unwrap();
         assert!(response.status().is_success(), "{message}: {}", response.status());
         response
@@ -140,7 +112,7 @@ impl Server {
     async fn stream(&self, session: &str, last: Option<&str>) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
-        let address = self.url.trim_start_matches("http://");
+        let address = self.process.url.trim_start_matches("http://");
         let mut stream = socket.connect(address.parse().unwrap()).await.unwrap();
         let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
         let head = format!(
@@ -180,7 +152,7 @@ impl Server {
     }
 
     async fn end_session(&self, session: &str) {
-        let request = self.request(self.http.delete(format!("{}/mcp", self.url)), Some(session));
+        let request = self.request(self.http.delete(format!("{}/mcp", self.process.url)), Some(session));
         timeout(PATIENCE, request.send()).await.expect("an answer in time").unwrap();
     }
 
