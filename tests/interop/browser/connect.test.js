@@ -3,26 +3,17 @@
 // Screenshots of the page, at two widths and in two colour schemes, are left in the folder that SCREENSHOTS names, if it does.
 
 import assert from 'node:assert/strict';
-import { mkdir, readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 
-import { chromium } from 'playwright-core';
-
 import { PATIENCE, startServer, token } from '../typescript/server.js';
+import { SCHEMES, SIZES, complaints, launch, mustBeAccessible, shoot } from './browser.js';
 
-const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const SIZES = { phone: { width: 360, height: 740 }, desktop: { width: 1280, height: 900 } };
 const VERSION = '2026-07-28';
 
 let browser;
 let server;
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    // Root can't have Chromium's own sandbox; the pages are our own.
-    args: ['--no-sandbox', '--disable-background-networking'],
-  });
+  browser = await launch();
   server = await startServer();
 });
 after(async () => {
@@ -66,9 +57,7 @@ async function open(user, options, use) {
   const context = await browser.newContext(options);
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
-  const faults = [];
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && faults.push(message.text()));
-  page.on('pageerror', (error) => faults.push(String(error)));
+  const faults = complaints(page);
   try {
     await page.goto(link);
     await use(page, bearer, link, context);
@@ -79,17 +68,14 @@ async function open(user, options, use) {
 }
 
 for (const [size, viewport] of Object.entries(SIZES)) {
-  for (const colorScheme of ['light', 'dark']) {
+  for (const colorScheme of SCHEMES) {
     test(`a user goes from the link to a connected app, on a ${size} in ${colorScheme}`, async () => {
       // Without scripts, which no page on the way needs.
       const options = { viewport, colorScheme, javaScriptEnabled: false };
       await open(`ann-${size}-${colorScheme}`, options, async (page, bearer, link, context) => {
         await page.getByRole('heading', { name: 'Connect Notion' }).waitFor();
         await page.getByText(`ann-${size}-${colorScheme}`, { exact: true }).waitFor();
-        if (process.env.SCREENSHOTS) {
-          await mkdir(process.env.SCREENSHOTS, { recursive: true });
-          await page.screenshot({ path: `${process.env.SCREENSHOTS}/connect-${size}-${colorScheme}.png`, fullPage: true });
-        }
+        await shoot(page, `connect-${size}-${colorScheme}`);
         await page.getByRole('button', { name: 'Sign in to Notion' }).click();
         await page.getByRole('button', { name: 'Allow' }).click();
         await page.getByRole('heading', { name: 'Notion is connected' }).waitFor();
@@ -99,14 +85,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
     });
 
     test(`the page is accessible and fits on a ${size} in ${colorScheme}`, async () => {
-      await open(`bob-${size}-${colorScheme}-with-a-name-that-has-no-end-and-no-place-to-break-it`, { viewport, colorScheme }, async (page) => {
-        // In the browser's own world, where the page's policy does not hold.
-        await page.evaluate(AXE);
-        const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-        assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' | ')}`), []);
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        assert.ok(overflow <= 0, `${overflow} pixels too wide`);
-      });
+      await open(`bob-${size}-${colorScheme}-with-a-name-that-has-no-end-and-no-place-to-break-it`, { viewport, colorScheme }, mustBeAccessible);
     });
   }
 }

@@ -3,17 +3,10 @@
 // Screenshots of each page, at two widths and in two colour schemes, are left in the folder that SCREENSHOTS names, if it does.
 
 import assert from 'node:assert/strict';
-import { mkdir, readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 
-import { chromium } from 'playwright-core';
-
 import { PATIENCE, startServer, token } from '../typescript/server.js';
-
-const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const SIZES = { phone: { width: 360, height: 740 }, desktop: { width: 1280, height: 900 } };
-const SCHEMES = ['light', 'dark'];
+import { SCHEMES, SIZES, complaints, launch, mustBeAccessible, shoot } from './browser.js';
 
 let browser;
 let sandbox;
@@ -21,11 +14,7 @@ let sandbox;
 let plain;
 
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    // Root can't have Chromium's own sandbox; the pages are our own.
-    args: ['--no-sandbox', '--disable-background-networking'],
-  });
+  browser = await launch();
   sandbox = await startServer();
   plain = await startServer({ MCP__OAUTH__ENABLED: 'false' });
 });
@@ -41,10 +30,8 @@ async function open(server, path, use, options = {}) {
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const asked = [];
-  const faults = [];
   page.on('request', (request) => asked.push(request.url()));
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && faults.push(message.text()));
-  page.on('pageerror', (error) => faults.push(String(error)));
+  const faults = complaints(page);
   await page.addInitScript(() => {
     window.violations = [];
     document.addEventListener('securitypolicyviolation', (event) => window.violations.push(event.violatedDirective));
@@ -76,14 +63,6 @@ async function openSlack(page) {
   await page.getByText('Its answer:').waitFor();
 }
 
-/** What axe finds. Its script comes from the test, so the page's policy is not asked. */
-async function violations(page) {
-  // In the browser's own world, where the page's policy does not hold.
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' | ')}`);
-}
-
 for (const [size, viewport] of Object.entries(SIZES)) {
   for (const colorScheme of SCHEMES) {
     test(`the pages are accessible and fit on a ${size} in ${colorScheme}`, async () => {
@@ -91,13 +70,8 @@ for (const [size, viewport] of Object.entries(SIZES)) {
       for (const [name, path] of Object.entries(pages)) {
         await open(name === 'front-plain' ? plain : sandbox, path, async (page) => {
           if (name === 'me') await openSlack(page);
-          assert.deepEqual(await violations(page), [], name);
-          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          assert.ok(overflow <= 0, `${name} is ${overflow} pixels too wide`);
-          if (process.env.SCREENSHOTS) {
-            await mkdir(process.env.SCREENSHOTS, { recursive: true });
-            await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}-${size}-${colorScheme}.png`, fullPage: true });
-          }
+          await mustBeAccessible(page, name);
+          await shoot(page, `${name}-${size}-${colorScheme}`);
         }, { viewport, colorScheme });
       }
     });

@@ -4,20 +4,17 @@ import os
 import socket
 import subprocess
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import httpx2
 import pytest
 from mcp import Client
-from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.auth import OAuthClientMetadata
 
 from proxies import NAME, Site, certificate, trust
-from server import PATIENCE, USED
+from server import PATIENCE
 from test_recipes import PATHS
-from test_v2 import CALLBACK, Tokens
+from test_v2 import SigningIn
 from visitor import LIST, Visitor
 
 TYPESCRIPT = Path(__file__).parent.parent / "typescript"
@@ -38,30 +35,16 @@ def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestSdks:
     @pytest.mark.anyio
     async def test_python_finds_its_own_way_to_a_token_and_calls_a_tool(self, site: Site, at_home: None) -> None:
-        back: dict[str, str] = {}
-
-        async def browse(url: str) -> None:
-            """What a browser does, whose user says yes: it follows redirects until one leads back to the client."""
-            async with httpx2.AsyncClient(verify=trust()) as http:
-                while not url.startswith(CALLBACK):
-                    url = (await http.get(url)).headers["location"]
-            back.update({name: values[0] for name, values in parse_qs(urlsplit(url).query).items()})
-
-        async def come_back() -> AuthorizationCodeResult:
-            return AuthorizationCodeResult(code=back["code"], state=back["state"], iss=back.get("iss"))
-
-        metadata = OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="test", token_endpoint_auth_method="none")
-        tokens, url = Tokens(), f"{site.base}/mcp"
-        oauth = OAuthClientProvider(url, metadata, tokens, redirect_handler=browse, callback_handler=come_back)
+        url = f"{site.base}/mcp"
+        way = SigningIn(url, verify=trust())
         with anyio.fail_after(PATIENCE):
             async with (
-                httpx2.AsyncClient(auth=oauth, verify=trust()) as http,
+                httpx2.AsyncClient(auth=way.oauth, verify=trust()) as http,
                 Client(streamable_http_client(url, http_client=http)) as client,
             ):
                 assert LIST in [tool.name for tool in (await client.list_tools()).tools]
                 assert not (await client.call_tool(LIST, {})).is_error
-        assert tokens.tokens
-        USED.update([tokens.tokens.access_token.rsplit(".", 1)[1], back["code"]])
+        way.must_have_a_token()
 
     def test_typescript_finds_the_way_to_a_token_and_calls_a_tool(self, site: Site) -> None:
         bearer = Visitor(site).token

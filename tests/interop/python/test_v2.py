@@ -252,35 +252,48 @@ class Tokens:
         self.client = client_info
 
 
+class SigningIn:
+    """A client's own way to a token, whose user says yes. `http` says how the user's browser asks."""
+
+    def __init__(self, url: str, **http: Any) -> None:
+        self.tokens = Tokens()
+        self.http = http
+        self.back: dict[str, str] = {}
+        client = OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="test", token_endpoint_auth_method="none")
+        self.oauth = OAuthClientProvider(
+            url, client, self.tokens, redirect_handler=self.browse, callback_handler=self.come_back
+        )
+
+    async def browse(self, url: str) -> None:
+        """What a browser does: it follows redirects until one leads back to the client."""
+        async with httpx2.AsyncClient(**self.http) as http:
+            while not url.startswith(CALLBACK):
+                url = (await http.get(url)).headers["location"]
+        self.back.update({name: values[0] for name, values in parse_qs(urlsplit(url).query).items()})
+
+    async def come_back(self) -> AuthorizationCodeResult:
+        return AuthorizationCodeResult(code=self.back["code"], state=self.back["state"], iss=self.back.get("iss"))
+
+    def must_have_a_token(self) -> None:
+        assert self.tokens.tokens
+        # Neither may show in the log.
+        USED.update([self.tokens.tokens.access_token.rsplit(".", 1)[1], self.back["code"]])
+
+
 @pytest.mark.anyio
 async def test_it_finds_its_own_way_to_a_token() -> None:
     server = Server(MCP__OAUTH__ENABLED="true")
-    back: dict[str, str] = {}
-
-    async def browse(url: str) -> None:
-        """What a browser does, whose user says yes: it follows redirects until one leads back to the client."""
-        async with httpx2.AsyncClient() as http:
-            while not url.startswith(CALLBACK):
-                url = (await http.get(url)).headers["location"]
-        back.update({name: values[0] for name, values in parse_qs(urlsplit(url).query).items()})
-
-    async def come_back() -> AuthorizationCodeResult:
-        return AuthorizationCodeResult(code=back["code"], state=back["state"], iss=back.get("iss"))
-
-    client = OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="test", token_endpoint_auth_method="none")
-    tokens, url = Tokens(), f"{server.url}/mcp"
-    oauth = OAuthClientProvider(url, client, tokens, redirect_handler=browse, callback_handler=come_back)
+    url = f"{server.url}/mcp"
+    way = SigningIn(url)
     async with (
         in_time(),
-        httpx2.AsyncClient(auth=oauth) as http,
+        httpx2.AsyncClient(auth=way.oauth) as http,
         Client(streamable_http_client(url, http_client=http)) as connected,
     ):
         assert len((await connected.list_tools()).tools) > 10
         result = await connected.call_tool("slack_list-channels", {})
         assert not result.is_error
-    assert tokens.tokens
-    # Neither may show in the log.
-    USED.update([tokens.tokens.access_token.rsplit(".", 1)[1], back["code"]])
+    way.must_have_a_token()
     server.kill()
 
 

@@ -8,19 +8,12 @@ import httpx2
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 
+from signing import signed
+
 PACKAGE = "fastmcp"
 RENEWAL = "by `auth`, asked at each request"
 PATIENCE = "`timeout`"
 LIMITS = "–"
-
-
-class Auth(httpx2.Auth):
-    def __init__(self, headers: Callable[[], dict[str, str]]) -> None:
-        self.headers = headers
-
-    def auth_flow(self, request: Any) -> Any:
-        request.headers.update(self.headers())
-        yield request
 
 
 class Framework:
@@ -47,5 +40,5 @@ class Framework:
 @asynccontextmanager
 async def connect(url: str, headers: Callable[[], dict[str, str]], patient: bool) -> AsyncIterator[Framework]:
     options = {"timeout": 100} if patient else {}
-    async with Client(StreamableHttpTransport(url, auth=Auth(headers)), **options) as client:
+    async with Client(StreamableHttpTransport(url, auth=signed(httpx2.Auth, headers)), **options) as client:
         yield Framework(client)

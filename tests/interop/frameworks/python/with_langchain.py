@@ -11,19 +11,12 @@ from langchain_google_genai._function_utils import convert_to_genai_function_dec
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from langchain_mcp_adapters.tools import load_mcp_tools
 
+from signing import signed
+
 PACKAGE = "langchain-mcp-adapters"
 RENEWAL = "by `auth`, asked at each request"
 PATIENCE = "`session_kwargs`"
 LIMITS = "lists once: `load_mcp_tools` again after a change"
-
-
-class Auth(httpx.Auth):
-    def __init__(self, headers: Callable[[], dict[str, str]]) -> None:
-        self.headers = headers
-
-    def auth_flow(self, request: Any) -> Any:
-        request.headers.update(self.headers())
-        yield request
 
 
 class Framework:
@@ -58,6 +51,6 @@ class Framework:
 
 @asynccontextmanager
 async def connect(url: str, headers: Callable[[], dict[str, str]], patient: bool) -> AsyncIterator[Framework]:
-    connection: Any = {"transport": "streamable_http", "url": url, "auth": Auth(headers)}
+    connection: Any = {"transport": "streamable_http", "url": url, "auth": signed(httpx.Auth, headers)}
     async with MultiServerMCPClient({"apps": connection}).session("apps") as session:
         yield Framework(session)
