@@ -1,6 +1,6 @@
 //! The upstream's own OAuth metadata: whether it issues tokens to MCP clients, and where.
 //!
-//! It is read at the start and now and then, by one task of the process, and held where every worker can see it. Requests never
+//! One task of the process reads it at the start and now and then, and holds it where every worker can see it. Requests never
 //! wait for it.
 
 use std::{

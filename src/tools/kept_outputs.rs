@@ -60,7 +60,7 @@ impl KeptOutputs {
     /// Returns a kept output of a user as JSON, and the name of the tool that gave it.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`], where the store can't be asked.
     pub(super) async fn read(
         &self,
         pool: &Pool,

@@ -1,4 +1,4 @@
-//! What the sandbox prints at its start, and the tokens that it hands out.
+//! The sandbox's banner, and the tokens that it hands out.
 
 use std::{
     os::unix::fs::PermissionsExt as _,

@@ -146,7 +146,7 @@ async fn what_was_inherited_goes_its_own_way() {
     assert_eq!(third.tool_names().await, ["enable-tools", "slack_list-users"], "what the chat had last");
 }
 
-/// What some frameworks do: a session for each list and call, which they end.
+/// Opens a session for each list and call, and ends it, as some frameworks do.
 #[tokio::test]
 async fn enabled_tools_outlive_the_sessions_that_a_chat_ends() {
     let folder = Folder::new();

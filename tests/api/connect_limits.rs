@@ -1,4 +1,4 @@
-//! What one user's calls of connect-app may cost.
+//! Limits of what one user's calls of connect-app cost.
 
 use serde_json::json;
 
