@@ -34,7 +34,7 @@ pub async fn refuse_foreign<B: MessageBody>(
     let worker = request.app_data::<Data<Worker>>();
     let names = worker.map(|worker| {
         let known_host = Some(&worker.known_host);
-        Names { known_host, ..Names::for_clients(&worker.settings.server) }
+        Names { known_host, ..Names::for_clients(&worker.settings) }
     });
     match names.and_then(|names| names.refusal(request.uri(), request.headers())) {
         None => next.call(request).await.map(ServiceResponse::map_into_left_body),
@@ -83,6 +83,8 @@ pub(super) struct Names<'a> {
     pub hosts: &'a [String],
     /// Pages besides those of this machine.
     pub origins: &'a [String],
+    /// URL by which clients reach the listener, whose name and pages need not be listed; empty where the settings name none.
+    pub public_url: &'a str,
     /// Whether any IP address will do as a name. DNS rebinding needs a name, so no foreign page gets in by that.
     pub takes_addresses: bool,
     /// Name that need not be read again.
@@ -91,9 +93,17 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Names of the listener for clients.
-    fn for_clients(settings: &'a config::Server) -> Self {
-        let (hosts, origins) = (&settings.allowed_hosts, &settings.allowed_origins);
-        Self { section: SERVER, bound_to: &settings.host, hosts, origins, takes_addresses: false, known_host: None }
+    fn for_clients(settings: &'a Settings) -> Self {
+        let server = &settings.server;
+        Self {
+            section: SERVER,
+            bound_to: &server.host,
+            hosts: &server.allowed_hosts,
+            origins: &server.allowed_origins,
+            public_url: &settings.oauth.public_url,
+            takes_addresses: false,
+            known_host: None,
+        }
     }
 
     /// Names of the listener for operators, which no page has any business with.
@@ -103,6 +113,7 @@ impl<'a> Names<'a> {
             bound_to: &settings.host,
             hosts: &settings.allowed_hosts,
             origins: &[],
+            public_url: "",
             takes_addresses: true,
             known_host: None,
         }
@@ -149,14 +160,18 @@ impl<'a> Names<'a> {
         None
     }
 
-    /// Returns whether a page is one of this server's own, such as `/me`: it comes from the name under which the server is asked,
-    /// and the settings name that. Where they take any name, a rebound one would look the same.
+    /// Returns whether a page is one of this server's own, such as `/me`: it comes from the public URL, or from the name under which
+    /// the server is asked, and the settings name that. Where they take any name, a rebound one would look the same.
     fn is_own_page(&self, origin: &str, headers: &HeaderMap) -> bool {
         let Some((_, page)) = origin.split_once("://") else { return false };
         let asked = headers.get(HOST).and_then(|host| host.to_str().ok());
-        self.section == SERVER
-            && !self.hosts.is_empty()
-            && asked.is_some_and(|asked| asked.eq_ignore_ascii_case(page) && self.allow_host(asked))
+        let is_asked = || asked.is_some_and(|asked| asked.eq_ignore_ascii_case(page) && self.is_named(asked));
+        // A proxy may ask by another name than clients do, so that the page's name is not always the one asked for.
+        let is_public = || {
+            let url = Url::parse(self.public_url);
+            url.is_ok_and(|url| url.origin().ascii_serialization().eq_ignore_ascii_case(origin))
+        };
+        self.section == SERVER && (is_asked() || is_public())
     }
 
     fn refused_host(&self, host: &str) -> Error {
@@ -171,21 +186,30 @@ impl<'a> Names<'a> {
 
     fn allow_host(&self, host: &str) -> bool {
         let Some(name) = host_of(&format!("http://{host}")) else { return false };
-        let is_address = !matches!(name, Host::Domain(_));
-        // Without the root's dot, and without brackets, as people write names in settings.
-        let text = match &name {
-            Host::Domain(domain) => domain.trim_end_matches('.').to_owned(),
-            Host::Ipv4(address) => address.to_string(),
-            Host::Ipv6(address) => address.to_string(),
-        };
+        is_this_machine(&name)
+            || (self.takes_addresses && !matches!(name, Host::Domain(_)))
+            || self.is_named(host)
+            || (self.hosts.is_empty() && !is_loopback(self.bound_to))
+    }
+
+    /// Returns whether the settings name this host, in their list or as that of the public URL.
+    fn is_named(&self, host: &str) -> bool {
+        let Some(name) = host_of(&format!("http://{host}")).map(bare) else { return false };
         let is_listed = |allowed: &String| {
             let allowed_name = allowed.trim_matches(['[', ']']).trim_end_matches('.');
-            allowed_name.eq_ignore_ascii_case(&text) || allowed.eq_ignore_ascii_case(host)
+            allowed_name.eq_ignore_ascii_case(&name) || allowed.eq_ignore_ascii_case(host)
         };
-        is_this_machine(&name)
-            || (is_address && self.takes_addresses)
-            || self.hosts.iter().any(is_listed)
-            || (self.hosts.is_empty() && !is_loopback(self.bound_to))
+        let public = || Url::parse(self.public_url).ok()?.host().map(|host| bare(host.to_owned()));
+        self.hosts.iter().any(is_listed) || public().is_some_and(|public| public == name)
+    }
+}
+
+/// Returns a host without the root's dot and without brackets, as people write names in settings.
+fn bare(host: Host<String>) -> String {
+    match host {
+        Host::Domain(domain) => domain.trim_end_matches('.').to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
     }
 }
 
@@ -210,7 +234,7 @@ pub fn cors(settings: &Arc<Settings>) -> Cors {
     let settings = Arc::clone(settings);
     Cors::default()
         .allowed_origin_fn(move |origin, request| {
-            let names = Names::for_clients(&settings.server);
+            let names = Names::for_clients(&settings);
             let is_allowed = |origin: &str| {
                 request.uri.path() == CARD || names.allow_origin(origin) || names.is_own_page(origin, &request.headers)
             };
@@ -246,125 +270,4 @@ fn is_loopback(address: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Sources, load};
-
-    #[test]
-    fn foreign_pages_and_names_are_refused() {
-        let local: &[(&str, &str)] = &[];
-        let open: &[(&str, &str)] = &[("HOST", "0.0.0.0")];
-        let listed: &[(&str, &str)] = &[
-            ("HOST", "0.0.0.0"),
-            ("MCP__SERVER__ALLOWED_HOSTS", "mcp.example.com"),
-            ("MCP__SERVER__ALLOWED_ORIGINS", "https://app.example.com, https://other.example.com"),
-        ];
-        let any: &[(&str, &str)] = &[("MCP__SERVER__ALLOWED_ORIGINS", "*")];
-        let cases = [
-            (local, "localhost:3000", None, true),
-            (local, "127.0.0.1:3000", Some("http://localhost:5173"), true),
-            (local, "[::1]:3000", Some("http://[::1]"), true),
-            (local, "evil.example.com", None, false),
-            (local, "localhost.evil.example.com", None, false),
-            (local, "localhost", Some("https://evil.example.com"), false),
-            (local, "localhost", Some("null"), false),
-            (open, "mcp.example.com", None, true),
-            (open, "mcp.example.com", Some("https://mcp.example.com"), false),
-            (listed, "mcp.example.com:443", Some("https://app.example.com"), true),
-            (listed, "mcp.example.com", Some("https://evil.example.com"), false),
-            (listed, "evil.example.com", None, false),
-            (listed, "localhost", None, true),
-            (any, "localhost", Some("https://evil.example.com"), true),
-            (any, "localhost", Some("null"), true),
-            (local, "localhost.", Some("http://LOCALHOST"), true),
-            (local, "my.localhost:3000", Some("https://my.localhost:3000"), true),
-            (local, "[::ffff:127.0.0.1]", Some("http://127.0.0.2"), true),
-            (local, "localhost", Some("tauri://localhost"), true),
-            (local, "localhost", Some("http://[::1].evil.com"), false),
-            (local, "localhost", Some("http://127.0.0.1.evil.com"), false),
-            (local, "localhost", Some("http://localhost@evil.com"), false),
-            (local, "localhost", Some("http://evil.com\\@localhost"), false),
-            (local, "localhost", Some("http://evil.com#@localhost"), false),
-            (local, "localhost", Some("http://evillocalhost"), false),
-            (local, "localhost", Some("http://localhost/page"), false),
-            (local, "localhost", Some("tauri://[::1].evil.com"), false),
-            (local, "[::1].evil.com", None, false),
-            (local, "127.0.0.1.evil.com", None, false),
-            (local, "localhost@evil.com", None, false),
-            (local, "192.0.2.1", None, false),
-            (listed, "mcp.example.com", Some("https://mcp.example.com"), true),
-            (listed, "mcp.example.com:8443", Some("https://mcp.example.com:8443"), true),
-            (listed, "mcp.example.com", Some("https://mcp.example.com:8443"), false),
-            (listed, "evil.example.com", Some("https://evil.example.com"), false),
-            (open, "evil.example.com", Some("http://evil.example.com"), false),
-            (listed, "MCP.example.com.", None, true),
-            (listed, "mcp.example.com@evil.com", None, false),
-            (listed, "192.0.2.1:3000", None, false),
-        ];
-        for (env, host, origin, allowed) in cases {
-            let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            let settings = load(&Sources { env, ..Sources::default() }).unwrap().server;
-            let names = Names::for_clients(&settings);
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, host.parse().unwrap());
-            if let Some(origin) = origin {
-                headers.insert(ORIGIN, origin.parse().unwrap());
-            }
-            if origin.is_none() {
-                assert!(names.refusal(&Uri::from_static("/healthz"), &headers).is_none(), "{host}");
-            }
-            assert_eq!(names.refusal(&Uri::from_static("/mcp"), &headers).is_none(), allowed, "{host} {origin:?}");
-        }
-    }
-
-    #[test]
-    fn a_known_name_lets_no_other_in() {
-        let (settings, known) = (load(&Sources::default()).unwrap().server, KnownHost::default());
-        let names = Names { known_host: Some(&known), ..Names::for_clients(&settings) };
-        let asked = |host: &str, path: &str| {
-            let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
-            names.refusal(&path.parse().unwrap(), &headers).is_none()
-        };
-        assert!(asked("evil.example.com", "/healthz"));
-        let cases =
-            [("", false), ("localhost:3000", true), ("evil.example.com", false), ("localhost", true), ("local", false)];
-        for (host, allowed) in cases {
-            for _ in 0..2 {
-                assert_eq!(asked(host, "/mcp"), allowed, "{host}");
-            }
-        }
-    }
-
-    #[test]
-    fn operators_are_asked_by_address_and_no_page_is_let_in() {
-        let [local, open, listed] = [("127.0.0.1", ""), ("0.0.0.0", ""), ("0.0.0.0", "metrics.example.com")];
-        let cases = [
-            (local, "127.0.0.1:9464", None, true),
-            (local, "localhost:9464", None, true),
-            (local, "192.0.2.1:9464", None, true),
-            (local, "rebound.evil.com:9464", None, false),
-            (local, "127.0.0.1:9464", Some("http://evil.com"), false),
-            (open, "mcp:9464", None, true),
-            (open, "mcp:9464", Some("http://evil.com"), false),
-            (listed, "metrics.example.com:9464", None, true),
-            (listed, "[2001:db8::1]:9464", None, true),
-            (listed, "rebound.evil.com:9464", None, false),
-        ];
-        for ((host, hosts), asked, origin, allowed) in cases {
-            let env = [("MCP__ADMIN__HOST", host), ("MCP__ADMIN__ALLOWED_HOSTS", hosts)];
-            let env = env.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-            let settings = load(&Sources { env, ..Sources::default() }).unwrap().admin;
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, asked.parse().unwrap());
-            if let Some(origin) = origin {
-                headers.insert(ORIGIN, origin.parse().unwrap());
-            }
-            let names = Names::for_operators(&settings);
-            assert_eq!(
-                names.refusal(&Uri::from_static("/metrics"), &headers).is_none(),
-                allowed,
-                "{host} {asked} {origin:?}"
-            );
-        }
-    }
-}
+mod tests;

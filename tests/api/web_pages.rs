@@ -136,6 +136,7 @@ async fn the_servers_own_pages_may_ask_where_the_settings_name_it() {
     };
     let named = Server::builder().env("HOST", "0.0.0.0").env("MCP__SERVER__ALLOWED_HOSTS", "mcp.example.com").start();
     let any = Server::builder().env("HOST", "0.0.0.0").start();
+    let public = Server::builder().env("MCP__OAUTH__PUBLIC_URL", "https://mcp.example.com/gw").start();
     // 400: it is let in, and asked for a session.
     for (server, host, origin, status) in [
         (&named, "mcp.example.com", "https://mcp.example.com", 400),
@@ -145,6 +146,11 @@ async fn the_servers_own_pages_may_ask_where_the_settings_name_it() {
         (&named, "evil.com", "https://evil.com", 403),
         // A rebound name looks like one of the server's own.
         (&any, "evil.com", "http://evil.com", 403),
+        (&public, "mcp.example.com", "https://mcp.example.com", 400),
+        // A proxy asks by another name than clients do.
+        (&public, "localhost", "https://mcp.example.com", 400),
+        (&public, "localhost", "https://evil.com", 403),
+        (&public, "evil.com", "https://evil.com", 403),
     ] {
         assert_eq!(ask(server, host, origin).await, status, "{host} {origin}");
     }
