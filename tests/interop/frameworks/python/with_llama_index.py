@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 from llama_index.tools.mcp import BasicMCPClient, McpToolSpec
 
-from with_fastmcp import Auth
+from signing import signed
 
 PACKAGE = "llama-index-tools-mcp"
 RENEWAL = "by `http_client`, asked at each request"
@@ -39,5 +39,5 @@ class Framework:
 
 @asynccontextmanager
 async def connect(url: str, headers: Callable[[], dict[str, str]], patient: bool) -> AsyncIterator[Framework]:
-    http = httpx2.AsyncClient(auth=Auth(headers), timeout=httpx2.Timeout(30, read=300))
+    http = httpx2.AsyncClient(auth=signed(httpx2.Auth, headers), timeout=httpx2.Timeout(30, read=300))
     yield Framework(BasicMCPClient(url, http_client=http, **({"timeout": 100} if patient else {})))

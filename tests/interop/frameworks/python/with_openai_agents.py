@@ -10,7 +10,7 @@ from agents import RunContextWrapper
 from agents.mcp import MCPServerStreamableHttp, MCPUtil
 from agents.tool_context import ToolContext
 
-from with_fastmcp import Auth
+from signing import signed
 
 PACKAGE = "openai-agents"
 RENEWAL = "by `auth`, asked at each request"
@@ -51,6 +51,6 @@ class Framework:
 @asynccontextmanager
 async def connect(url: str, headers: Callable[[], dict[str, str]], patient: bool) -> AsyncIterator[Framework]:
     options = {"client_session_timeout_seconds": 100} if patient else {}
-    params: Any = {"url": url, "auth": Auth(headers)}
+    params: Any = {"url": url, "auth": signed(httpx2.Auth, headers)}
     async with MCPServerStreamableHttp(params, **options) as server:
         yield Framework(server)

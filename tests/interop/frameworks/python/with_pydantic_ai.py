@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 from pydantic_ai.exceptions import ModelRetry
 from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RunUsage
 
-from with_fastmcp import Auth
+from signing import signed
 
 PACKAGE = "pydantic-ai-slim"
 RENEWAL = "by `auth`, asked at each request"
@@ -60,5 +61,5 @@ def google(tool: Any) -> Any:
 @asynccontextmanager
 async def connect(url: str, headers: Callable[[], dict[str, str]], patient: bool) -> AsyncIterator[Framework]:
     options = {"read_timeout": 600} if patient else {}
-    async with MCPToolset(url, auth=Auth(headers), **options) as toolset:
+    async with MCPToolset(url, auth=signed(httpx2.Auth, headers), **options) as toolset:
         yield Framework(toolset)
