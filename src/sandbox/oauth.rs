@@ -136,7 +136,7 @@ pub(super) async fn redeem(shared: Data<Shared>, form: Form<Redeem>) -> Result<H
     }
     let token = token::mint(USER, &shared.secret).map_err(|_unsigned| refuse("server_error"))?;
     Ok(HttpResponse::Ok().json(json!({
-        "access_token": token,
+        "access_token": token::opaque(&token),
         "token_type": "Bearer",
         "expires_in": token::LIFE.as_secs(),
         "scope": "tenant",
