@@ -16,6 +16,9 @@ use crate::{
     secret::{Fingerprint, Secret},
 };
 
+/// Beginning of personal access tokens, which are not decoded.
+const PERSONAL: &str = "pat-";
+
 /// A Membrane access token, as the caller sent it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessToken(Arc<Read>);
@@ -96,7 +99,7 @@ impl AccessToken {
             return Err(TokenProblem::Malformed);
         }
         let claim = match text.split('.').collect::<Vec<_>>().as_slice() {
-            [_, payload, _] if !text.starts_with("pat-") => read_claim(payload, now)?,
+            [_, payload, _] if !text.starts_with(PERSONAL) => read_claim(payload, now)?,
             _ => Claim::Opaque,
         };
         let secret = Secret::new(text);
@@ -134,6 +137,13 @@ impl AccessToken {
             Claim::User { expires_at, .. } | Claim::UserAlone { expires_at, .. } => expires_at,
             Claim::Opaque => None,
         }
+    }
+
+    /// Returns whether its user has got it by signing in at the upstream. A JWT is made by an application for a user, who need have
+    /// no login there, and a personal access token is copied.
+    #[must_use]
+    pub fn is_of_sign_in(&self) -> bool {
+        self.0.claim == Claim::Opaque && !self.0.secret.reveal().starts_with(PERSONAL)
     }
 
     /// Returns the user that the token claims to speak for.

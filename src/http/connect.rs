@@ -2,32 +2,30 @@
 //!
 //! A link comes to a user by way of a model, a chat and perhaps other people. So the page names the user for whom an account
 //! would be connected, and does nothing before its button is pressed: programs that look at links in chats change nothing.
-//! The page sets no cookie and holds no token. (MCP 2025-11-25, client/elicitation § Safe URL Handling and § Phishing)
+//! The page sets no cookie and holds no token. A user who has a login at the upstream is sent to it first, to show that they are the
+//! one who asked; only on that way a cookie ties the browser to what it has begun. (MCP 2025-11-25, client/elicitation § Safe URL Handling and § Phishing)
 
-use std::sync::LazyLock;
+use std::time::SystemTime;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    cookie::{Cookie, SameSite, time::Duration as CookieAge},
     http::{
         StatusCode,
         header::{CACHE_CONTROL, HOST, HeaderName, LOCATION, ORIGIN, REFERRER_POLICY},
     },
-    web::{Data, Path, Payload},
+    web::{Data, Path, Payload, Query},
 };
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Deserialize;
-use url::Url;
 
-use super::{
-    Worker,
-    document::{confined, source_of},
-};
+use super::{Worker, address, base, connect_pages as pages, oauth};
 use crate::{
     error::Error,
-    protocol::clean::is_hidden,
-    tools::connecting::{Link, LinkUse},
+    membrane::Proof,
+    token::AccessToken,
+    tools::connecting::{Link, LinkUse, SignInBegun, SignInEnded},
 };
 
 /// Where the pages are. Their paths are not logged: a link in a log would lead whoever reads it on.
@@ -36,13 +34,14 @@ pub(super) const PREFIX: &str = "/connect/";
 /// Names the page from which a browser sends a request, by its relation to this one (Fetch Metadata § Sec-Fetch-Site).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Tells search engines and archives what they may do with a page.
-const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
-
 /// Bytes of a form, which has one short member.
 const MAX_FORM: usize = 1024;
 
-const STYLE: &str = include_str!("connect.css");
+/// Cookie of a browser from which a user signs in, until they come back.
+const BROWSER: &str = "connect";
+
+/// Time for which a browser keeps that cookie, as long as a link lasts.
+const BROWSER_FOR: CookieAge = CookieAge::minutes(15);
 
 /// Answer to the form.
 #[derive(Deserialize)]
@@ -57,13 +56,26 @@ enum Answer {
     No,
 }
 
+/// Way back from the authorization server (RFC 6749 § 4.1.2, RFC 9207 § 2).
+#[derive(Deserialize)]
+pub(super) struct WayBack {
+    #[serde(default)]
+    state: String,
+    code: Option<String>,
+    iss: Option<String>,
+}
+
 /// `GET /connect/{link}`: shows what the link is for.
 pub(super) async fn show(worker: Data<Worker>, name: Path<String>) -> HttpResponse {
     match look_up(&worker, &name).await {
-        Ok(Some((_, Some(used)))) => page(StatusCode::GONE, &used_page(used), None),
-        Ok(Some((link, None))) => page(StatusCode::OK, &question(&link), Some(&link)),
-        Ok(None) => gone(),
-        Err(_) => unavailable(),
+        Ok(Some((_, Some(used)))) => pages::tell_use(StatusCode::GONE, used),
+        Ok(Some((link, None))) => {
+            let server = oauth::offered(&worker);
+            let sign_in = server.as_deref().map(|server| &*server.authorization_endpoint);
+            pages::ask(&link, &[Some(&*link.url), sign_in].into_iter().flatten().collect::<Vec<_>>())
+        }
+        Ok(None) => pages::gone(),
+        Err(_) => pages::unavailable(),
     }
 }
 
@@ -75,24 +87,85 @@ pub(super) async fn answer(
     name: Path<String>,
 ) -> HttpResponse {
     if is_of_another_page(&request) {
-        let text = told("Open the link itself", "Another page has sent you here. Nothing was done.");
-        return page(StatusCode::FORBIDDEN, &text, None);
+        let text = "Another page has sent you here. Nothing was done.";
+        return pages::tell(StatusCode::FORBIDDEN, "Open the link itself", text);
     }
     // Whoever sends a form needs no token, so nothing is read of it before its link is found.
     match look_up(&worker, &name).await {
         Ok(Some((_, None))) => {}
-        Ok(Some((_, Some(used)))) => return page(StatusCode::GONE, &used_page(used), None),
-        Ok(None) => return gone(),
-        Err(_) => return unavailable(),
+        Ok(Some((_, Some(used)))) => return pages::tell_use(StatusCode::GONE, used),
+        Ok(None) => return pages::gone(),
+        Err(_) => return pages::unavailable(),
     }
     let Some(Form { answer }) = read_form(payload).await else {
-        return page(StatusCode::BAD_REQUEST, &told("That is no answer", "Open the link again."), None);
+        return pages::tell(StatusCode::BAD_REQUEST, "That is no answer", "Open the link again.");
     };
-    match follow(&worker, &name, answer).await {
-        Ok(Some(response)) => response,
-        Ok(None) => gone(),
-        Err(_) => unavailable(),
+    let response = match answer {
+        Answer::Go => go_on(&worker, &name).await,
+        Answer::No => follow(&worker, &name, LinkUse::Declined).await,
+    };
+    response.unwrap_or_else(|_unavailable| pages::unavailable())
+}
+
+/// `GET /connect/signed-in`: a user comes back from signing in, and goes on where the link leads if it is theirs.
+pub(super) async fn signed_in(request: HttpRequest, worker: Data<Worker>, way: Query<WayBack>) -> HttpResponse {
+    let response = come_back(&request, &worker, way.into_inner()).await;
+    response.unwrap_or_else(|_unavailable| pages::unavailable())
+}
+
+/// Sends a user who has pressed the button on: to sign in first, where they have a login.
+async fn go_on(worker: &Worker, name: &str) -> Result<HttpResponse, Error> {
+    let Some((link, _)) = look_up(worker, name).await? else { return Ok(pages::gone()) };
+    if let Some(server) = oauth::offered(worker)
+        && let Some(SignInBegun { page, browser }) =
+            worker.tools.begin_sign_in(name, &link, &server, &oauth::scope(&server)).await?
+    {
+        // The link is not used up by it, so a user who can't sign in opens it again.
+        return Ok(lead_to(&page).cookie(cookie(&link, browser)).finish());
     }
+    follow(worker, name, LinkUse::Opened).await
+}
+
+async fn come_back(request: &HttpRequest, worker: &Worker, way: WayBack) -> Result<HttpResponse, Error> {
+    let Some(server) = oauth::offered(worker) else { return Ok(pages::gone()) };
+    // The code of another server must not be redeemed here (RFC 9207 § 2.4).
+    let is_of_server =
+        !server.authorization_response_iss_parameter_supported || way.iss.as_ref() == Some(&server.issuer);
+    let browser = request.cookie(BROWSER);
+    let ended = match (way.code, browser) {
+        (Some(code), Some(browser)) if is_of_server => {
+            worker.tools.end_sign_in(&server, browser.value(), &way.state, &code).await?
+        }
+        _ => None,
+    };
+    let Some(SignInEnded { link: name, token }) = ended else {
+        let text = "You have not signed in, or began to in another browser. Nothing was done. Open the link again.";
+        return Ok(pages::tell(StatusCode::FORBIDDEN, "Not signed in", text));
+    };
+    let now = SystemTime::now();
+    let token = AccessToken::parse(token.reveal(), now)?;
+    let address = address::of(request, worker.settings.server.proxies.get());
+    let caller = worker.auth.authenticate(token, Proof::Customer, address).await?;
+    let Some((link, _)) = look_up(worker, &name).await? else { return Ok(pages::gone()) };
+    let user = caller.user();
+    if (user.workspace(), user.user()) != (&*link.workspace, &*link.user) {
+        log::info!(target: "session", user:%; "a link to connect an app was opened by another user than the one who asked");
+        return Ok(pages::of_another(&link, user));
+    }
+    follow(worker, &name, LinkUse::Opened).await
+}
+
+/// Returns the cookie by which a browser that comes back is known. It is sent to these pages alone, and no script reads it.
+fn cookie(link: &Link, browser: String) -> Cookie<'static> {
+    let site = link.signs_in_at.as_deref().unwrap_or_default();
+    Cookie::build(BROWSER, browser)
+        .path(format!("{}/connect", base::path(site)))
+        .max_age(BROWSER_FOR)
+        .http_only(true)
+        .secure(site.starts_with("https:"))
+        // Sent on the way back, which begins at another site, but with nothing that a page of another site loads.
+        .same_site(SameSite::Lax)
+        .finish()
 }
 
 /// Returns whether a form comes from a page of another site, which could send a user on without the question: who then has not
@@ -119,24 +192,27 @@ async fn read_form(mut payload: Payload) -> Option<Form> {
     serde_urlencoded::from_bytes(&body).ok()
 }
 
-async fn follow(worker: &Worker, name: &str, answer: Answer) -> Result<Option<HttpResponse>, Error> {
-    let Some((link, _)) = look_up(worker, name).await? else { return Ok(None) };
-    let r#use = match answer {
-        Answer::Go => LinkUse::Opened,
-        Answer::No => LinkUse::Declined,
-    };
+/// Uses a link up.
+async fn follow(worker: &Worker, name: &str, r#use: LinkUse) -> Result<HttpResponse, Error> {
+    let Some((link, _)) = look_up(worker, name).await? else { return Ok(pages::gone()) };
     // Of two answers that come at once the first one counts.
     if let Some(used) = worker.tools.use_link(name, r#use).await? {
-        return Ok(Some(page(StatusCode::GONE, &used_page(used), None)));
+        return Ok(pages::tell_use(StatusCode::GONE, used));
     }
-    Ok(Some(match r#use {
-        LinkUse::Declined => page(StatusCode::OK, &used_page(LinkUse::Declined), None),
-        LinkUse::Opened => HttpResponse::SeeOther()
-            .insert_header((LOCATION, link.url))
-            .insert_header((REFERRER_POLICY, "no-referrer"))
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .finish(),
-    }))
+    Ok(match r#use {
+        LinkUse::Declined => pages::tell_use(StatusCode::OK, LinkUse::Declined),
+        LinkUse::Opened => lead_to(&link.url).finish(),
+    })
+}
+
+/// Begins an answer that leads a browser on, without telling where it came from.
+fn lead_to(address: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::SeeOther();
+    response
+        .insert_header((LOCATION, address))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((CACHE_CONTROL, "no-store"));
+    response
 }
 
 /// Returns a link and the use that was made of it, while it lasts. Where pages are turned off, no link leads here.
@@ -147,126 +223,4 @@ async fn look_up(worker: &Worker, name: &str) -> Result<Option<(Link, Option<Lin
     let Some(link) = worker.tools.link(name).await? else { return Ok(None) };
     let used = worker.tools.link_use(name).await?;
     Ok(Some((link, used)))
-}
-
-/// Returns the question: for whom an account of which app would be connected.
-fn question(link: &Link) -> Markup {
-    let (app, user, workspace) = (shown(&link.app), shown(&link.user), shown(&link.workspace));
-    let host = Url::parse(&link.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    html! {
-        h1 { "Connect " (app) @if link.is_again { " again" } }
-        p { "An assistant asks to use your account of " (app) " on behalf of this user:" }
-        dl {
-            dt { "App" } dd { (app) }
-            dt { "User" } dd { (user) }
-            @if !workspace.is_empty() { dt { "Workspace" } dd { (workspace) } }
-        }
-        p {
-            strong { "Go on only if this user is you, and you have just asked an assistant for this." }
-            " If somebody else sent you this link, they would get to use your account."
-        }
-        form method="post" {
-            button.go name="answer" value="go" { "Sign in to " (app) }
-            button name="answer" value="no" { "No, don’t connect" }
-        }
-        footer { "You sign in on a page of Membrane, at " (host) ". This link works once, and for 15 minutes." }
-    }
-}
-
-fn used_page(used: LinkUse) -> Markup {
-    match used {
-        LinkUse::Opened => told(
-            "This link was used",
-            "It works once. If you have not finished signing in, ask your assistant for another link.",
-        ),
-        LinkUse::Declined => {
-            told("Nothing is connected", "You have said no. You can close this page; your assistant learns of it.")
-        }
-    }
-}
-
-/// Answers links that never were as those that have expired.
-fn gone() -> HttpResponse {
-    let text = "It has expired, or was not copied whole. Ask your assistant for another one.";
-    page(StatusCode::NOT_FOUND, &told("This link leads nowhere", text), None)
-}
-
-fn unavailable() -> HttpResponse {
-    let text = "Links can’t be looked up at the moment. Open this one again in a minute.";
-    page(StatusCode::SERVICE_UNAVAILABLE, &told("Not right now", text), None)
-}
-
-fn told(title: &str, text: &str) -> Markup {
-    html! {
-        h1 { (title) }
-        p { (text) }
-    }
-}
-
-/// Returns a page, which may send its form on to the upstream's page of a link.
-fn page(status: StatusCode, content: &Markup, link: Option<&Link>) -> HttpResponse {
-    static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| source_of(STYLE));
-    let forms = link.map_or_else(|| "'none'".to_owned(), |link| format!("'self' {}", targets(&link.url)));
-    let policy = format!(
-        "default-src 'none'; style-src {}; base-uri 'none'; form-action {forms}; frame-ancestors 'none'",
-        *STYLE_SOURCE
-    );
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Connect an app" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body { main { (content) } }
-        }
-    };
-    confined(status, &policy)
-        // Search engines and archives have no business with links of users.
-        .insert_header((ROBOTS, "noindex, nofollow, noarchive"))
-        .body(page.into_string())
-}
-
-/// Returns where the form may lead. Browsers hold each redirect after it to this, and sign-ins redirect from site to site: all of
-/// them by https, but for those on the user's own machine.
-fn targets(url: &str) -> String {
-    let local = Url::parse(url).ok().filter(|url| url.scheme() == "http").map(|url| url.origin());
-    local.map_or_else(|| "https:".to_owned(), |origin| format!("https: {}", origin.ascii_serialization()))
-}
-
-/// Returns a name as it is shown: characters that hide text or turn its direction could make one name look like another.
-fn shown(name: &str) -> String {
-    let is_hidden = |c: char| c.is_control() || is_hidden(c) || matches!(c, '\u{200c}' | '\u{200d}');
-    name.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_apps_and_users_are_text_and_nothing_else() {
-        let link = Link {
-            workspace: "<w>".to_owned(),
-            user: "ann\u{202e}\"'&".to_owned(),
-            app: "<script>alert(1)</script>".to_owned(),
-            is_again: false,
-            url: "https://membrane.example/<x>".to_owned(),
-            request: None,
-            at: 0,
-        };
-        let page = question(&link).into_string();
-        assert!(
-            page.contains("&lt;script&gt;") && page.contains("ann\u{fffd}&quot;'&amp;") && page.contains("&lt;w&gt;")
-        );
-        assert!(!page.contains("<script") && !page.contains("<w>") && !page.contains("<x>"), "{page}");
-    }
-
-    #[test]
-    fn a_form_leads_to_secure_pages_and_to_the_users_own_machine() {
-        assert_eq!(targets("https://membrane.example/x?y=1"), "https:");
-        assert_eq!(targets("http://127.0.0.1:81/x;script-src *"), "https: http://127.0.0.1:81");
-    }
 }

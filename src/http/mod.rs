@@ -10,6 +10,7 @@ mod caller;
 mod card;
 mod chats;
 mod connect;
+mod connect_pages;
 pub mod connections;
 mod document;
 pub mod headers;
@@ -128,6 +129,7 @@ fn routes(config: &mut ServiceConfig) {
                 .route(web::post().to(webhooks::post))
                 .default_service(refuse_method("POST")),
         )
+        .service(page("/connect/signed-in", read().to(connect::signed_in)))
         .service(
             web::resource("/connect/{link}")
                 .route(read().to(connect::show))

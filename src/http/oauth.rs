@@ -63,6 +63,11 @@ fn scopes_of_resource(server: &AuthorizationServer) -> Vec<&str> {
     scopes(server).into_iter().filter(|scope| *scope != OFFLINE_ACCESS).collect()
 }
 
+/// Returns the scopes that a token for this server is to have, as an authorization request names them.
+pub(super) fn scope(server: &AuthorizationServer) -> String {
+    scopes_of_resource(server).join(" ")
+}
+
 /// `GET /.well-known/oauth-protected-resource[/mcp|/sse]`: this server as a resource (RFC 9728 § 3).
 pub(super) async fn resource(request: HttpRequest, worker: Data<Worker>, path: Option<Path<String>>) -> HttpResponse {
     let Some(server) = offered(&worker) else { return no_such_path(request).await };
@@ -203,7 +208,7 @@ fn pointer(request: &HttpRequest) -> Option<String> {
     let worker = request.app_data::<Data<Worker>>()?;
     let server = offered(worker)?;
     let endpoint = if request.path().starts_with("/sse") { "sse" } else { "mcp" };
-    let (base, scopes) = (base::of(request, worker), scopes_of_resource(&server).join(" "));
+    let (base, scopes) = (base::of(request, worker), scope(&server));
     Some(format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{endpoint}\", scope=\"{scopes}\""))
 }
 

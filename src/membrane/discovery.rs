@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use awc::http::header::ACCEPT;
+use awc::http::{Method, header::ACCEPT};
 use serde::Deserialize;
 use url::Url;
 
@@ -21,8 +21,8 @@ const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 /// Bytes of metadata at most. Real ones are a few kilobytes.
 const MAX_BYTES: usize = 65_536;
 
-/// Time for one reading of the metadata.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for one request to the authorization server.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Time after which metadata is read again. An operator of the upstream who turns OAuth on, or moves it, need not tell anybody.
 const READ_AGAIN: Duration = Duration::from_secs(600);
@@ -178,10 +178,24 @@ impl MembraneClient {
     }
 
     /// Reads a document that is there for everybody, so that no user's token goes along. None where there is none.
-    async fn read_public(&self, address: &str) -> Result<Option<String>, MembraneError> {
+    async fn read_public(&self, path: &str) -> Result<Option<String>, MembraneError> {
+        self.ask_publicly(Method::GET, path, None).await
+    }
+
+    /// Sends a request without a token to a path of the host. None where the answer is a refusal.
+    pub(super) async fn ask_publicly(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, String)>,
+    ) -> Result<Option<String>, MembraneError> {
         let sent = async {
-            let request = self.anonymous(address).await?.insert_header((ACCEPT, "application/json"));
-            let mut response = request.send().await.map_err(|error| super::exchange::not_sent(&error))?;
+            let request = self.anonymous(method, path).await?.insert_header((ACCEPT, "application/json"));
+            let sent = match body {
+                Some((kind, body)) => request.content_type(kind).send_body(body).await,
+                None => request.send().await,
+            };
+            let mut response = sent.map_err(|error| super::exchange::not_sent(&error))?;
             let status = response.status();
             // Trouble says nothing of whether there is a document.
             if status.is_server_error() || status.as_u16() == 429 {

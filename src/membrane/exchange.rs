@@ -103,10 +103,10 @@ impl MembraneClient {
         Err(MembraneError::Refused(Refusal { retry_after, ..refusal }.into()))
     }
 
-    /// Returns a request for a public document of the upstream's host, without a token.
-    pub(super) async fn anonymous(&self, path: &str) -> Result<ClientRequest, MembraneError> {
+    /// Returns a request to a path of the upstream's host, without a token.
+    pub(super) async fn anonymous(&self, method: Method, path: &str) -> Result<ClientRequest, MembraneError> {
         let protocol = self.protocol().await?;
-        Ok(self.reads.request(Method::GET, self.upstream.address_of_host(protocol, path)))
+        Ok(self.reads.request(method, self.upstream.address_of_host(protocol, path)))
     }
 
     /// Returns which HTTP the upstream speaks.

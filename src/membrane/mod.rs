@@ -31,6 +31,7 @@ mod reading;
 mod report;
 mod retry;
 mod searchable;
+pub mod sign_in;
 pub mod signature;
 pub mod tool;
 pub mod trust;

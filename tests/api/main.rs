@@ -25,6 +25,7 @@ mod command_line;
 mod compression;
 mod connect_limits;
 mod connect_page;
+mod connect_sign_in;
 mod connect_waits;
 mod connecting;
 mod connecting_support;

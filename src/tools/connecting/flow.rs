@@ -100,7 +100,7 @@ impl ToolService {
         failed: Option<CallToolResult>,
     ) -> Result<Result<Outcome, Unasked>, Error> {
         let app = wanted.app.clone();
-        let (wanted, name, link) = match self.link_to(&view.caller, wanted).await {
+        let (wanted, name, link) = match self.link_to(&view.caller, asking, wanted).await {
             Ok(made) => made,
             Err(Unasked::Failed(error @ Error::Unauthenticated(_))) => return Err(error),
             Err(unasked) => {
@@ -242,7 +242,12 @@ impl ToolService {
     }
 
     /// Returns a link on which the user connects an account: the one they were given lately, if they have not used it.
-    async fn link_to(&self, caller: &Caller, wanted: Wanted) -> Result<(Wanted, String, Link), Unasked> {
+    async fn link_to(
+        &self,
+        caller: &Caller,
+        asking: &Asking,
+        wanted: Wanted,
+    ) -> Result<(Wanted, String, Link), Unasked> {
         let user = caller.user();
         let connections = self.connections(caller, &wanted).await?;
         if wanted.state(&connections) == Some(AccountState::Building) {
@@ -281,6 +286,7 @@ impl ToolService {
             url,
             request,
             at: seconds(),
+            signs_in_at: caller.token().is_of_sign_in().then(|| asking.site.to_string()),
         };
         let (name, link) = self.keep_link(user, &asked, &before, link).await?;
         Ok((wanted, name, link))

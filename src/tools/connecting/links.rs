@@ -44,6 +44,10 @@ pub struct Link {
     pub request: Option<String>,
     /// Time at which the link was made, in seconds since 1970.
     pub at: u64,
+    /// Address of this server to which its user comes back from signing in. None for users who need have no login at the
+    /// upstream.
+    #[serde(default)]
+    pub signs_in_at: Option<String>,
 }
 
 /// Use that was made of a link.

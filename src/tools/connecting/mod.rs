@@ -5,16 +5,20 @@
 
 mod flow;
 mod links;
+mod sign_in;
 mod waiting;
 mod wanted;
 
 use std::sync::Arc;
 
-pub use self::links::{Link, LinkUse};
 pub(super) use self::{
     flow::Resumed,
     links::Seals,
     wanted::{Unasked, Wanted},
+};
+pub use self::{
+    links::{Link, LinkUse},
+    sign_in::{SignInBegun, SignInEnded},
 };
 use crate::{protocol::request::CallTool, store::runs::Digest};
 

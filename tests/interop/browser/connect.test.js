@@ -3,7 +3,9 @@
 // Screenshots of the page, at two widths and in two colour schemes, are left in the folder that SCREENSHOTS names, if it does.
 
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 
 import { PATIENCE, startServer, token } from '../typescript/server.js';
 import { SCHEMES, SIZES, complaints, launch, mustBeAccessible, shoot } from './browser.js';
@@ -49,9 +51,40 @@ async function connect(bearer, args) {
   return JSON.parse(message).result.content[0].text;
 }
 
+/** The token of a user who has signed in by OAuth, the way that clients go. */
+async function signIn() {
+  const verifier = randomBytes(32).toString('base64url');
+  const { authorization_endpoint, token_endpoint } = await metadata();
+  const page = new URL(authorization_endpoint);
+  page.search = new URLSearchParams({
+    response_type: 'code',
+    client_id: 'a client of the tests',
+    redirect_uri: 'http://localhost/back',
+    scope: 'tenant',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+  });
+  let back = page;
+  while (back.pathname !== '/back') {
+    const response = await fetch(back, { redirect: 'manual' });
+    back = new URL(response.headers.get('location'), back);
+  }
+  const form = { grant_type: 'authorization_code', code: back.searchParams.get('code'), code_verifier: verifier };
+  const response = await fetch(token_endpoint, { method: 'POST', body: new URLSearchParams(form) });
+  return (await response.json()).access_token;
+}
+
+/** Where tokens are to be had, once the server has found that out. */
+async function metadata() {
+  for (const end = Date.now() + PATIENCE; Date.now() < end; await setTimeout(50)) {
+    const response = await fetch(`${server.url}/.well-known/oauth-authorization-server`);
+    if (response.ok) return response.json();
+  }
+  throw new Error('no way to a token is offered');
+}
+
 /** Opens a link that a user is given, and uses the page. The browser must have nothing to complain of. */
-async function open(user, options, use) {
-  const bearer = token(user, ['gmail']);
+async function open(user, options, use, bearer = token(user, ['gmail'])) {
   const told = await connect(bearer, { app: 'notion' });
   const link = told.split('\n').find((line) => line.startsWith('http'));
   const context = await browser.newContext(options);
@@ -89,6 +122,18 @@ for (const [size, viewport] of Object.entries(SIZES)) {
     });
   }
 }
+
+test('a user with a login signs in first, and a browser keeps to it until then', async () => {
+  await open('oauth-user', {}, async (page, bearer, link, context) => {
+    await page.getByText('asks you first to sign in').waitFor();
+    await page.getByRole('button', { name: 'Sign in to Notion' }).click();
+    await page.getByRole('button', { name: 'Allow' }).click();
+    await page.getByRole('heading', { name: 'Notion is connected' }).waitFor();
+    assert.match(await connect(bearer, { app: 'notion' }), /^Notion is connected\./);
+    const kept = (await context.cookies()).map(({ name, path, httpOnly, sameSite }) => ({ name, path, httpOnly, sameSite }));
+    assert.deepEqual(kept, [{ name: 'connect', path: '/connect', httpOnly: true, sameSite: 'Lax' }]);
+  }, await signIn());
+});
 
 test('a user who says no by keyboard has connected nothing', async () => {
   await open('carl', { viewport: SIZES.desktop }, async (page, bearer) => {

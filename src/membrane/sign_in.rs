@@ -1,0 +1,184 @@
+//! This server as an OAuth client of the upstream's authorization server, by which it learns who sits at a browser.
+//!
+//! The token that it gets is asked for its user once, and is not kept.
+
+use awc::http::Method;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::{AuthorizationServer, MembraneClient, MembraneError, Upstream, discovery::PATIENCE};
+use crate::{protocol::json, secret::Secret};
+
+/// Name by which this server registers, for the page on which users say yes.
+const NAME: &str = "Integration App MCP Server";
+
+/// Answer to a registration (RFC 7591 § 3.2.1).
+#[derive(Deserialize)]
+struct Registered {
+    client_id: String,
+}
+
+/// Answer to a code (RFC 6749 § 5.1).
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+}
+
+/// Sign-in of a user: the same facts begin it and end it.
+#[derive(Debug, Clone, Copy)]
+pub struct SignIn<'a> {
+    /// Id under which this server is registered.
+    pub client: &'a str,
+    /// Address of this server to which the user comes back.
+    pub redirect: &'a str,
+    /// Secret of this sign-in, without which its code is worth nothing (RFC 7636).
+    pub verifier: &'a Secret,
+}
+
+impl SignIn<'_> {
+    /// Returns the page on which the user signs in and says yes to `scope`.
+    #[must_use]
+    pub fn page(&self, server: &AuthorizationServer, scope: &str, state: &str) -> Option<String> {
+        let mut page = Url::parse(&server.authorization_endpoint).ok()?;
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier.reveal()));
+        page.query_pairs_mut().extend_pairs([
+            ("response_type", "code"),
+            ("client_id", self.client),
+            ("redirect_uri", self.redirect),
+            ("scope", scope),
+            ("state", state),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+        ]);
+        Some(page.into())
+    }
+}
+
+impl Upstream {
+    /// Returns whether this server can sign users in: where it can register, and redeem codes, at the upstream's own host. It sends
+    /// nothing to other hosts that a document names.
+    #[must_use]
+    pub fn can_sign_in(&self, server: &AuthorizationServer) -> bool {
+        self.own_path(&server.token_endpoint).is_some() && self.registration_path(server).is_some()
+    }
+
+    fn registration_path(&self, server: &AuthorizationServer) -> Option<String> {
+        server.registration_endpoint.as_deref().and_then(|endpoint| self.own_path(endpoint))
+    }
+
+    /// Returns the path and query of an address on the upstream's host.
+    fn own_path(&self, address: &str) -> Option<String> {
+        let own = Url::parse(&self.url.to_string()).ok()?;
+        let url = Url::parse(address).ok().filter(|url| url.origin() == own.origin())?;
+        Some(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
+    }
+}
+
+impl MembraneClient {
+    /// Registers this server as a client whose users come back to `redirect` (RFC 7591); gives its id.
+    ///
+    /// # Errors
+    /// [`MembraneError`].
+    pub async fn register(&self, server: &AuthorizationServer, redirect: &str) -> Result<String, MembraneError> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            client_name: &'a str,
+            redirect_uris: [&'a str; 1],
+            grant_types: [&'a str; 1],
+            response_types: [&'a str; 1],
+            token_endpoint_auth_method: &'a str,
+        }
+        let body = json::to_string(&Body {
+            client_name: NAME,
+            redirect_uris: [redirect],
+            grant_types: ["authorization_code"],
+            response_types: ["code"],
+            token_endpoint_auth_method: "none",
+        });
+        let path = self.upstream.registration_path(server).ok_or_else(elsewhere)?;
+        let answer = self.ask_in_time(&path, "application/json", body).await?;
+        let answer = answer.and_then(|answer| serde_json::from_str::<Registered>(&answer).ok());
+        answer.map(|answer| answer.client_id).ok_or_else(|| MembraneError::Malformed("no client id".to_owned()))
+    }
+
+    /// Redeems the code of a sign-in (RFC 6749 § 4.1.3); gives the user's token, or nothing where the code is none.
+    ///
+    /// # Errors
+    /// [`MembraneError`].
+    pub async fn redeem(
+        &self,
+        server: &AuthorizationServer,
+        sign_in: &SignIn<'_>,
+        code: &str,
+    ) -> Result<Option<Secret>, MembraneError> {
+        let form = serde_urlencoded::to_string([
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", sign_in.redirect),
+            ("client_id", sign_in.client),
+            ("code_verifier", sign_in.verifier.reveal()),
+        ]);
+        // Pairs of texts always encode.
+        let form = form.unwrap_or_default();
+        let path = self.upstream.own_path(&server.token_endpoint).ok_or_else(elsewhere)?;
+        let answer = self.ask_in_time(&path, "application/x-www-form-urlencoded", form).await?;
+        // Dropped with the answer, which is neither logged nor kept.
+        let answer = answer.and_then(|answer| serde_json::from_str::<Granted>(&answer).ok());
+        Ok(answer.map(|answer| Secret::new(&answer.access_token)))
+    }
+
+    async fn ask_in_time(&self, path: &str, kind: &'static str, body: String) -> Result<Option<String>, MembraneError> {
+        let asked = tokio::time::timeout(PATIENCE, self.ask_publicly(Method::POST, path, Some((kind, body)))).await;
+        asked.unwrap_or(Err(MembraneError::Timeout { after_ms: PATIENCE.as_millis() }))
+    }
+}
+
+fn elsewhere() -> MembraneError {
+    MembraneError::Malformed("an authorization server on another host".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    fn upstream(base_url: &str) -> Upstream {
+        let env = [("MCP__MEMBRANE__BASE_URL".to_owned(), base_url.to_owned())].into();
+        Upstream::new(&load(&Sources { env, ..Sources::default() }).unwrap().membrane).unwrap()
+    }
+
+    #[test]
+    fn users_sign_in_where_the_upstream_itself_registers_and_redeems() {
+        let server = AuthorizationServer::usual("https://api.example.com");
+        let upstream = upstream("https://api.example.com/v2");
+        assert!(upstream.can_sign_in(&server));
+        for change in [
+            |server: &mut AuthorizationServer| server.registration_endpoint = None,
+            |server: &mut AuthorizationServer| server.registration_endpoint = Some("https://evil.example/r".to_owned()),
+            |server: &mut AuthorizationServer| server.token_endpoint = "http://api.example.com/token".to_owned(),
+            |server: &mut AuthorizationServer| server.token_endpoint = "https://api.example.com:8443/token".to_owned(),
+        ] {
+            let mut server = server.clone();
+            change(&mut server);
+            assert!(!upstream.can_sign_in(&server), "{server:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_asked_as_the_authorization_server_takes_it() {
+        let mut server = AuthorizationServer::usual("https://api.example.com");
+        server.authorization_endpoint.push_str("?tenant=a");
+        // RFC 7636, appendix B.
+        let verifier = Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        let sign_in = SignIn { client: "c&1", redirect: "https://mcp.example/connect/signed-in", verifier: &verifier };
+        let page = sign_in.page(&server, "tenant", "sealed").unwrap();
+        assert_eq!(
+            page,
+            "https://api.example.com/oauth/authorize?tenant=a&response_type=code&client_id=c%261\
+             &redirect_uri=https%3A%2F%2Fmcp.example%2Fconnect%2Fsigned-in&scope=tenant&state=sealed\
+             &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
+        );
+    }
+}
