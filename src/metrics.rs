@@ -52,7 +52,9 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_upstream_breaker_open", G, "1 while the upstream keeps failing and is left alone, else 0"),
     ("mcp_upstream_connections_refused_total", C, "Connections to the upstream closed because what came on them answered no request, or not unambiguously"),
     ("mcp_catalog_lookups_total", C, "Lookups of a user's tools, by result: fresh, stale, coalesced, loaded, failed"),
-    ("mcp_catalog_bytes", G, "Memory that the tools of all users take, each set of equal ones counted once for each worker"),
+    ("mcp_catalog_bytes", G, "Memory that the tools of all users take, each set of equal ones counted once for each worker, and once as a shared list"),
+    ("mcp_catalog_lists_total", C, "Lists of an app's actions that loads have taken, by source: read, shared"),
+    ("mcp_catalog_sharing", G, "1 while the users of a workspace share lists of actions, 0 where that is off or two of them were told different ones"),
     ("mcp_catalog_changes_total", C, "Loads that found a user's tools changed"),
     ("mcp_integrations_failed_total", C, "Integrations whose actions could not be loaded, by what became of their tools: kept, missing"),
     ("mcp_unchecked_values_total", C, "Arguments and outputs that passed without a check against their schema, by reason: schema, steps, size, form, busy"),
@@ -81,6 +83,7 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
     ("mcp_connect_links_total", "by", &["result", "error", "text"]),
     ("mcp_connect_waits_total", "outcome", &["connected", "declined", "failed", "pending"]),
     ("mcp_integrations_failed_total", "tools", &["kept", "missing"]),
+    ("mcp_catalog_lists_total", "source", &["read", "shared"]),
     (
         "mcp_limited_total",
         "limit",

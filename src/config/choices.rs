@@ -29,6 +29,15 @@ pub enum OnAmbiguous {
     Default,
 }
 
+/// Whether users of a workspace share the lists of its actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "&'static str")]
+#[expect(missing_docs, reason = "config/default.toml documents each")]
+pub enum Sharing {
+    Auto,
+    Off,
+}
+
 /// Texts for an enum in settings; what is none of them is refused with the list.
 macro_rules! named {
     ($type:ident, $($variant:ident = $text:literal),+) => {
@@ -49,5 +58,6 @@ macro_rules! named {
     };
 }
 named!(LogFormat, Text = "text", Json = "json");
+named!(Sharing, Auto = "auto", Off = "off");
 named!(OnAmbiguous, Ask = "ask", Default = "default");
 named!(ApiVersion, Legacy = "legacy", V2025_10_21 = "2025-10-21");

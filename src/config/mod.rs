@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use choices::{ApiVersion, LogFormat, OnAmbiguous};
+pub use choices::{ApiVersion, LogFormat, OnAmbiguous, Sharing};
 pub use load::{SettingsError, Sources, load, program};
 pub use proxy::unsupported_proxy;
 pub use values::{Count, Discovery};
@@ -136,6 +136,7 @@ pub struct Catalog {
     #[serde(rename = "negative_s", with = "seconds")]
     pub negative: Duration,
     pub max_bytes: Count,
+    pub shared: Sharing,
     pub max_apps: Count,
 }
 

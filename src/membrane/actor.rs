@@ -12,6 +12,7 @@ use super::{
     batching::Lookups,
     loading::{Loading, Watchers},
     model::Customer,
+    shared_lists::Sharing,
     signature::WorkspaceSecret,
     trust::Trust,
 };
@@ -52,14 +53,20 @@ pub struct MembraneActor {
 impl MembraneActor {
     /// Returns an actor that asks the upstream through `client`, and tells `watchers` what it learns.
     #[must_use]
-    pub fn new(client: Rc<MembraneClient>, allowances: Allowances, watchers: Watchers, settings: &Settings) -> Self {
+    pub fn new(
+        client: Rc<MembraneClient>,
+        allowances: Allowances,
+        sharing: Sharing,
+        watchers: Watchers,
+        settings: &Settings,
+    ) -> Self {
         Self {
             client,
             workspace: WorkspaceSecret::of(&settings.auth),
             workspaces: settings.auth.workspaces.clone(),
             trust: Trust::new(settings.auth.trust, settings.auth.max_trusted.get(), allowances),
             checks: HashMap::new(),
-            loading: Loading::new(watchers, settings),
+            loading: Loading::new(watchers, sharing, settings),
             lookups: Lookups::default(),
         }
     }

@@ -15,6 +15,7 @@ use metrics::gauge;
 use super::{
     Apps, Catalog, MembraneError,
     app_tools::{AppTools, Content},
+    shared::SharingSwitch,
 };
 use crate::{config, ids::UserKey, token::AccessToken};
 
@@ -34,6 +35,7 @@ pub struct CatalogCache {
     fresh: Duration,
     stale: Duration,
     negative: Duration,
+    sharing: SharingSwitch,
 }
 
 #[derive(Default)]
@@ -55,13 +57,15 @@ pub struct Loaded {
     fresh_until: Instant,
     /// Something is known to have changed since.
     is_outdated: bool,
+    /// Sharing of lists, on which it depends where other users have read some of it.
+    lender: Option<SharingSwitch>,
 }
 
 impl Loaded {
     /// Returns a catalog that was loaded `at` this time.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, at: Instant, fresh_until: Instant) -> Self {
-        Self { catalog, at, fresh_until, is_outdated: false }
+        Self { catalog, at, fresh_until, is_outdated: false, lender: None }
     }
 
     /// Returns the catalog that was loaded.
@@ -73,7 +77,14 @@ impl Loaded {
     /// Returns whether it counts as it is.
     #[must_use]
     pub fn is_fresh(&self, now: Instant) -> bool {
-        !self.is_outdated && now < self.fresh_until
+        !self.is_outdated && !self.is_withdrawn() && now < self.fresh_until
+    }
+
+    /// Returns whether it holds what other users have read, although that is not to be shared any more. Then it is not served at
+    /// all, however fresh it is.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.lender.as_ref().is_some_and(|sharing| !sharing.is_on())
     }
 }
 
@@ -93,9 +104,9 @@ pub enum Found {
 }
 
 impl CatalogCache {
-    /// Returns an empty cache with the bounds of the settings.
+    /// Returns an empty cache with the bounds of the settings, of catalogs that depend on `sharing` where tools are lent.
     #[must_use]
-    pub fn new(settings: &config::Catalog) -> Self {
+    pub fn new(settings: &config::Catalog, sharing: SharingSwitch) -> Self {
         Self {
             entries: LruCache::unbounded(),
             holders: HashMap::new(),
@@ -104,6 +115,7 @@ impl CatalogCache {
             fresh: settings.fresh,
             stale: settings.stale,
             negative: settings.negative,
+            sharing,
         }
     }
 
@@ -111,7 +123,8 @@ impl CatalogCache {
     pub fn find(&mut self, key: &CatalogKey, now: Instant) -> Found {
         self.entries.promote(key);
         let Some(entry) = self.entries.peek(key) else { return Found::Missing };
-        let loaded = entry.loaded.as_ref().filter(|loaded| now.duration_since(loaded.at) < self.stale);
+        let is_kept = |loaded: &&Arc<Loaded>| now.duration_since(loaded.at) < self.stale && !loaded.is_withdrawn();
+        let loaded = entry.loaded.as_ref().filter(is_kept);
         let failed = entry.failed.as_ref().filter(|(_, at)| now.duration_since(*at) < self.negative);
         match (loaded, failed) {
             (Some(loaded), _) if loaded.is_fresh(now) => Found::Fresh(Arc::clone(loaded)),
@@ -132,19 +145,26 @@ impl CatalogCache {
             true => now + self.negative,
             false => catalog.since().unwrap_or(now) + self.fresh,
         };
-        Arc::new(Loaded::new(catalog, now, fresh_until))
+        let lender = catalog.is_lent().then(|| self.sharing.clone());
+        Arc::new(Loaded { lender, ..Loaded::new(catalog, now, fresh_until) })
     }
 
     /// Returns the catalog as it is known, fresh or stale, for a look that is no use of it.
     pub fn peek(&self, key: &CatalogKey, now: Instant) -> Option<Arc<Catalog>> {
         let loaded = self.entries.peek(key)?.loaded.as_ref()?;
-        (now.duration_since(loaded.at) < self.stale).then(|| Arc::clone(&loaded.catalog))
+        let is_kept = now.duration_since(loaded.at) < self.stale && !loaded.is_withdrawn();
+        is_kept.then(|| Arc::clone(&loaded.catalog))
     }
 
-    /// Returns the catalog as it was when it was last loaded, however long ago, unless it has left; and whether its
-    /// parts may still be as they were.
-    pub fn before(&self, key: &CatalogKey) -> Option<(Arc<Catalog>, bool)> {
-        let loaded = self.entries.peek(key)?.loaded.as_ref()?;
+    /// Returns the catalog as it was when it was last loaded, however long ago, unless it has left.
+    pub fn before(&self, key: &CatalogKey) -> Option<Arc<Catalog>> {
+        Some(Arc::clone(&self.entries.peek(key)?.loaded.as_ref()?.catalog))
+    }
+
+    /// Returns the same for a load that replaces it and may take tools from it; and whether its parts may still be as they
+    /// were.
+    pub fn to_replace(&self, key: &CatalogKey) -> Option<(Arc<Catalog>, bool)> {
+        let loaded = self.entries.peek(key)?.loaded.as_ref().filter(|loaded| !loaded.is_withdrawn())?;
         Some((Arc::clone(&loaded.catalog), !loaded.is_outdated))
     }
 
@@ -192,9 +212,10 @@ impl CatalogCache {
             // A failure before the change says nothing of a load after it.
             entry.failed = None;
             if let Some(loaded) = &mut entry.loaded {
-                let (catalog, at, fresh_until) = (Arc::clone(&loaded.catalog), loaded.at, loaded.fresh_until);
+                let (catalog, lender) = (Arc::clone(&loaded.catalog), loaded.lender.clone());
+                let (at, fresh_until) = (loaded.at, loaded.fresh_until);
                 // A value of its own rather than a flag in the old one: that ends the weak references of workers to it.
-                *loaded = Arc::new(Loaded { catalog, at, fresh_until, is_outdated: true });
+                *loaded = Arc::new(Loaded { catalog, at, fresh_until, is_outdated: true, lender });
             }
             outdated.push(key.clone());
         }
@@ -255,131 +276,4 @@ fn as_gauge(bytes: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use super::*;
-    use crate::{
-        config::{Settings as AllSettings, Sources, load},
-        ids::IntegrationKey,
-        membrane::{
-            app_tools::tests::app,
-            catalog::{FailedApp, Part},
-            interner::Interner,
-        },
-    };
-
-    fn settings() -> AllSettings {
-        load(&Sources::default()).unwrap()
-    }
-
-    fn key(user: &str) -> CatalogKey {
-        (UserKey::new("w", user), Apps::default())
-    }
-
-    fn catalog(tools: &Arc<AppTools>, since: Instant, failed_count: usize) -> Arc<Catalog> {
-        let failed = FailedApp { key: IntegrationKey::new("gmail"), name: "Gmail".to_owned(), retry: seconds(5) };
-        let failed = std::iter::repeat_n(failed, usize::from(failed_count > 0)).collect();
-        Arc::new(Catalog::new(vec![Part { tools: Arc::clone(tools), since }], None, failed))
-    }
-
-    fn put(cache: &mut CatalogCache, key: CatalogKey, catalog: Arc<Catalog>, now: Instant) {
-        let loaded = cache.loaded(catalog, now);
-        cache.put(key, loaded);
-    }
-
-    fn seconds(s: u64) -> Duration {
-        Duration::from_secs(s)
-    }
-
-    #[test]
-    fn a_catalog_is_fresh_then_stale_then_gone() {
-        let mut cache = CatalogCache::new(&settings().catalog);
-        let (ann, start) = (key("ann"), Instant::now());
-        let tools = Interner::default().share(app("slack", &["a"]));
-        assert!(matches!(cache.find(&ann, start), Found::Missing));
-        put(&mut cache, ann.clone(), catalog(&tools, start, 0), start);
-        assert!(matches!(cache.find(&ann, start + seconds(59)), Found::Fresh(_)));
-        assert!(matches!(cache.find(&ann, start + seconds(60)), Found::Stale(_)));
-        assert!(matches!(cache.find(&ann, start + seconds(599)), Found::Stale(_)));
-        assert!(matches!(cache.find(&ann, start + seconds(600)), Found::Missing));
-        assert!(cache.before(&ann).is_some(), "to compare the next with");
-    }
-
-    #[test]
-    fn a_failure_counts_for_a_moment_and_leaves_what_was_there() {
-        let mut cache = CatalogCache::new(&settings().catalog);
-        let (ann, start) = (key("ann"), Instant::now());
-        let failure = MembraneError::EndlessList("it repeats a cursor");
-        cache.put_failure(ann.clone(), failure.clone(), start);
-        assert!(matches!(cache.find(&ann, start + seconds(4)), Found::Failed(_)));
-        assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Missing));
-
-        let tools = Interner::default().share(app("slack", &["a"]));
-        put(&mut cache, ann.clone(), catalog(&tools, start, 0), start);
-        cache.put_failure(ann.clone(), failure, start + seconds(70));
-        assert!(matches!(cache.find(&ann, start + seconds(71)), Found::StaleAfterFailure(_)));
-        assert!(matches!(cache.find(&ann, start + seconds(75)), Found::Stale(_)));
-        assert!(matches!(cache.find(&ann, start + seconds(601)), Found::Missing));
-    }
-
-    #[test]
-    fn a_catalog_that_lacks_an_app_is_fresh_for_a_moment_only() {
-        let mut cache = CatalogCache::new(&settings().catalog);
-        let (ann, start) = (key("ann"), Instant::now());
-        let tools = Interner::default().share(app("slack", &["a"]));
-        put(&mut cache, ann.clone(), catalog(&tools, start, 1), start);
-        assert!(matches!(cache.find(&ann, start + seconds(4)), Found::Fresh(_)));
-        assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Stale(_)));
-    }
-
-    #[test]
-    fn what_has_changed_is_not_given_out_again() {
-        let mut cache = CatalogCache::new(&settings().catalog);
-        let (ann, bob, now) = (key("ann"), key("bob"), Instant::now());
-        let tools = Interner::default().share(app("slack", &["a"]));
-        let token = AccessToken::parse("pat-of-ann", SystemTime::now()).unwrap();
-        for user in [&ann, &bob] {
-            put(&mut cache, user.clone(), catalog(&tools, now, 0), now);
-        }
-        cache.note_token(&ann, &token);
-        assert!(cache.token_to_reload(&ann).is_none(), "nothing has changed");
-        assert_eq!(cache.outdate(|user| *user == ann.0).as_slice(), std::slice::from_ref(&ann));
-        let to_reload = cache.token_to_reload(&ann).map(|token| token.fingerprint());
-        assert_eq!(to_reload, Some(token.fingerprint()));
-        assert!(matches!(cache.find(&ann, now), Found::Missing));
-        assert!(matches!(cache.find(&bob, now), Found::Fresh(_)));
-        cache.put_failure(ann.clone(), MembraneError::EndlessList("it repeats a cursor"), now);
-        assert!(matches!(cache.find(&ann, now), Found::StaleAfterFailure(_)), "better than nothing");
-    }
-
-    #[test]
-    fn equal_tools_are_counted_once_and_the_least_used_leave() {
-        let interner = Interner::default();
-        let now = Instant::now();
-        let shared = interner.share(app("slack", &["a", "b"]));
-        let mut settings = settings().catalog;
-        settings.max_bytes = serde_json::from_str(&(shared.bytes() * 2 + BYTES_PER_ENTRY * 50).to_string()).unwrap();
-        let mut cache = CatalogCache::new(&settings);
-        for i in 0..40 {
-            put(&mut cache, key(&format!("user-{i}")), catalog(&shared, now, 0), now);
-            put(&mut cache, key("user-0"), catalog(&shared, now, 0), now);
-        }
-        assert_eq!(cache.bytes, shared.bytes() + BYTES_PER_ENTRY * 40);
-        assert!(matches!(cache.find(&key("user-0"), now), Found::Fresh(_)), "used last");
-
-        let own = interner.share(app("gmail", &["a", "b"]));
-        for i in 0..20 {
-            put(&mut cache, key(&format!("other-{i}")), catalog(&own, now, 0), now);
-        }
-        assert!(cache.bytes <= cache.max_bytes);
-        assert!(matches!(cache.find(&key("user-1"), now), Found::Missing), "used least");
-        assert!(matches!(cache.find(&key("user-0"), now), Found::Fresh(_)));
-
-        let other = interner.share(app("asana", &["a"]));
-        cache.max_bytes = 0;
-        put(&mut cache, key("last"), catalog(&other, now, 0), now);
-        assert_eq!((cache.entries.len(), cache.holders.len()), (1, 1), "the last one stays");
-        assert_eq!(cache.bytes, other.bytes() + BYTES_PER_ENTRY);
-    }
-}
+mod tests;

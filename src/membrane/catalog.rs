@@ -36,6 +36,8 @@ pub struct Catalog {
     noted: Vec<Arc<NotedListing>>,
     /// Whether there are too many tools to list, by what was so before as well.
     is_large: bool,
+    /// Whether some of the tools were read by other users.
+    is_lent: bool,
 }
 
 /// Number of tools and tokens of their definitions up to which a catalog is small. Listing few tools is cheaper than a search,
@@ -130,9 +132,22 @@ impl Catalog {
             accounts: Arc::clone(&self.accounts),
             noted: Vec::new(),
             is_large: false,
+            is_lent: self.is_lent,
         };
         let noted = seen.note(Some(self));
         Self { is_large: seen.exceeds(self.is_large), noted, ..seen }
+    }
+
+    /// Returns the catalog as one of which other users have read some tools, or nobody else has.
+    #[must_use]
+    pub fn lent(self, is_lent: bool) -> Self {
+        Self { is_lent, ..self }
+    }
+
+    /// Returns whether other users have read some of the tools: those count only for as long as lists are shared.
+    #[must_use]
+    pub fn is_lent(&self) -> bool {
+        self.is_lent
     }
 
     /// Returns the catalog of a user with these accounts, in place of the one `before`.

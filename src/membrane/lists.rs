@@ -67,6 +67,12 @@ impl Reader {
         &self.token
     }
 
+    /// Returns the user whose lists are read.
+    #[must_use]
+    pub fn user(&self) -> &UserKey {
+        &self.user
+    }
+
     /// Returns whether the upstream has accepted the token.
     #[must_use]
     pub fn is_accepted(&self) -> bool {

@@ -11,13 +11,15 @@ use metrics::counter;
 
 use super::{
     Accounts, Apps, Catalog, MembraneClient, MembraneError,
-    app_tools::AppTools,
+    app_list::{AppList, read_app},
     catalog::{FailedApp, Part},
     lists::{ActionsOf, Reader},
-    model::{Action, Connection},
-    reading::broken_work,
-    tool::{App, Tool},
+    model::Connection,
+    shared::ListKey,
+    shared_lists::{Sharing, Taken},
+    tool::App,
 };
+use crate::ids::UserKey;
 
 /// Integrations of one load. Each costs a request at least.
 const MAX_INTEGRATIONS: usize = 1000;
@@ -44,6 +46,17 @@ pub struct Manner {
     pub negative: Duration,
 }
 
+/// Tools that a load may take rather than read them.
+#[derive(Clone)]
+pub struct Known {
+    /// The catalog as it was before.
+    pub before: Option<Before>,
+    /// Lists that other users have read.
+    pub sharing: Sharing,
+    /// Time of a change of which the load is to learn: no list from before it is taken.
+    pub not_before: Option<Instant>,
+}
+
 /// The catalog as it was before.
 #[derive(Debug, Clone)]
 pub struct Before {
@@ -64,7 +77,7 @@ pub async fn load_catalog(
     reader: &Reader,
     apps: &Apps,
     manner: Manner,
-    before: Option<Before>,
+    known: Known,
     on_accepted: impl Fn(),
 ) -> Result<Catalog, MembraneError> {
     let filters: Vec<_> = match apps.keys() {
@@ -88,19 +101,19 @@ pub async fn load_catalog(
         sources.truncate(MAX_INTEGRATIONS);
     }
 
-    let (client, before) = (&client, before.as_ref());
+    let (client, known) = (&client, &known);
+    let before = known.before.as_ref();
     let parts: Vec<Loaded> = stream::iter(&sources)
         .map(|source| async move {
             let earlier = before.and_then(|before| before.catalog.part(&source.app.key));
             // Reused after a partial load alone. That is repeated every few seconds, and apps that have answered need
             // not be asked each time.
             let is_reusable = before.is_some_and(|before| before.is_reusable && before.catalog.is_partial());
-            match earlier.filter(|part| is_reusable && part.since.elapsed() < manner.fresh) {
-                Some(part) => Ok(Loaded::Part(part.clone())),
-                None => {
-                    load_part(client, reader, source, earlier.filter(|part| part.since.elapsed() < manner.stale)).await
-                }
+            if let Some(part) = earlier.filter(|part| is_reusable && part.since.elapsed() < manner.fresh) {
+                return Ok(Loaded::Kept(part.clone()));
             }
+            let earlier = earlier.filter(|part| part.since.elapsed() < manner.stale);
+            load_part(client, reader, source, earlier, known).await
         })
         // In order, since parts and sources are paired below.
         .buffered(manner.concurrency)
@@ -114,19 +127,33 @@ pub async fn load_catalog(
         retry: manner.negative,
     });
     let failed = failed.collect();
+    // Of parts that are kept it is not known which were lent.
+    let was_lent = before.is_some_and(|before| before.catalog.is_lent());
+    let is_lent = parts.iter().any(|part| match part {
+        Loaded::Read(_) => false,
+        Loaded::Lent(_) => true,
+        Loaded::Kept(_) | Loaded::Failed(_) => was_lent,
+    });
     let parts = parts.into_iter().filter_map(|part| match part {
-        Loaded::Part(part) => Some(part),
+        Loaded::Read(part) | Loaded::Lent(part) | Loaded::Kept(part) => Some(part),
         Loaded::Failed(stand_in) => stand_in,
     });
     let of_app = |source: &Source<'_>| (source.app.key.clone(), Accounts::of(source.connections.iter().copied()));
     let accounts = sources.iter().map(of_app).collect();
     let before = before.map(|before| &*before.catalog);
-    Ok(Catalog::new(parts.collect(), before, failed).with_accounts(accounts, before))
+    // Tools that are gone are remembered from the catalog before.
+    let is_lent = is_lent || was_lent;
+    Ok(Catalog::new(parts.collect(), before, failed).with_accounts(accounts, before).lent(is_lent))
 }
 
 /// Outcome of loading one integration.
 enum Loaded {
-    Part(Part),
+    /// Read with the user's token.
+    Read(Part),
+    /// Read by other users.
+    Lent(Part),
+    /// As it was in the catalog before.
+    Kept(Part),
     /// The integration can't be asked, and earlier tools stand in where there are some.
     Failed(Option<Part>),
 }
@@ -156,25 +183,44 @@ fn sources<'a>(connections: impl Iterator<Item = &'a Connection>, apps: &Apps) -
     sources.into_values().collect()
 }
 
+impl Source<'_> {
+    /// Returns the key of the list that users of the workspace may share; nothing where it is not certain to be the same for
+    /// others: only an id is unique in all workspaces, and the workspace of some tokens is not known.
+    fn shared(&self, user: &UserKey) -> Option<ListKey> {
+        let ActionsOf::IntegrationId(integration) = &self.actions else { return None };
+        let workspace = Some(user.workspace()).filter(|workspace| !workspace.is_empty())?;
+        Some(ListKey { workspace: workspace.to_owned(), integration: integration.clone(), app: self.app.clone() })
+    }
+}
+
 async fn load_part(
     client: &MembraneClient,
     reader: &Reader,
     source: &Source<'_>,
     earlier: Option<&Part>,
+    known: &Known,
 ) -> Result<Loaded, MembraneError> {
     let Source { actions, app, .. } = source;
-    match client.actions(reader, actions).await {
-        Ok(actions) => {
-            let upstream = client.upstream();
-            let (bytes, app) = (actions.iter().map(Action::schema_bytes).sum(), app.clone());
-            let build = move || {
-                // Each action is dropped as its tool is there.
-                let tools = actions.into_iter().filter_map(|action| Tool::of(&app, &action)).collect();
-                AppTools::new(&app, tools)
-            };
-            let tools = upstream.pool.run(bytes, build).await.ok_or_else(broken_work)?;
-            Ok(Loaded::Part(Part { tools: upstream.tools.share(tools), since: Instant::now() }))
+    let taken = match source.shared(reader.user()) {
+        Some(key) => known.sharing.take(key, reader, known.not_before).await,
+        None => Taken::Alone,
+    };
+    let reading = match taken {
+        Taken::Lent(tools) => {
+            counter!("mcp_catalog_lists_total", "source" => "shared").increment(1);
+            // As old as the load: how old lists are that are lent is bounded where they are kept.
+            return Ok(Loaded::Lent(Part { tools, since: Instant::now() }));
         }
+        Taken::Read(reading) => Some(reading),
+        Taken::Alone => None,
+    };
+    counter!("mcp_catalog_lists_total", "source" => "read").increment(1);
+    let list = read_app(client, reader, actions, app).await;
+    if let Some(reading) = reading {
+        reading.ends(&list);
+    }
+    match list {
+        Ok(AppList { tools, .. }) => Ok(Loaded::Read(Part { tools, since: Instant::now() })),
         // The token ended on the way; a list without half the tools would look as if they were gone.
         Err(error) if error.is_unauthenticated() => Err(error),
         Err(error) => {

@@ -18,8 +18,9 @@ use super::{
     actor::{Asked, TokenChecked},
     cache::{CatalogCache, CatalogKey, Found},
     lists::Reader,
-    load::{Before, Manner, load_catalog},
+    load::{Before, Known, Manner, load_catalog},
     report::Report,
+    shared_lists::Sharing,
 };
 use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Fingerprint, token::AccessToken, trace};
 
@@ -41,6 +42,7 @@ pub(super) struct Loading {
     /// Catalogs that were reloaded just now because of a change, with whether they have changed again.
     resting: HashMap<CatalogKey, bool>,
     manner: Manner,
+    sharing: Sharing,
     watchers: Watchers,
 }
 
@@ -64,7 +66,7 @@ struct CatalogLoaded {
 }
 
 impl Loading {
-    pub(super) fn new(watchers: Watchers, settings: &Settings) -> Self {
+    pub(super) fn new(watchers: Watchers, sharing: Sharing, settings: &Settings) -> Self {
         let manner = Manner {
             concurrency: settings.membrane.per_user_concurrency.get(),
             fresh: settings.catalog.fresh,
@@ -72,8 +74,8 @@ impl Loading {
             max_bytes: settings.catalog.max_bytes.get(),
             negative: settings.catalog.negative,
         };
-        let cache = CatalogCache::new(&settings.catalog);
-        Self { cache, loads: HashMap::new(), resting: HashMap::new(), manner, watchers }
+        let cache = CatalogCache::new(&settings.catalog, sharing.switch().clone());
+        Self { cache, loads: HashMap::new(), resting: HashMap::new(), manner, sharing, watchers }
     }
 
     /// The upstream has accepted a token.
@@ -101,7 +103,7 @@ impl MembraneActor {
     ) -> bool {
         let is_fresh = matches!(self.loading.cache.find(key, Instant::now()), Found::Fresh(_));
         if !is_fresh && !self.loading.loads.contains_key(key) {
-            self.load(key.clone(), token.clone(), Vec::new(), trace.clone(), ctx);
+            self.load(key.clone(), token.clone(), Vec::new(), false, trace.clone(), ctx);
         }
         // A load with another token may be in flight. Its answers are no verdict on this token, which is then asked
         // about apart.
@@ -109,12 +111,13 @@ impl MembraneActor {
         self.loading.loads.get(key).is_some_and(|load| load.token.fingerprint() == fingerprint)
     }
 
-    /// Starts a load for those who wait for it.
+    /// Starts a load for those who wait for it; `is_of_change` where something is known to have changed.
     fn load(
         &mut self,
         key: CatalogKey,
         token: AccessToken,
         waiting: Vec<Asked<Arc<Loaded>, MembraneError>>,
+        is_of_change: bool,
         trace: trace::Context,
         ctx: &Context<Self>,
     ) {
@@ -123,7 +126,11 @@ impl MembraneActor {
         self.loading.loads.insert(key.clone(), load);
 
         // However old it is: it tells which tools are gone, and whether clients have to list again.
-        let before = self.loading.cache.before(&key).map(|(catalog, is_reusable)| Before { catalog, is_reusable });
+        let before = self.loading.cache.to_replace(&key).map(|(catalog, is_reusable)| Before { catalog, is_reusable });
+        // After a change every list is read anew: it may be one of what the user has just connected.
+        let is_of_change = is_of_change || before.as_ref().is_some_and(|before| !before.is_reusable);
+        let not_before = is_of_change.then(Instant::now);
+        let known = Known { before, sharing: self.loading.sharing.clone(), not_before };
         let (client, manner, addr) = (Rc::clone(&self.client), self.loading.manner, ctx.address());
         let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
         actix::spawn(trace.around(async move {
@@ -141,7 +148,7 @@ impl MembraneActor {
                     addr.do_send(TokenChecked { token, verdict: Ok(user.clone()) });
                 }
             };
-            let outcome = load_catalog(&client, &reader, &apps, manner, before, on_accepted).await;
+            let outcome = load_catalog(&client, &reader, &apps, manner, known, on_accepted).await;
             report.say(|loaded| loaded.outcome = outcome.map(Arc::new));
         }));
     }
@@ -158,7 +165,7 @@ impl MembraneActor {
         let Some(token) = token.filter(|token| self.recognise(token).is_some()) else { return };
         // A load in flight is marked as outdated by the same change, and is followed by another.
         if !self.loading.loads.contains_key(&key) {
-            self.load(key.clone(), token, Vec::new(), trace::Context::default(), ctx);
+            self.load(key.clone(), token, Vec::new(), true, trace::Context::default(), ctx);
         }
         self.loading.resting.insert(key.clone(), false);
         ctx.run_later(REST, |actor, ctx| {
@@ -174,7 +181,7 @@ impl MembraneActor {
         self.loading.cache.put(key.clone(), Arc::clone(loaded));
         self.loading.cache.note_token(key, token);
         // Without an earlier catalog no list was given that could be wrong now.
-        let Some((before, _)) = before.filter(|(before, _)| !before.lists_the_same(catalog)) else { return };
+        let Some(before) = before.filter(|before| !before.lists_the_same(catalog)) else { return };
         log::info!(user:% = key.0; "a user's tools have changed");
         counter!("mcp_catalog_changes_total").increment(1);
         let (user, apps) = key.clone();
@@ -198,7 +205,7 @@ impl Handler<LoadCatalog> for MembraneActor {
             Found::Stale(loaded) => {
                 count_lookup("stale");
                 if !is_loading {
-                    self.load(key, caller.token().clone(), Vec::new(), caller.trace(), ctx);
+                    self.load(key, caller.token().clone(), Vec::new(), false, caller.trace(), ctx);
                 }
                 Ok(loaded)
             }
@@ -214,7 +221,7 @@ impl Handler<LoadCatalog> for MembraneActor {
             Found::Missing => {
                 count_lookup(if is_loading { "coalesced" } else { "loaded" });
                 if !is_loading {
-                    self.load(key.clone(), caller.token().clone(), Vec::new(), caller.trace(), ctx);
+                    self.load(key.clone(), caller.token().clone(), Vec::new(), false, caller.trace(), ctx);
                 }
                 let (reply, outcome) = oneshot::channel();
                 // The load is there: since it was found or begun, the actor has awaited nothing.
@@ -249,6 +256,8 @@ impl Handler<CatalogLoaded> for MembraneActor {
         // have failed the load in any way.
         let is_about_token = matches!(&outcome, Err(error) if error.is_unauthenticated() || !is_proven);
         let outcome = outcome.map(|catalog| self.loading.cache.loaded(catalog, Instant::now()));
+        // Lists that were lent to it may have been withdrawn while others were read.
+        let is_outdated = is_outdated || outcome.as_ref().is_ok_and(|loaded| loaded.is_withdrawn());
         match &outcome {
             Ok(loaded) => {
                 // A change during the load would stay hidden for as long as the catalog is fresh.
@@ -291,7 +300,7 @@ impl Handler<CatalogLoaded> for MembraneActor {
         }
         // Each round answers at least those with its own token, or follows a change, so that rounds come to an end.
         if let Some((next, _)) = others.first() {
-            self.load(key, next.clone(), others, trace::Context::default(), ctx);
+            self.load(key, next.clone(), others, is_outdated, trace::Context::default(), ctx);
         } else if is_outdated {
             self.reload(key, ctx);
         }

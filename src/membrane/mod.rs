@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod actor;
+mod app_list;
 pub mod app_tools;
 pub mod apps;
 mod batching;
@@ -31,6 +32,8 @@ mod reading;
 mod report;
 mod retry;
 mod searchable;
+pub mod shared;
+pub mod shared_lists;
 pub mod sign_in;
 pub mod signature;
 pub mod tool;
@@ -55,6 +58,7 @@ pub use messages::{
     Standing, TokenRefused,
 };
 pub use report::Report;
+pub use shared_lists::Sharing;
 
 #[cfg(test)]
 pub(crate) use messages::{Crash, CrashLater};

@@ -133,6 +133,17 @@ pub struct Action {
     integration_id: Option<String>,
     #[serde(default, deserialize_with = "text")]
     integration_key: Option<String>,
+    // Members that only actions of one user's connection have.
+    #[serde(default)]
+    connection_id: Option<Box<RawValue>>,
+    #[serde(default)]
+    instance_key: Option<Box<RawValue>>,
+    #[serde(default)]
+    user_id: Option<Box<RawValue>>,
+    #[serde(default)]
+    tenant_id: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "text")]
+    layer: Option<String>,
     #[serde(default, deserialize_with = "flag")]
     is_deactivated: Option<bool>,
     #[serde(default, deserialize_with = "presence")]
@@ -183,6 +194,14 @@ impl Action {
     #[must_use]
     pub fn schema_bytes(&self) -> usize {
         [&self.input_schema, &self.output_schema].into_iter().flatten().map(|schema| schema.get().len()).sum()
+    }
+
+    /// Returns whether it belongs to one user, as actions of a connection do, and not to the whole workspace.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        // Whatever they hold: a list is left to each user in doubt.
+        let members = [&self.connection_id, &self.instance_key, &self.user_id, &self.tenant_id];
+        members.iter().any(|member| member.is_some()) || self.layer.as_deref() == Some("connection")
     }
 
     /// Returns whether it belongs to an app: a universal action does not.

@@ -64,7 +64,7 @@ pub struct Published<'a> {
 }
 
 /// The app whose actions become tools.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct App {
     /// Key of the app, the first part of its tools' names.
     pub key: IntegrationKey,

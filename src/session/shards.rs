@@ -24,7 +24,7 @@ use crate::{
     auth::{Authenticator, Revocations, admission::Admission},
     config::Settings,
     ids::UserKey,
-    membrane::{MembraneActor, MembraneClient, Upstream, Watchers, webhook::Changed},
+    membrane::{MembraneActor, MembraneClient, Sharing, Upstream, Watchers, webhook::Changed},
     store::{News, SessionStore},
     tools::{ToolService, refresh::refresh_here},
     workers::PerWorker,
@@ -37,6 +37,7 @@ pub struct Shards(Arc<Inner>);
 struct Inner {
     registries: PerWorker<SessionRegistry>,
     membranes: PerWorker<MembraneActor>,
+    sharing: Sharing,
     started: AtomicUsize,
     allowances: Allowances,
     admission: Arc<Admission>,
@@ -79,6 +80,7 @@ impl Shards {
             admission: Arc::new(Admission::new(settings)),
             revocations: Revocations::new(membranes.clone(), count, Arc::clone(&store)),
             membranes,
+            sharing: Sharing::new(count, &settings.catalog),
             upstream: Arc::new(upstream),
             store,
             retention: settings.sessions.retention,
@@ -90,7 +92,7 @@ impl Shards {
     /// Starts the next shard, on this thread.
     #[must_use]
     pub fn start_here(&self, settings: &Settings) -> LocalShard {
-        let Inner { registries, membranes, revocations, admission, allowances, upstream, .. } = &*self.0;
+        let Inner { registries, membranes, sharing, revocations, admission, allowances, upstream, .. } = &*self.0;
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
         let client = Rc::new(MembraneClient::new(&settings.membrane, Arc::clone(upstream)));
         let tools =
@@ -98,7 +100,9 @@ impl Shards {
         let registry = SessionRegistry::new(number, tools.clone(), self.clone(), settings).start();
         revocations.tell(number, &registry);
         let watchers = Watchers { changes: registry.clone().recipient(), refusals: registry.clone().recipient() };
-        membranes.set(number, MembraneActor::new(client, allowances.clone(), watchers, settings).start());
+        sharing.start_here(number, Rc::clone(&client), &settings.catalog);
+        let membrane = MembraneActor::new(client, allowances.clone(), sharing.clone(), watchers, settings);
+        membranes.set(number, membrane.start());
         registries.set(number, registry);
         let auth = Authenticator::new(membranes.clone(), Arc::clone(admission), revocations.clone());
         LocalShard { number, auth, tools }

@@ -67,7 +67,7 @@ async fn a_hundred_opens_of_one_user_cost_one_load() {
 
 #[tokio::test]
 async fn a_hundred_users_cost_a_hundred_loads_and_then_nothing() {
-    let server = patient().start();
+    let server = patient().env("MCP__CATALOG__SHARED", "off").start();
     let users: Vec<_> = (0..100).map(|i| server.client(&format!("user-{i}"))).collect();
     let open_all = async || join_all(users.iter().cloned().map(open_and_list)).await;
     let first = open_all().await;
@@ -141,7 +141,8 @@ async fn limits_and_passing_failures_are_waited_out() {
         ("a reset in the middle of a body", json!({"status": 200, "text": "{\"items\":[", "cut": true})),
     ];
     for path in ["/connections", "/actions"] {
-        let server = patient().start();
+        // So that each user reads each list.
+        let server = patient().env("MCP__CATALOG__SHARED", "off").start();
         for (i, (case, fault)) in cases.iter().enumerate() {
             let mut fault = fault.clone();
             fault["path"] = json!(path);
@@ -191,6 +192,7 @@ async fn what_will_not_pass_is_not_sent_again() {
 async fn retries_are_no_more_than_a_fifth() {
     let server = Server::builder()
         .env("MCP__MEMBRANE__BREAKER_FAILURES", "1000000")
+        .env("MCP__CATALOG__SHARED", "off")
         .env("MCP__STREAMS__AFTER_MS", "60000")
         .start();
     // More failures than retries could be had for.

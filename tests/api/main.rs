@@ -80,6 +80,7 @@ mod sandbox_connecting;
 mod search;
 mod server_card;
 mod sessions;
+mod shared_lists;
 mod shares;
 mod shutdown;
 mod slow_calls;

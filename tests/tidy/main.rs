@@ -26,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
     (
         "membrane",
         &[
+            "workers",
             "allowance",
             "config",
             "search",
