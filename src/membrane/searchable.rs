@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::Tool;
 use crate::{
     protocol::json,
-    search::{AppIndex, ToolText},
+    search::{AppIndex, AppIndexBuilder, ToolText},
 };
 
 /// Levels of parameters that are searched. Deeper ones say little of what a tool does.
@@ -21,7 +21,7 @@ struct Schema {
 
 /// Builds the index of an app's tools, in their order.
 pub(super) fn index<'a>(key: &str, name: &str, tools: impl Iterator<Item = &'a Tool>) -> AppIndex {
-    let mut builder = AppIndex::builder(key, name);
+    let mut builder = AppIndexBuilder::new(key, name);
     for tool in tools {
         let published = tool.published();
         let published = published.as_ref();

@@ -1,22 +1,24 @@
 //! The sandbox's HTTP API: that part of Membrane's which the product uses.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    middleware::from_fn,
+    Error, HttpRequest, HttpResponse,
+    body::{EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::{Next, from_fn},
     web::{self, Data, Json, Path, Query, ServiceConfig},
 };
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
-    Shared,
     catalog::{Action, App},
     connecting,
     connections::{self, Filter, page},
     failure::{Failure, not_found},
     oauth,
-    observe::{Fault, observe},
+    observe::Fault,
     run::run,
+    shared::Shared,
     sign_in,
     state::Connection,
     token::Claims,
@@ -53,6 +55,18 @@ pub fn routes(config: &mut ServiceConfig) {
             .route("/sandbox/faults", web::put().to(set_faults))
             .route("/sandbox/webhook", web::put().to(set_webhook)),
     );
+}
+
+/// Stands around every request to the API.
+async fn observe<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let shared = request.app_data::<Data<Shared>>().cloned();
+    match shared.filter(|_| !request.path().starts_with("/sandbox/")) {
+        Some(shared) => shared.observer.stand_around(shared.settings.latency, request, next).await,
+        None => next.call(request).await.map(ServiceResponse::map_into_left_body),
+    }
 }
 
 async fn customer(request: HttpRequest, shared: Data<Shared>) -> Result<HttpResponse, Failure> {

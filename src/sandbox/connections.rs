@@ -7,9 +7,10 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Shared,
-    connecting::{Wanted, url_of},
+    connecting::url_of,
     failure::{Failure, not_found},
+    requests::Wanted,
+    shared::Shared,
     webhook::Event,
 };
 

@@ -10,12 +10,15 @@
 
 mod api;
 pub mod catalog;
+mod codes;
 mod connecting;
 mod connections;
 mod failure;
 mod oauth;
 mod observe;
+mod requests;
 mod run;
+mod shared;
 mod sign_in;
 mod state;
 pub mod token;
@@ -23,17 +26,12 @@ mod webhook;
 
 use std::{net::Ipv4Addr, path::Path, sync::Arc};
 
-use actix_web::{App, HttpRequest, HttpServer, dev::ServerHandle, http::header::AUTHORIZATION, web};
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
 
 use crate::{config, secret::Secret};
 use catalog::{Catalog, CatalogError};
-use connecting::Requests;
-use failure::Failure;
-use oauth::Codes;
-use observe::Observer;
-use state::State;
-use token::Claims;
-use webhook::Webhooks;
+use shared::Shared;
+pub use token::Kept;
 
 /// Sandbox that runs on a thread of the server's process.
 #[derive(Debug)]
@@ -47,15 +45,6 @@ pub struct Sandbox {
     /// Name of the app that users of minted tokens have yet to connect, if it has that app.
     pub unconnected: Option<String>,
     handle: ServerHandle,
-}
-
-/// Life of the key that signs a sandbox's tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    /// The settings name the key, or it is in a file: tokens outlive the sandbox.
-    ForGood,
-    /// The key was drawn, and no file could take it.
-    WhileItRuns,
 }
 
 /// Why no sandbox can be had.
@@ -74,27 +63,6 @@ pub enum SandboxError {
     },
 }
 
-/// State that the sandbox's handlers share.
-struct Shared {
-    catalog: Catalog,
-    state: State,
-    requests: Requests,
-    webhooks: Webhooks,
-    observer: Observer,
-    codes: Codes,
-    secret: Secret,
-    settings: config::Sandbox,
-}
-
-impl Shared {
-    /// Returns the claims of the token that a request carries.
-    fn claims(&self, request: &HttpRequest) -> Result<Claims, Failure> {
-        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        token::verify(token, &self.secret).map_err(|message| Failure::bad_request(401, "not_authenticated", message))
-    }
-}
-
 impl Sandbox {
     /// Starts a sandbox in this process. Where the settings name no key, one is drawn once and kept in `folder`.
     ///
@@ -107,16 +75,7 @@ impl Sandbox {
         };
         let catalog = Catalog::load(&settings.catalog)?;
         let unconnected = catalog.by_key(token::UNCONNECTED).map(|app| app.integration.name.clone());
-        let shared = Arc::new(Shared {
-            catalog,
-            state: State::default(),
-            requests: Requests::default(),
-            webhooks: Webhooks::default(),
-            observer: Observer::default(),
-            codes: Codes::default(),
-            secret: secret.clone(),
-            settings: settings.clone(),
-        });
+        let shared = Arc::new(Shared::new(catalog, secret.clone(), settings.clone()));
         let port = settings.port.port();
         let listen = |source| SandboxError::Listen { port, source };
         let server =

@@ -12,14 +12,11 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{Method, StatusCode},
     middleware::Next,
-    web::Data,
 };
 use bytes::Bytes;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use super::Shared;
 
 /// Counts requests and spoils those that it was told to.
 #[derive(Debug, Default)]
@@ -125,6 +122,30 @@ impl Observer {
         Some(fault.clone())
     }
 
+    /// Passes a request on after a time, unless it is to be spoilt.
+    ///
+    /// # Errors
+    /// Those of the service.
+    pub async fn stand_around<B: MessageBody>(
+        &self,
+        latency: Duration,
+        request: ServiceRequest,
+        next: Next<B>,
+    ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+        let mut in_flight = self.begin(request.method(), request.path());
+        tokio::time::sleep(latency).await;
+        let fault = self.fault(request.path(), request.query_string());
+        if let Some(fault) = &fault {
+            tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+        }
+        let response = match fault.and_then(|fault| Some((fault.status?, fault))) {
+            None => next.call(request).await.map(ServiceResponse::map_into_left_body),
+            Some((status, fault)) => Ok(request.into_response(fault.answer(status)).map_into_right_body()),
+        };
+        in_flight.answered = true;
+        response
+    }
+
     fn begin(&self, method: &Method, path: &str) -> InFlight<'_> {
         let stats = &mut self.observed().stats;
         *stats.requests.entry(format!("{method} {path}")).or_default() += 1;
@@ -151,27 +172,4 @@ impl Drop for InFlight<'_> {
         stats.running -= self.runs;
         stats.abandoned += u64::from(!self.answered);
     }
-}
-
-/// Stands around every request to the API.
-pub async fn observe<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let shared = request.app_data::<Data<Shared>>().cloned();
-    let Some(shared) = shared.filter(|_| !request.path().starts_with("/sandbox/")) else {
-        return next.call(request).await.map(ServiceResponse::map_into_left_body);
-    };
-    let mut in_flight = shared.observer.begin(request.method(), request.path());
-    tokio::time::sleep(shared.settings.latency).await;
-    let fault = shared.observer.fault(request.path(), request.query_string());
-    if let Some(fault) = &fault {
-        tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
-    }
-    let response = match fault.and_then(|fault| Some((fault.status?, fault))) {
-        None => next.call(request).await.map(ServiceResponse::map_into_left_body),
-        Some((status, fault)) => Ok(request.into_response(fault.answer(status)).map_into_right_body()),
-    };
-    in_flight.answered = true;
-    response
 }

@@ -6,9 +6,9 @@ use actix_web::HttpResponse;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    Shared,
     catalog::{App, Behaviour},
     failure::{Failure, not_found, unreadable},
+    shared::Shared,
     state::{Belongings, Fields, Record},
     token::Claims,
 };

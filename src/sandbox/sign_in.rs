@@ -20,9 +20,9 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Shared,
     catalog::App,
-    connecting::{Outcome, Request},
+    requests::{Outcome, Request},
+    shared::Shared,
     state::{ACCOUNTS, account_name},
     webhook::Event,
 };

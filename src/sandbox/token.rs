@@ -12,7 +12,6 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Kept;
 use crate::{secret::Secret, signing};
 
 /// The key of the sandbox's only workspace.
@@ -29,6 +28,15 @@ pub const UNCONNECTED: &str = "notion";
 
 /// How long the token of a webhook is good, which is sent at once.
 const WEBHOOK_LIFE: Duration = Duration::from_secs(60);
+
+/// Life of the key that signs a sandbox's tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The settings name the key, or it is in a file: tokens outlive the sandbox.
+    ForGood,
+    /// The key was drawn, and no file could take it.
+    WhileItRuns,
+}
 
 /// Claims of a sandbox token, in the names of either generation.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -76,11 +76,11 @@ pub struct AppIndexBuilder {
     terms: Vec<(u32, f32, bool)>,
 }
 
-impl AppIndex {
+impl AppIndexBuilder {
     /// Begins the index of an app.
     #[must_use]
-    pub fn builder(key: &str, name: &str) -> AppIndexBuilder {
-        AppIndexBuilder {
+    pub fn new(key: &str, name: &str) -> Self {
+        Self {
             key: key.into(),
             name: name.into(),
             postings: Vec::new(),
@@ -93,16 +93,14 @@ impl AppIndex {
 
     /// Builds the index of an app from all its tools.
     #[must_use]
-    pub fn build<'a>(key: &str, name: &str, tools: impl IntoIterator<Item = ToolText<'a>>) -> Self {
-        let mut builder = Self::builder(key, name);
+    pub fn build<'a>(key: &str, name: &str, tools: impl IntoIterator<Item = ToolText<'a>>) -> AppIndex {
+        let mut builder = Self::new(key, name);
         for tool in tools {
             builder.add(&tool);
         }
         builder.finish()
     }
-}
 
-impl AppIndexBuilder {
     /// Adds a tool, whose position is the number of those added before. Tools past the first million are left out.
     pub fn add(&mut self, tool: &ToolText<'_>) {
         if self.tools.len() >= MAX_TOOLS {
@@ -254,7 +252,7 @@ mod tests {
             parameters: &[],
             access: Access::Read,
         };
-        AppIndex::build("gmail", "Gmail", [send, list])
+        AppIndexBuilder::build("gmail", "Gmail", [send, list])
     }
 
     #[test]
@@ -284,7 +282,7 @@ mod tests {
     fn an_endless_text_is_cut() {
         let text = (0..100_000).map(|i| format!("word{i}")).collect::<Vec<_>>().join(" ");
         let tool = ToolText { key: "k", name: "n", description: &text, parameters: &[], access: Access::Read };
-        assert!(AppIndex::build("a", "A", [tool]).bytes() < 20_000);
+        assert!(AppIndexBuilder::build("a", "A", [tool]).bytes() < 20_000);
     }
 
     #[test]

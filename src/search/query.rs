@@ -135,13 +135,17 @@ fn step(tokens: &[Token], start: usize, naming: &Naming, translated: bool, lexic
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{access::Access, build::ToolText, index::AppIndex},
+        super::{
+            access::Access,
+            build::{AppIndexBuilder, ToolText},
+            index::AppIndex,
+        },
         *,
     };
 
     fn app(key: &str, name: &str, tools: &[&str]) -> AppIndex {
         let tool = |name| ToolText { key: name, name, description: "", parameters: &[], access: Access::Write };
-        AppIndex::build(key, name, tools.iter().copied().map(tool))
+        AppIndexBuilder::build(key, name, tools.iter().copied().map(tool))
     }
 
     fn with_query<T>(query: &str, check: impl FnOnce(Query) -> T) -> T {

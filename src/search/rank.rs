@@ -211,12 +211,15 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{super::build::ToolText, *};
+    use super::{
+        super::build::{AppIndexBuilder, ToolText},
+        *,
+    };
 
     fn app(key: &str, name: &str, reads: &[&str], writes: &[&str]) -> AppIndex {
         let tool = |name, access| ToolText { key: name, name, description: "", parameters: &[], access };
         let reads = reads.iter().map(|name| tool(*name, Access::Read));
-        AppIndex::build(key, name, reads.chain(writes.iter().map(|name| tool(*name, Access::Write))))
+        AppIndexBuilder::build(key, name, reads.chain(writes.iter().map(|name| tool(*name, Access::Write))))
     }
 
     fn apps() -> [AppIndex; 3] {

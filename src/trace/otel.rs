@@ -16,7 +16,7 @@ use opentelemetry_sdk::{
     trace::{self as sdk, SdkTracer, SdkTracerProvider, SpanData},
 };
 
-use super::{Context, Kind, Place};
+use super::context::{Context, Kind, Place};
 
 /// How long the collector may take for a batch, at the end for all that is left.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,50 @@
+//! State that the sandbox's handlers share.
+
+use actix_web::{HttpRequest, http::header::AUTHORIZATION};
+
+use super::{
+    catalog::Catalog,
+    codes::Codes,
+    failure::Failure,
+    observe::Observer,
+    requests::Requests,
+    state::State,
+    token::{self, Claims},
+    webhook::Webhooks,
+};
+use crate::{config, secret::Secret};
+
+/// Parts of the sandbox, for one handler after the other.
+pub(super) struct Shared {
+    pub(super) catalog: Catalog,
+    pub(super) state: State,
+    pub(super) requests: Requests,
+    pub(super) webhooks: Webhooks,
+    pub(super) observer: Observer,
+    pub(super) codes: Codes,
+    pub(super) secret: Secret,
+    pub(super) settings: config::Sandbox,
+}
+
+impl Shared {
+    /// Returns the state of a sandbox that nobody has asked anything yet.
+    pub(super) fn new(catalog: Catalog, secret: Secret, settings: config::Sandbox) -> Self {
+        Self {
+            catalog,
+            state: State::default(),
+            requests: Requests::default(),
+            webhooks: Webhooks::default(),
+            observer: Observer::default(),
+            codes: Codes::default(),
+            secret,
+            settings,
+        }
+    }
+
+    /// Returns the claims of the token that a request carries.
+    pub(super) fn claims(&self, request: &HttpRequest) -> Result<Claims, Failure> {
+        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        token::verify(token, &self.secret).map_err(|message| Failure::bad_request(401, "not_authenticated", message))
+    }
+}
