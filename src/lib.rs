@@ -4,9 +4,9 @@
 //!
 //! # Layout
 //!
-//! An actix-web handler reads a request into types and sends one message. The [`session::SessionRegistry`] of the session's
-//! shard passes it to the [`session::SessionActor`], which holds what the session has enabled, its calls in flight and its
-//! stream. A session, and a request without one, list, find and call tools by the [`tools::ToolService`] of their thread. It
+//! An actix-web handler reads a request into types and sends one message. [`session::Sessions`], a directory of addresses, sends
+//! it to the [`session::SessionRegistry`] of the session's worker, and that passes it to the [`session::SessionActor`], which
+//! holds what the session has enabled, its calls in flight and its stream. A session, and a request without one, list, find and call tools by the [`tools::ToolService`] of their thread. It
 //! takes catalogs from the [`membrane::MembraneActor`], which loads each user's catalog once for all who ask, and calls go
 //! upstream by the thread's own [`membrane::MembraneClient`].
 //!
@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
-//! and nothing is locked. [`session::Shards`] knows which shard a session, a user or a token belongs to.
+//! and nothing is locked. [`session::Runtime`] starts and stops them. [`session::directory`] knows which worker a session belongs
+//! to, and knows addresses and messages alone: registries hold it to reach each other, and handlers to reach them.
 //!
 //! | To change | See |
 //! |---|---|
@@ -29,7 +30,9 @@
 //! | how tools are loaded and named, and what a call sends | [`membrane::load`], [`membrane::tool`], [`membrane::call`] |
 //! | what is asked of Membrane, and over which connections | [`membrane::client`], `membrane::wire` |
 //! | what a session does, and its streams | [`session::actor`], [`session::streams`] |
-//! | what is kept, and what servers tell each other | [`store`], [`session::coherence`] |
+//! | how a session comes into memory, leaves it, and ends | [`session::registry`], [`session::storage`] |
+//! | which session serves a chat | [`session::chats`] |
+//! | what is kept, and what servers tell each other | [`store`], [`store::replicas`], [`session::runtime`] |
 //! | settings, metrics, log lines | [`config`], [`metrics`], [`logging`] |
 //!
 //! # Words
@@ -46,7 +49,8 @@
 //!
 //! # Invariants (checked by `tests/tidy`)
 //!
-//! - Invariant: layers import downwards only, as drawn above. `config` is a leaf that any layer above `protocol` may read;
+//! - Invariant: layers import downwards only, as drawn above, and no files of a layer need each other in a circle: a name counts
+//!   for the file that defines it, whatever re-exports it. `config` is a leaf that any layer above `protocol` may read;
 //!   `sandbox` is a program of its own, which only `cli` and `banner` know.
 //! - Invariant: `protocol` is pure. It knows no actor, no HTTP and no clock.
 //! - Invariant: only `http` knows status codes and header names of MCP; only `protocol::codes` knows JSON-RPC codes.

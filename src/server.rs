@@ -23,11 +23,14 @@ use crate::{
     membrane::{Upstream, UpstreamError},
     metrics::Exporter,
     secret::Secret,
-    session::{LocalShard, Shards, pulse::Loss},
+    session::{
+        Runtime, WorkerContext,
+        pulse::{Loss, count_passive, look_after},
+    },
     store::{self, StoreError},
 };
 
-/// How often the shards are looked after.
+/// How often the workers are looked after.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// Connections that may wait to be accepted, for when many clients come back at once; those beyond it would come a second
@@ -128,8 +131,8 @@ impl Server {
         // already has as well: the address is what most people change.
         let (listener, address) = listen("server", &settings.server.host, settings.server.port.port())?;
         let (admin_listener, admin_address) = listen("admin", &settings.admin.host, settings.admin.port.port())?;
-        let shards = Shards::new(workers, store::open(settings)?, Upstream::new(&settings.membrane)?, settings);
-        let admin = Admin { shards, exporter, traffic: Traffic::default() };
+        let runtime = Runtime::new(workers, store::open(settings)?, Upstream::new(&settings.membrane)?, settings);
+        let admin = Admin { runtime, exporter, traffic: Traffic::default() };
         let admin_server = serve_operators(admin_listener, &admin, settings)?;
         let server = serve_clients(listener, workers, &admin, guest, settings)?;
         Ok(Self {
@@ -164,12 +167,12 @@ impl Server {
     pub async fn run(self) -> Result<(), ServerError> {
         let (handle, admin_handle) = (self.server.handle(), self.admin_server.handle());
         let stopping =
-            Stopping { server: handle, traffic: self.admin.traffic.clone(), shards: self.admin.shards.clone() };
+            Stopping { server: handle, traffic: self.admin.traffic.clone(), runtime: self.admin.runtime.clone() };
         actix::spawn(stopping.stop_when_told(self.told_to_stop, self.patience));
         actix::spawn(ignore_hangups(self.hangups));
-        actix::spawn(self.admin.shards.clone().follow_news());
+        actix::spawn(self.admin.runtime.clone().follow_news());
         if self.settings.oauth.enabled != Discovery::Off {
-            actix::spawn(self.admin.shards.clone().follow_authorization_server(self.settings));
+            actix::spawn(self.admin.runtime.clone().follow_authorization_server(self.settings));
         }
         actix::spawn(self.admin_server);
         tokio::select! {
@@ -193,20 +196,20 @@ fn listen(section: &'static str, host: &str, port: u16) -> Result<(TcpListener, 
     Ok((listener, address))
 }
 
-/// Looks after the shards and keeps the metrics small, until something is lost for good.
+/// Looks after the workers and keeps the metrics small, until something is lost for good.
 async fn watch(admin: Admin) -> Loss {
     let each = async |pulse| {
-        admin.shards.count_passive(pulse, BEAT).await;
+        count_passive(&admin.runtime, pulse, BEAT).await;
         admin.exporter.tidy_up();
     };
-    admin.shards.look_after(BEAT, each).await
+    look_after(&admin.runtime, BEAT, each).await
 }
 
 /// Parts of the server that end one after the other.
 struct Stopping {
     server: ServerHandle,
     traffic: Traffic,
-    shards: Shards,
+    runtime: Runtime,
 }
 
 impl Stopping {
@@ -227,11 +230,11 @@ impl Stopping {
     /// Lets the sessions finish before the workers: a worker that stops takes along the sessions that live on its thread,
     /// whatever connection waits for them.
     async fn finish(&self) {
-        self.shards.drain().await;
+        self.runtime.drain().await;
         self.traffic.requests_answered().await;
         self.traffic.close().await;
         // A call that was begun meanwhile goes on when its client has left, for its result can be fetched later.
-        self.shards.drain().await;
+        self.runtime.drain().await;
     }
 }
 
@@ -253,13 +256,15 @@ fn serve_clients(
     let max = max_connections(raise_file_limit(), workers, settings);
     // Connections make room for others before no more are accepted, which in turn is before there are no files left.
     let limits = limits(max - (max / 4).min((max / 16).max(128)), settings);
-    let (shards, traffic, settings) = (admin.shards.clone(), admin.traffic.clone(), Arc::clone(settings));
-    // Runs once on each worker's thread, which thereby gets its shard.
+    let (runtime, traffic, settings) = (admin.runtime.clone(), admin.traffic.clone(), Arc::clone(settings));
+    // Runs once on each worker's thread, which thereby gets its actors.
     let service = move || {
-        let LocalShard { number, auth, tools } = shards.start_here(&settings);
+        let WorkerContext { number, auth, tools } = runtime.start_here(&settings);
         let app = http::app(Worker {
             number,
-            shards: shards.clone(),
+            sessions: runtime.sessions().clone(),
+            chats: runtime.chats(),
+            runtime: runtime.clone(),
             auth,
             tools,
             bodies: bodies.clone(),

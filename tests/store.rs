@@ -32,9 +32,8 @@ use integration_app_mcp_server::{
     },
     secret::Secret,
     store::{
-        Bounds, EmbeddedStore, EnabledTool, Entered, News, Opened, Peers, RedisStore, SessionRecord, SessionStore,
-        record::SessionState,
-        redis::{Cursor, Room, SentEvent},
+        Bounds, Cursor, EmbeddedStore, EnabledTool, Entered, News, Opened, RedisStore, SentEvent, SessionRecord,
+        SessionStore, SharedEventLog, record::SessionState, redis::Room,
     },
 };
 use redis::Redis;
@@ -245,7 +244,7 @@ async fn everything_in_redis_expires_but_its_format() {
     let store = open_redis(&redis, kept_for(WEEK));
     let session = SessionId::draw();
     store.open(session, record(&ann(), &[]), Some(chat("monday"))).await.unwrap();
-    store.peers().unwrap().log(session, event(1, 1, b"x")).await.unwrap();
+    store.event_log().unwrap().append(session, event(1, 1, b"x")).await.unwrap();
     let keys = redis.lines("KEYS *");
     let lasting: Vec<_> = keys.iter().filter(|key| redis.command(&format!("PTTL {key}")).unwrap() == ":-1").collect();
     assert_eq!(lasting, ["mcp:format"], "of {keys:?}");
@@ -327,8 +326,8 @@ fn event(stream: u64, place: u64, message: &[u8]) -> SentEvent {
 }
 
 /// What was sent, as stream, place and length.
-async fn sent(peers: &Peers, session: SessionId) -> Vec<(u64, u64, usize)> {
-    let (events, _) = peers.sent(session, Cursor::default()).await.unwrap();
+async fn sent(log: &Arc<dyn SharedEventLog>, session: SessionId) -> Vec<(u64, u64, usize)> {
+    let (events, _) = log.read(session, Cursor::default()).await.unwrap();
     events.iter().map(|event| (event.stream, event.place, event.message.len())).collect()
 }
 
@@ -336,42 +335,43 @@ async fn sent(peers: &Peers, session: SessionId) -> Vec<(u64, u64, usize)> {
 async fn events_are_kept_for_other_servers_within_bounds() {
     let redis = Redis::start();
     let (store, other) = (open_redis(&redis, kept_for(WEEK)), open_redis(&redis, kept_for(WEEK)));
-    let (peers, others, session) = (store.peers().unwrap(), other.peers().unwrap(), SessionId::draw());
-    peers.log(session, event(1, 1, b"x")).await.unwrap();
-    assert_eq!(sent(&others, session).await, [], "of a session that is not there");
+    let (log, others, session) = (store.event_log().unwrap(), other.event_log().unwrap(), SessionId::draw());
+    log.append(session, event(1, 1, b"x")).await.unwrap();
+    assert_eq!(sent(others, session).await, [], "of a session that is not there");
     store.open(session, record(&ann(), &[]), None).await.unwrap();
 
     let odd = event(1, 1, "\0\r\n\u{1f600}".as_bytes());
-    peers.log(session, odd.clone()).await.unwrap();
+    log.append(session, odd.clone()).await.unwrap();
     let end = SentEvent { is_end: true, ..event(1, 1, b"") };
-    peers.log(session, end.clone()).await.unwrap();
-    let (events, cursor) = others.sent(session, Cursor::default()).await.unwrap();
+    log.append(session, end.clone()).await.unwrap();
+    let (events, cursor) = others.read(session, Cursor::default()).await.unwrap();
     assert_eq!(events, [odd, end]);
-    peers.log(session, event(2, 1, b"y")).await.unwrap();
-    let (events, cursor) = others.sent(session, cursor).await.unwrap();
+    log.append(session, event(2, 1, b"y")).await.unwrap();
+    let (events, cursor) = others.read(session, cursor).await.unwrap();
     assert_eq!(events, [event(2, 1, b"y")]);
-    assert_eq!(others.sent(session, cursor.clone()).await, Ok((vec![], cursor)));
+    assert_eq!(others.read(session, cursor.clone()).await, Ok((vec![], cursor)));
 
-    peers.log(session, event(2, 2, b"y")).await.unwrap();
-    peers.log(session, event(2, 3, b"y")).await.unwrap();
-    assert_eq!(sent(&others, session).await, [(1, 1, 0), (2, 1, 1), (2, 2, 1), (2, 3, 1)], "by number");
-    peers.log(session, event(3, 1, &[b'x'; 99])).await.unwrap();
-    assert_eq!(sent(&others, session).await, [(2, 3, 1), (3, 1, 99)], "by size");
-    peers.log(session, event(4, 1, &[b'x'; 101])).await.unwrap();
-    assert_eq!(sent(&others, session).await, [(2, 3, 1), (3, 1, 99)], "what is too large alone is not kept");
+    log.append(session, event(2, 2, b"y")).await.unwrap();
+    log.append(session, event(2, 3, b"y")).await.unwrap();
+    assert_eq!(sent(others, session).await, [(1, 1, 0), (2, 1, 1), (2, 2, 1), (2, 3, 1)], "by number");
+    log.append(session, event(3, 1, &[b'x'; 99])).await.unwrap();
+    assert_eq!(sent(others, session).await, [(2, 3, 1), (3, 1, 99)], "by size");
+    log.append(session, event(4, 1, &[b'x'; 101])).await.unwrap();
+    assert_eq!(sent(others, session).await, [(2, 3, 1), (3, 1, 99)], "what is too large alone is not kept");
 
-    assert_eq!(others.is_alive(peers.replica()).await, Ok(true));
-    assert_eq!(others.is_alive("somebody").await, Ok(false));
+    let (mine, other_bus) = (store.bus().unwrap(), other.bus().unwrap());
+    assert_eq!(other_bus.is_alive(mine.replica()).await, Ok(true));
+    assert_eq!(other_bus.is_alive("somebody").await, Ok(false));
     store.close(session, ann()).await.unwrap();
-    assert_eq!(sent(&others, session).await, []);
+    assert_eq!(sent(others, session).await, []);
 }
 
 #[tokio::test]
 async fn news_come_to_all_the_others_or_to_one() {
     let redis = Redis::start();
     let stores = [(); 3].map(|()| open_redis(&redis, kept_for(WEEK)));
-    let [mine, other, third] = stores.each_ref().map(|store| store.peers().unwrap());
-    let mut heard = [&mine, &other, &third].map(Peers::hear);
+    let [mine, other, third] = stores.each_ref().map(|store| store.bus().unwrap());
+    let mut heard = [mine, other, third].map(|bus| bus.hear());
     for news in &mut heard {
         assert!(matches!(news.recv().await, Some(News::Missed)), "whatever was told before");
     }

@@ -51,8 +51,8 @@ impl Revocations {
     pub fn revoke(&self, token: &AccessToken) {
         let token = token.fingerprint();
         self.revoke_here(token);
-        if let Some(peers) = self.0.store.peers() {
-            drop(peers.tell(&News::Distrusted(token)));
+        if let Some(bus) = self.0.store.bus() {
+            drop(bus.tell(&News::Distrusted(token)));
         }
     }
 

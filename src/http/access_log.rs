@@ -19,7 +19,7 @@ use log::kv::Value;
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use super::{Worker, address, connect, reply::Reason, spans};
+use super::{address, connect, reply::Reason, spans, worker::Worker};
 use crate::{
     ids::{ChatId, ClientAddress, RequestTag, SessionId, UserKey},
     metrics,

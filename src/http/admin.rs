@@ -10,13 +10,18 @@ use actix_web::{
 use metrics::gauge;
 
 use super::{connections::Traffic, health, origin::Names, page, read, reply};
-use crate::{config, metrics::Exporter, protocol::revision::Era, session::Shards};
+use crate::{
+    config,
+    metrics::Exporter,
+    protocol::revision::Era,
+    session::{Runtime, pulse::feel_pulse},
+};
 
 /// State that the handlers of the admin listener share.
 #[derive(Clone)]
 pub struct Admin {
     /// Workers of the process, for their health.
-    pub shards: Shards,
+    pub runtime: Runtime,
     /// Metrics, as Prometheus reads them.
     pub exporter: Exporter,
     /// Numbers of the connections of clients.
@@ -41,8 +46,8 @@ pub fn admin_app(
         .app_data(Data::new(settings))
         .wrap(from_fn(refuse_foreign))
         .service(page("/metrics", read().to(metrics)))
-        .service(page("/healthz", read().to(async |admin: Data<Admin>| health::alive(&admin.shards).await)))
-        .service(page("/readyz", read().to(async |admin: Data<Admin>| health::ready(&admin.shards).await)))
+        .service(page("/healthz", read().to(async |admin: Data<Admin>| health::alive(&admin.runtime).await)))
+        .service(page("/readyz", read().to(async |admin: Data<Admin>| health::ready(&admin.runtime).await)))
 }
 
 /// Refuses what a page could have sent: the metrics tell what this server is used for.
@@ -60,7 +65,7 @@ async fn refuse_foreign<B: MessageBody>(
 
 /// `GET /metrics`, in the text format of Prometheus.
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
-    admin.shards.feel_pulse(health::PATIENCE).await;
+    feel_pulse(&admin.runtime, health::PATIENCE).await;
     let connections = u32::try_from(admin.traffic.connections()).unwrap_or(u32::MAX);
     gauge!("mcp_connections").set(connections);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(admin.exporter.render())

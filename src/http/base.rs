@@ -5,7 +5,7 @@ use std::sync::Once;
 use actix_web::{HttpRequest, http::header::HOST};
 use url::Url;
 
-use super::{Worker, address};
+use super::{address, worker::Worker};
 
 /// Returns where clients reach this server, without a slash at its end: as the settings say, else as this request did.
 pub(super) fn of(request: &HttpRequest, worker: &Worker) -> String {

@@ -11,8 +11,7 @@ use futures_util::StreamExt;
 use metrics::counter;
 use tokio::time::timeout;
 
-use super::Worker;
-use crate::{error::Error, ids::UserKey, protocol::json};
+use crate::{config, error::Error, ids::UserKey, protocol::json};
 
 /// Part of each body that counts for nothing, so that most requests share no count with others.
 const FREE_BYTES: usize = 64 * 1024;
@@ -20,6 +19,9 @@ const FREE_BYTES: usize = 64 * 1024;
 /// Divides what is free into what one sender may have: a sender alone gets a quarter of all, and the last one to come
 /// always finds something.
 const SHARES: usize = 3;
+
+/// Depth to which the JSON of a body may be nested: what reads it stops there in any case.
+const MAX_DEPTH: usize = 128;
 
 /// Bytes of bodies that have begun to arrive. Cheap to clone, and the same on every thread.
 #[derive(Debug, Clone)]
@@ -53,6 +55,26 @@ impl PendingBodies {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Inner { limit, counts: Mutex::default() }))
+    }
+
+    /// Reads a body of at most the size that the settings allow, in the time they allow. `sender` is the user that
+    /// sends it, or none for Membrane.
+    ///
+    /// # Errors
+    /// [`Error::TooSlow`], [`Error::BodyTooLarge`], [`Error::InvalidRequest`] where it is nested too deep, and
+    /// [`Error::TooManyBytes`] or [`Error::Busy`] where too much arrives at once.
+    pub(super) async fn read(
+        &self,
+        payload: Payload,
+        sender: Option<&UserKey>,
+        settings: &config::Server,
+    ) -> Result<Bytes, Error> {
+        let collected = timeout(settings.request, collect(payload, self.hold(sender), settings.max_body_bytes.get()));
+        let body = collected.await.map_err(|_elapsed| Error::TooSlow)??;
+        if json::is_deeper_than(&body, MAX_DEPTH) {
+            return Err(Error::InvalidRequest(format!("the body is nested more than {MAX_DEPTH} deep")));
+        }
+        Ok(body)
     }
 
     fn hold(&self, sender: Option<&UserKey>) -> Held {
@@ -111,22 +133,6 @@ impl Drop for Held {
             }
         });
     }
-}
-
-/// Depth to which the JSON of a body may be nested: what reads it stops there in any case.
-const MAX_DEPTH: usize = 128;
-
-/// Reads a body of at most the size that the settings allow, in the time they allow. `sender` is the user that
-/// sends it, or none for Membrane.
-pub(super) async fn read_body(payload: Payload, sender: Option<&UserKey>, worker: &Worker) -> Result<Bytes, Error> {
-    let settings = &worker.settings.server;
-    let held = worker.bodies.hold(sender);
-    let collected = timeout(settings.request, collect(payload, held, settings.max_body_bytes.get())).await;
-    let body = collected.map_err(|_elapsed| Error::TooSlow)??;
-    if json::is_deeper_than(&body, MAX_DEPTH) {
-        return Err(Error::InvalidRequest(format!("the body is nested more than {MAX_DEPTH} deep")));
-    }
-    Ok(body)
 }
 
 async fn collect(mut payload: Payload, mut held: Held, limit: usize) -> Result<Bytes, Error> {

@@ -4,7 +4,7 @@ use std::{rc::Rc, time::SystemTime};
 
 use actix_web::HttpRequest;
 
-use super::{Worker, access_log, address, connections::Connection, headers, query::Query};
+use super::{access_log, address, connections::Connection, headers, query::Query, worker::Worker};
 use crate::{
     error::Error,
     membrane::{Caller, Proof},

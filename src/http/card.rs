@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{Worker, base, oauth};
+use super::{base, oauth, worker::Worker};
 use crate::protocol::{
     lifecycle::SERVER_INFO,
     revision::{MODERN, Revision},

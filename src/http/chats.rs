@@ -2,14 +2,14 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Worker, caller::authenticate, query::Query, reply};
+use super::{caller::authenticate, query::Query, reply, worker::Worker};
 use crate::{error::Error, membrane::Proof, protocol::revision::Era};
 
 /// `{chatId: sessionId}` of the caller; `{}` when there is none.
 pub async fn list(request: HttpRequest, worker: web::Data<Worker>) -> HttpResponse {
     let chats = async {
         let caller = authenticate(&request, &Query::of(&request), &worker, Proof::Customer).await?;
-        worker.shards.chats(caller.user().clone()).await
+        worker.chats.of(caller.user().clone()).await
     };
     let chats: Result<_, Error> = chats.await;
     match chats {

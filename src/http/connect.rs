@@ -20,7 +20,7 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use serde::Deserialize;
 
-use super::{Worker, address, base, connect_pages as pages, oauth};
+use super::{address, base, connect_pages as pages, oauth, worker::Worker};
 use crate::{
     error::Error,
     membrane::Proof,

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
 
-use crate::session::Shards;
+use crate::session::{
+    Runtime,
+    pulse::{feel_pulse, loss},
+};
 
 /// How long a shard may take to answer: in all that time its thread would have served nobody.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,13 +23,13 @@ pub(super) struct Readiness {
 const OK: &str = "ok";
 
 /// `GET /healthz`: whether all actors live and the loop of every shard turns. If not, only a restart helps.
-pub(super) async fn alive(shards: &Shards) -> HttpResponse {
-    let pulse = shards.feel_pulse(PATIENCE).await;
-    let (status, text) = match (shards.loss(pulse), pulse.silent) {
+pub(super) async fn alive(runtime: &Runtime) -> HttpResponse {
+    let pulse = feel_pulse(runtime, PATIENCE).await;
+    let (status, text) = match (loss(runtime, pulse), pulse.silent) {
         (Some(loss), _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{loss}: the server ends itself\n")),
         (None, 0) => (StatusCode::OK, "ok\n".to_owned()),
         (None, silent) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{silent} of {} shards don't answer\n", pulse.shards))
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{silent} of {} shards don't answer\n", pulse.workers))
         }
     };
     HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)
@@ -54,28 +57,28 @@ impl Readiness {
 }
 
 /// `GET /readyz`: whether requests should come here, and if not, why.
-pub(super) async fn ready(shards: &Shards) -> HttpResponse {
-    let readiness = readiness(shards).await;
+pub(super) async fn ready(runtime: &Runtime) -> HttpResponse {
+    let readiness = readiness(runtime).await;
     HttpResponse::build(readiness.status()).json(readiness)
 }
 
 /// Asks every part that a request may need how it is.
-pub(super) async fn readiness(shards: &Shards) -> Readiness {
+pub(super) async fn readiness(runtime: &Runtime) -> Readiness {
     let mut checks = BTreeMap::new();
     let mut check = |part, fault: Option<String>| checks.insert(part, fault.unwrap_or_else(|| OK.to_owned()));
-    check("server", shards.is_draining().then(|| "it is stopping".to_owned()));
-    let pulse = shards.feel_pulse(PATIENCE).await;
-    check("shards", (pulse.silent > 0).then(|| format!("{} of {} don't answer", pulse.silent, pulse.shards)));
+    check("server", runtime.is_draining().then(|| "it is stopping".to_owned()));
+    let pulse = feel_pulse(runtime, PATIENCE).await;
+    check("shards", (pulse.silent > 0).then(|| format!("{} of {} don't answer", pulse.silent, pulse.workers)));
     // Only what another instance may do better is a reason to send requests there. Without a store that all share, or an
     // upstream that all have, each of them still serves what needs neither.
-    let store = shards.store_trouble();
+    let store = runtime.store_trouble();
     let degraded = store.filter(|trouble| trouble.is_everybodys()).map(|trouble| format!("degraded: {trouble}"));
     check("store", store.filter(|_| degraded.is_none()).map(|trouble| trouble.to_string()));
     let ready = checks.values().all(|state| state == OK);
     if let Some(degraded) = degraded {
         checks.insert("store", degraded);
     }
-    let is_paused = shards.upstream().is_paused();
+    let is_paused = runtime.upstream().is_paused();
     checks.insert(
         "upstream",
         if is_paused { "degraded: it keeps failing, and is left alone for a while" } else { OK }.to_owned(),

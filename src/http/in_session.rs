@@ -6,7 +6,9 @@ use actix::{Handler, Message as ActorMessage};
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 
-use super::{Worker, access_log, base, caller::authenticate, headers, query::Query, reply, respond::Running, spans};
+use super::{
+    access_log, base, caller::authenticate, headers, query::Query, reply, respond::Running, spans, worker::Worker,
+};
 use crate::{
     error::Error,
     ids::{ChatId, RequestTag, SessionId},
@@ -23,7 +25,7 @@ use crate::{
         messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Record},
         profile::Profile,
     },
-    tools::{AskBy, Instructions, Origin, Scope, instructions},
+    tools::{AskBy, Instructions, Origin, Scope, instructions, mode},
     trace::Span,
 };
 
@@ -62,7 +64,7 @@ impl InSession {
 
     /// Returns the session as it is now, wherever it was last changed.
     pub(super) async fn up_to_date(self) -> Result<Self, Error> {
-        self.worker.shards.catch_up(self.session, self.caller.user()).await?;
+        self.worker.sessions.catch_up(self.session, self.caller.user()).await?;
         Ok(self)
     }
 
@@ -74,7 +76,7 @@ impl InSession {
         SessionActor: Handler<M>,
         SessionRegistry: Handler<Deliver<M>>,
     {
-        self.worker.shards.deliver(self.session, &self.caller, self.chat.clone(), message).await
+        self.worker.sessions.deliver(self.session, &self.caller, self.chat.clone(), message).await
     }
 
     /// Returns the session's profile, if the session is there at all.
@@ -131,7 +133,7 @@ impl InSession {
         match request {
             Err(error) => Err(error.clone()),
             Ok(ClientRequest::Initialize(_)) => Err(Error::AlreadyInitialized),
-            Ok(ClientRequest::CallTool(call)) if scope.mode.builtin(&call.name).is_none() => {
+            Ok(ClientRequest::CallTool(call)) if mode::builtin(scope.mode, &call.name).is_none() => {
                 let (caller, name) = (self.caller.clone(), call.name.clone());
                 self.deliver(FindTool { caller, scope, name }).await.map(|_| ()).inspect_err(|error| {
                     self.worker.tools.audit(self.origin(), &self.caller, call).refuse(error);
@@ -147,10 +149,10 @@ impl InSession {
         let request = running.id().clone();
         let (stream, events) = self.deliver(OpenReply { request: request.clone() }).await?;
         let response = reply::resumable(events, &self.worker.settings.streams);
-        let (shards, session, caller) = (self.worker.shards.clone(), self.session, self.caller.clone());
+        let (sessions, session, caller) = (self.worker.sessions.clone(), self.session, self.caller.clone());
         let end = Record { stream, request: request.clone(), message: None };
         // A stream without an end would keep the session in memory, and the server from stopping.
-        let end = scopeguard::guard(end, move |end| shards.tell(session, &caller, end));
+        let end = scopeguard::guard(end, move |end| sessions.tell(session, &caller, end));
         actix_web::rt::spawn(async move {
             while let Some(message) = running.next().await {
                 // A session that is gone has nobody to tell.

@@ -11,7 +11,7 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Worker, connections::Connection, headers, reply};
+use super::{connections::Connection, headers, reply, worker::Worker};
 use crate::{config, error::Error};
 
 /// Refuses a request whose URL or headers are larger than the settings allow, and any when no answer can be promised because

@@ -16,12 +16,14 @@ mod document;
 pub mod headers;
 mod health;
 mod in_session;
+mod known_host;
 mod limits;
 mod oauth;
 mod origin;
 mod pages;
 mod panics;
 mod post;
+mod posted;
 pub mod query;
 mod reply;
 mod respond;
@@ -30,56 +32,30 @@ mod sse;
 mod stateless;
 mod streamable;
 mod webhooks;
+mod worker;
 
 use std::sync::Arc;
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, Resource, Route,
+    App, Resource, Route,
     body::MessageBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     guard,
-    http::{Method, header},
+    http::header,
     middleware::{Condition, NormalizePath, from_fn},
     web::{self, Data, ServiceConfig},
 };
 
-use crate::{
-    auth::Authenticator,
-    config::{Discovery, Settings},
-    error::Error,
-    protocol::revision::Era,
-    secret::Secret,
-    session::Shards,
-    tools::ToolService,
-};
+use crate::{config::Discovery, error::Error, protocol::revision::Era};
 
 pub use access_log::log_requests;
 pub use admin::{Admin, admin_app};
 pub use bodies::PendingBodies;
-pub use origin::KnownHost;
+pub use known_host::KnownHost;
+pub use worker::Worker;
 
 /// Doubled slash, of which paths are freed.
 const DOUBLED: &str = "//";
-
-/// State that every handler of a worker has at hand.
-pub struct Worker {
-    /// Number of the worker, from 0.
-    pub number: usize,
-    /// All workers of the process, by which sessions are reached.
-    pub shards: Shards,
-    /// Authentication, with the tokens that this worker knows.
-    pub auth: Authenticator,
-    /// Tools, with the catalogs that this worker knows.
-    pub tools: ToolService,
-    /// Budget of the bodies that are arriving, for all workers.
-    pub bodies: PendingBodies,
-    /// Name under which clients ask for this server.
-    pub known_host: KnownHost,
-    /// Token of the sandbox for whoever tries it, where there is a sandbox.
-    pub guest: Option<Secret>,
-    /// Settings of the server, as they were at the start.
-    pub settings: Arc<Settings>,
-}
 
 /// Returns the server of one worker: the routes, and what surrounds each of them.
 pub fn app(
@@ -142,13 +118,13 @@ fn routes(config: &mut ServiceConfig) {
         .service(page("/.well-known/openid-configuration", read().to(oauth::openid_configuration)))
         .service(page("/.well-known/jwks.json", read().to(oauth::keys)))
         .service(page("/oauth/authorize", read().to(oauth::authorize)))
-        .service(page("/healthz", read().to(async |worker: Data<Worker>| health::alive(&worker.shards).await)))
-        .service(page("/readyz", read().to(async |worker: Data<Worker>| health::ready(&worker.shards).await)))
+        .service(page("/healthz", read().to(async |worker: Data<Worker>| health::alive(&worker.runtime).await)))
+        .service(page("/readyz", read().to(async |worker: Data<Worker>| health::ready(&worker.runtime).await)))
         .service(page(origin::CARD, read().to(card::card)))
         .service(page("/icon.svg", read().to(pages::icon)))
         .service(page("/me", read().to(pages::me)))
         .service(page("/", read().to(pages::front)))
-        .default_service(web::to(no_such_path));
+        .default_service(web::to(reply::no_such_path));
 }
 
 /// Returns a route for GET, and for HEAD, whose answer has no body (RFC 9110 § 9.3.2).
@@ -168,12 +144,4 @@ fn refuse_method(allowed: &'static str) -> Route {
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
         response
     })
-}
-
-async fn no_such_path(request: HttpRequest) -> HttpResponse {
-    // A browser's own requests, such as for an icon, are no mistake of anybody's.
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return HttpResponse::NotFound().content_type("text/plain").body("Not Found\n");
-    }
-    reply::error(None, &Error::NoSuchPath, Era::Legacy)
 }

@@ -19,7 +19,11 @@ use actix_web::{
 };
 use serde_json::{Value, json};
 
-use super::{Worker, base, no_such_path, reply};
+use super::{
+    base,
+    reply::{self, no_such_path},
+    worker::Worker,
+};
 use crate::{config::Discovery, membrane::AuthorizationServer};
 
 /// The scope of a user's own access: the one that is offered.
@@ -35,7 +39,7 @@ const SCOPES: [&str; 2] = ["platform-user", SCOPE];
 /// Returns the authorization server that clients are led to, if they are.
 pub(super) fn offered(worker: &Worker) -> Option<Arc<AuthorizationServer>> {
     let settings = &worker.settings;
-    let found = || worker.shards.upstream().authorization_server();
+    let found = || worker.runtime.upstream().authorization_server();
     match settings.oauth.enabled {
         Discovery::Off => None,
         Discovery::Auto => found(),

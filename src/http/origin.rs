@@ -1,7 +1,7 @@
 //! Which web pages may ask, and under which names this server is asked: protection against DNS rebinding, and CORS
 //! (MCP 2025-11-25, basic/transports § Security Warning).
 
-use std::{cell::RefCell, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use actix_cors::Cors;
 use actix_web::{
@@ -10,14 +10,14 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method, Uri,
-        header::{ETAG, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ETAG, HOST, HeaderMap, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     web::Data,
 };
 use url::{Host, Url};
 
-use super::{Worker, access_log::REQUEST_ID, connect, headers, reply};
+use super::{access_log::REQUEST_ID, connect, headers, known_host::KnownHost, reply, worker::Worker};
 use crate::{
     config::{self, Settings},
     error::Error,
@@ -42,21 +42,6 @@ pub async fn refuse_foreign<B: MessageBody>(
             let response = reply::error(None, &error, headers::era(request.request()));
             Ok(request.into_response(response).map_into_right_body())
         }
-    }
-}
-
-/// Last name under which a request was let in. Most come under the same one, which is compared sooner than read.
-#[derive(Debug, Default)]
-pub struct KnownHost(RefCell<Option<Box<[u8]>>>);
-
-impl KnownHost {
-    fn is(&self, host: &HeaderValue) -> bool {
-        self.0.borrow().as_deref() == Some(host.as_bytes())
-    }
-
-    fn note(&self, host: &HeaderValue) {
-        // Copied, for the header would keep what was read with it.
-        self.0.replace(Some(host.as_bytes().into()));
     }
 }
 

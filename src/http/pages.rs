@@ -17,9 +17,10 @@ use actix_web::{
 };
 
 use super::{
-    Worker, base,
+    base,
     document::{confined, source_of},
     health, oauth, origin,
+    worker::Worker,
 };
 use template::{Value, fill};
 
@@ -76,7 +77,7 @@ pub async fn front(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
     if !is_browser(&request) {
         return HttpResponse::Ok().content_type("text/plain; charset=utf-8").insert_header((VARY, "accept")).body(TEXT);
     }
-    let readiness = health::readiness(&worker.shards).await;
+    let readiness = health::readiness(&worker.runtime).await;
     let health_class = match readiness.status() {
         StatusCode::OK if readiness.is_whole() => "good",
         StatusCode::OK => "warn",

@@ -1,7 +1,5 @@
 //! `POST /mcp`: who asks, for what, and in which era (MCP 2026-07-28, basic/versioning § Backward Compatibility).
 
-use std::borrow::Cow;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -9,35 +7,23 @@ use actix_web::{
 use bytes::Bytes;
 
 use super::{
-    Worker, access_log,
-    bodies::read_body,
+    access_log,
     caller::authenticate,
     headers::{self, Accepts},
+    posted::{Post, note_method},
     query::Query,
     reply, stateless, streamable,
+    worker::Worker,
 };
 use crate::{
     error::Error,
-    ids::ChatId,
     membrane::{Caller, Proof},
-    metrics,
     protocol::{
         jsonrpc::{self, Body, Message, RequestId, Unusable},
         modern,
         revision::Era,
     },
-    tools::Scope,
 };
-
-/// Everything that a POST comes with besides its body.
-pub(super) struct Post {
-    pub(super) http: HttpRequest,
-    pub(super) worker: Data<Worker>,
-    pub(super) caller: Caller,
-    pub(super) scope: Scope,
-    pub(super) chat: Option<ChatId>,
-    pub(super) accepts: Accepts,
-}
 
 /// Why a POST is refused, with the id to answer under.
 pub(super) struct Refused {
@@ -125,40 +111,7 @@ async fn read(
     if !accepts.json && !accepts.events {
         return Err(Error::NotAcceptable("application/json, text/event-stream"));
     }
-    Ok((accepts, read_body(payload, Some(caller.user()), worker).await?))
-}
-
-/// Notes the method for the log, and counts it.
-pub(super) fn note_method(http: &HttpRequest, body: &Body) {
-    count_messages(body);
-    access_log::note(http, |line| {
-        line.rpc = Some(match body {
-            Body::Single(Message::Request(request)) => method_of(&request.method),
-            Body::Single(Message::Notification(notification)) => method_of(&notification.method),
-            Body::Single(Message::Response) => "response".into(),
-            Body::Batch(_) => "batch".into(),
-        });
-    });
-}
-
-/// Returns a method as it was sent.
-fn method_of(method: &str) -> Cow<'static, str> {
-    match metrics::known_method(method) {
-        known if known == method => known.into(),
-        _ => method.to_owned().into(),
-    }
-}
-
-fn count_messages(body: &Body) {
-    let count = |message: &Message| match message {
-        Message::Request(request) => metrics::count_message(&request.method),
-        Message::Notification(notification) => metrics::count_message(&notification.method),
-        Message::Response => metrics::count_message("response"),
-    };
-    match body {
-        Body::Single(message) => count(message),
-        Body::Batch(messages) => messages.iter().flatten().for_each(count),
-    }
+    Ok((accepts, worker.bodies.read(payload, Some(caller.user()), &worker.settings.server).await?))
 }
 
 fn is_claimed_item(message: &Result<Message, Unusable>) -> bool {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     body::MessageBody,
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{
             ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
             RETRY_AFTER, VARY, WWW_AUTHENTICATE,
@@ -253,4 +253,13 @@ where
         .insert_header((CACHE_CONTROL, "no-cache, no-transform"))
         .insert_header(NO_BUFFERING)
         .body(body)
+}
+
+/// Answers a request for a path that there is not.
+pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
+    // A browser's own requests, such as for an icon, are no mistake of anybody's.
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return HttpResponse::NotFound().content_type("text/plain").body("Not Found\n");
+    }
+    error(None, &Error::NoSuchPath, Era::Legacy)
 }

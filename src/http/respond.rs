@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Interval, interval_at};
 
-use super::{headers::Accepts, panics, post::Post, reply};
+use super::{headers::Accepts, panics, posted::Post, reply};
 use crate::{
     config,
     error::Error,

@@ -13,16 +13,16 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{
-    Worker, access_log,
-    bodies::read_body,
+    access_log,
     caller::authenticate,
     headers::{self, Accepts},
     in_session::{InSession, instructions, progress_token, require_batches, response_to},
     pages,
-    post::note_method,
+    posted::note_method,
     query::Query,
     reply,
     respond::Running,
+    worker::Worker,
 };
 use crate::{
     error::Error,
@@ -37,6 +37,7 @@ use crate::{
     },
     session::{
         messages::{Answered, CloseSession, Event, Expect, Introduce, OpenOutbox, OpenSession, Push},
+        permit::session_permit,
         profile::Profile,
         queue,
     },
@@ -68,15 +69,15 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
     let permit = caller.allowance().stream()?;
     let user = caller.user().clone();
     let profile = Profile { revision: None, client: None, opens_pages: false, scope: query.scope(max_apps)? };
-    let counted = worker.shards.session_permit(caller.allowance()).await?;
+    let counted = session_permit(&worker.sessions, caller.allowance()).await?;
     let open = OpenSession { user: user.clone(), permit: counted, profile, chat: None };
-    let session = worker.shards.open(worker.number, open).await?;
+    let session = worker.sessions.open(worker.number, open).await?;
     access_log::note(http, |line| line.session = Some(session));
 
     // From here on the session goes when this does.
-    let guard = ClosesSession { closer: worker.shards.closer(session)?, close: CloseSession { session, user } };
+    let guard = ClosesSession { closer: worker.sessions.closer(session)?, close: CloseSession { session, user } };
 
-    let events = worker.shards.deliver(session, &caller, None, OpenOutbox).await?;
+    let events = worker.sessions.deliver(session, &caller, None, OpenOutbox).await?;
     let endpoint = sse::Data::new(endpoint(worker, session, &query)).event("endpoint");
     let messages = stream::iter([sse::Event::Data(endpoint)]).chain(messages(events));
     let messages = messages.map(move |message| {
@@ -147,16 +148,17 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     let in_session = in_session.up_to_date().await.map_err(refused)?;
     let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;
-    let body = read_body(payload, Some(in_session.caller.user()), worker).await.map_err(refused)?;
+    let body =
+        worker.bodies.read(payload, Some(in_session.caller.user()), &worker.settings.server).await.map_err(refused)?;
     let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error))?;
     note_method(http, &body);
     if matches!(body, Body::Batch(_)) {
         require_batches(&profile).map_err(refused)?;
     }
     in_session.deliver(Expect).await.map_err(refused)?;
-    let (shards, by) = (worker.shards.clone(), in_session.caller.clone());
+    let (sessions, by) = (worker.sessions.clone(), in_session.caller.clone());
     // The session counts on it, whatever becomes of the future.
-    let answered = scopeguard::guard(Answered, move |answered| shards.tell(session, &by, answered));
+    let answered = scopeguard::guard(Answered, move |answered| sessions.tell(session, &by, answered));
     // The stream answers, so nothing is left to wait for here.
     actix_web::rt::spawn(Context::current().around(async move {
         match body {

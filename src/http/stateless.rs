@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     access_log, base, headers,
     in_session::instructions,
-    post::Post,
+    posted::Post,
     reply,
     respond::{Manner, respond},
     spans,
@@ -122,8 +122,8 @@ async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     let revision = Some(Revision::LATEST);
     let profile = Profile { revision, client: None, opens_pages: false, scope: post.scope.clone() };
     let entered = async {
-        let session = post.worker.shards.enter_chat(&post.caller, chat, profile).await?;
-        post.worker.shards.catch_up(session, post.caller.user()).await?;
+        let session = post.worker.chats.enter(&post.caller, chat, profile).await?;
+        post.worker.sessions.catch_up(session, post.caller.user()).await?;
         Ok(session)
     };
     let session = match entered.await {
@@ -140,7 +140,7 @@ async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList
     let (worker, scope) = (&post.worker, &post.scope);
     let list = if let Some(session) = session {
         let list = ListTools { caller: post.caller.clone(), era: Era::Modern, scope: Some(scope.clone()) };
-        worker.shards.deliver(session, &post.caller, None, list).await?
+        worker.sessions.deliver(session, &post.caller, None, list).await?
     } else {
         worker.tools.list(stateless_view(post), Era::Modern).get().await?
     };
@@ -182,7 +182,7 @@ async fn prepare(
     };
     let mut ready = if let Some(session) = session {
         let (caller, scope) = (post.caller.clone(), post.scope.clone());
-        post.worker.shards.deliver(session, &post.caller, None, BeginCall { caller, scope, origin, call }).await?
+        post.worker.sessions.deliver(session, &post.caller, None, BeginCall { caller, scope, origin, call }).await?
     } else {
         let limit = post.caller.allowance().calls_at_once();
         post.worker.tools.prepare(stateless_view(post), limit, origin, call).get().await?
@@ -200,7 +200,7 @@ async fn run(post: &Post, session: Option<SessionId>, call: ReadyCall) -> Result
         (Outcome::Enable(selection), Some(session)) => {
             let result = selection.result();
             let enable = Enable { tools: selection.tools, over: None };
-            post.worker.shards.deliver(session, &post.caller, None, enable).await?;
+            post.worker.sessions.deliver(session, &post.caller, None, enable).await?;
             Ok(Answer::Call(result))
         }
     }
@@ -210,11 +210,11 @@ async fn run(post: &Post, session: Option<SessionId>, call: ReadyCall) -> Result
 async fn listen(post: &Post) -> Result<queue::Receiver<Event>, Error> {
     let worker = &post.worker;
     if let Some(session) = chat_session(post).await? {
-        return worker.shards.deliver(session, &post.caller, None, Subscribe).await;
+        return worker.sessions.deliver(session, &post.caller, None, Subscribe).await;
     }
     let (user, scope) = (post.caller.user().clone(), post.scope.clone());
     let listen = Listen { user, token: post.caller.token().into(), scope };
-    worker.shards.listen(worker.number, listen).await
+    worker.sessions.listen(worker.number, listen).await
 }
 
 /// Returns the messages of a subscription: what will be told, what is told, and the end where that is ours (MCP

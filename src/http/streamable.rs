@@ -7,14 +7,15 @@ use bytes::Bytes;
 use futures_util::{future::join_all, stream};
 
 use super::{
-    Worker, access_log,
+    access_log,
     headers::{self, Accepts},
     in_session::{InSession, instructions, require_batches},
     pages,
-    post::Post,
+    posted::Post,
     reply,
     respond::{Manner, Response, respond},
     spans,
+    worker::Worker,
 };
 use crate::{
     error::Error,
@@ -29,6 +30,7 @@ use crate::{
     },
     session::{
         messages::{OpenSession, OpenStream},
+        permit::session_permit,
         profile::Profile,
     },
     tools::Instructions,
@@ -120,7 +122,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     let mut span = spans::of_message(message, None);
     let revision = Revision::negotiate(&params.protocol_version);
     let Instructions { text, .. } = instructions(&post.worker, &post.caller, &post.scope).await;
-    let permit = post.worker.shards.session_permit(post.caller.allowance()).await?;
+    let permit = session_permit(&post.worker.sessions, post.caller.allowance()).await?;
     let open = OpenSession {
         user: post.caller.user().clone(),
         permit,
@@ -132,7 +134,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
         },
         chat: post.chat,
     };
-    let session = post.worker.shards.open(post.worker.number, open).await?;
+    let session = post.worker.sessions.open(post.worker.number, open).await?;
     access_log::note(&post.http, |line| line.session = Some(session));
     spans::note_session(&mut span, Some(session));
 
@@ -200,7 +202,7 @@ pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpRespo
 pub(super) async fn delete(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
     let closed = async {
         let InSession { caller, session, .. } = InSession::of(&request, &worker).await?;
-        worker.shards.close(session, caller.user().clone()).await
+        worker.sessions.close(session, caller.user().clone()).await
     };
     match closed.await {
         Ok(()) => HttpResponse::Ok().finish(),

@@ -8,7 +8,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 
-use super::{Worker, address, bodies::read_body, headers, reply};
+use super::{address, headers, reply, worker::Worker};
 use crate::{error::Error, membrane::webhook::Senders, protocol::revision::Era, token::TokenProblem};
 
 /// The token by which Membrane shows that a request is its own, by its newer and its older name.
@@ -36,8 +36,8 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(
             return Err(refused);
         }
     };
-    if let Some(changed) = sender.read(&read_body(payload, None, worker).await?)? {
-        worker.shards.refresh(changed).await;
+    if let Some(changed) = sender.read(&worker.bodies.read(payload, None, &worker.settings.server).await?)? {
+        worker.runtime.refresh(changed).await;
     }
     Ok(())
 }

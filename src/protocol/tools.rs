@@ -63,6 +63,13 @@ impl ToolMode {
             _ => None,
         }
     }
+
+    /// Returns whether the list has what a session has enabled, and so depends on the session. Else it depends on user and URL
+    /// alone, so that it is the same for every request.
+    #[must_use]
+    pub fn lists_enabled(self) -> bool {
+        self == Self::Dynamic
+    }
 }
 
 /// A tool as `tools/list` shows it.

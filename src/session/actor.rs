@@ -2,6 +2,10 @@
 //!
 //! The mailbox never waits: whatever asks the upstream runs as a future of its own and brings its changes back as messages.
 
+mod coherence;
+mod enable;
+mod streaming;
+
 use std::{
     cell::Cell,
     rc::Rc,
@@ -40,25 +44,25 @@ use crate::{
 
 /// Actor of one session. See the [module](self).
 pub struct SessionActor {
-    pub(super) profile: Profile,
-    pub(super) enabled: EnabledTools,
+    profile: Profile,
+    enabled: EnabledTools,
     calls: Calls,
     /// Counts calls of every era, also those that run in a request of their own.
     running: CallLimit,
     pub(super) streams: Streams,
     /// Answers that are still to come by the outbox.
-    pub(super) owed: usize,
+    owed: usize,
     /// Requests that wait, because the server stops, until nothing is in flight.
     ending: Option<Vec<oneshot::Sender<()>>>,
     /// How long an answered stream can be resumed.
-    pub(super) lasting: Duration,
+    lasting: Duration,
     /// Bytes that may wait for the reader of a stream.
-    pub(super) queue_bytes: usize,
+    queue_bytes: usize,
     /// Place in the store; none for a session that lives only as long as its stream.
-    pub(super) kept: Option<Kept>,
+    kept: Option<Kept>,
     tools: ToolService,
     /// Set when the server stops.
-    pub(super) is_draining: Arc<AtomicBool>,
+    is_draining: Arc<AtomicBool>,
     has_crashed: Rc<Cell<bool>>,
 }
 
@@ -120,12 +124,12 @@ impl SessionActor {
         self.kept.is_some()
     }
 
-    pub(super) fn primes_streams(&self) -> bool {
+    fn primes_streams(&self) -> bool {
         self.profile.revision.is_some_and(Revision::primes_streams)
     }
 
     /// Ends idle streams once the server stops, and answers those who wait for the stop when nothing is in flight.
-    pub(super) fn wind_down(&mut self) {
+    fn wind_down(&mut self) {
         let Some(waiting) = &mut self.ending else { return };
         self.streams.close_listening();
         // A call that has ended may still have its answer on the way to the outbox. Closing the outbox after the last
@@ -307,9 +311,9 @@ impl Handler<Cancel> for SessionActor {
         // them would send it to and fro.
         if !was_here
             && !is_here
-            && let Some((peers, session)) = self.shared()
+            && let Some((bus, session)) = self.shared()
         {
-            drop(peers.tell(&News::Cancelled { session, request: id }));
+            drop(bus.tell(&News::Cancelled { session, request: id }));
         }
         Ok(())
     }

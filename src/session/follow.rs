@@ -23,10 +23,7 @@ use crate::{
         jsonrpc::{self, Body, Message},
         revision::Era,
     },
-    store::{
-        SessionStore,
-        redis::{Cursor, Peers, SentEvent},
-    },
+    store::{Cursor, ReplicaBus, SentEvent, SessionStore, SharedEventLog},
 };
 
 /// Time between two reads of the log.
@@ -38,10 +35,24 @@ const LOOKS: u32 = 4;
 /// Looks in a row that must find the replica dead. After an outage of Redis all replicas seem dead until their next beat.
 const DEATHS: u32 = 3;
 
+/// Store that other servers share, with what they tell and log by it.
+pub(super) struct Replicas {
+    store: Arc<dyn SessionStore>,
+    bus: Arc<dyn ReplicaBus>,
+    log: Arc<dyn SharedEventLog>,
+}
+
+impl Replicas {
+    /// Returns the other servers that use the store, where others can.
+    pub(super) fn of(store: &Arc<dyn SessionStore>) -> Option<Self> {
+        let (bus, log) = (Arc::clone(store.bus()?), Arc::clone(store.event_log()?));
+        Some(Self { store: Arc::clone(store), bus, log })
+    }
+}
+
 /// Stream of a call that runs on another server.
 struct Followed {
-    peers: Peers,
-    store: Arc<dyn SessionStore>,
+    replicas: Replicas,
     /// Set when this server stops.
     is_draining: Arc<AtomicBool>,
     session: SessionId,
@@ -56,14 +67,13 @@ struct Followed {
 /// # Errors
 /// [`Error::EventUnknown`] where no such event was logged, or not what followed; [`Error::StoreUnavailable`].
 pub(super) async fn resume(
-    peers: Peers,
-    store: Arc<dyn SessionStore>,
+    replicas: Replicas,
     is_draining: Arc<AtomicBool>,
     session: SessionId,
     after: EventId,
     queue_bytes: usize,
 ) -> Result<queue::Receiver<Logged>, Error> {
-    let (mut sent, cursor) = peers.sent(session, Cursor::default()).await?;
+    let (mut sent, cursor) = replicas.log.read(session, Cursor::default()).await?;
     sent.retain(|event| event.stream == after.stream);
     let is_over = sent.last().is_some_and(is_last);
     // The mark of the end tells only that nothing follows: it is no event, and has no place that a client could name.
@@ -83,7 +93,7 @@ pub(super) async fn resume(
         let _ = reader.offer(event);
     }
     if !is_over {
-        actix::spawn(Followed { peers, store, is_draining, session, cursor, last, reader }.follow());
+        actix::spawn(Followed { replicas, is_draining, session, cursor, last, reader }.follow());
     }
     Ok(events)
 }
@@ -108,7 +118,9 @@ impl Followed {
             sleep(EVERY).await;
             looks += 1;
             // Without the store nothing is known of the call, so this is no sign of a dead replica.
-            let Ok((mut sent, cursor)) = self.peers.sent(self.session, self.cursor.clone()).await else { continue };
+            let Ok((mut sent, cursor)) = self.replicas.log.read(self.session, self.cursor.clone()).await else {
+                continue;
+            };
             self.cursor = cursor;
             sent.retain(|event| event.stream == self.last.stream);
             for event in sent {
@@ -118,12 +130,12 @@ impl Followed {
                 }
             }
             if looks % LOOKS == 0 {
-                match self.store.version(self.session).await {
+                match self.replicas.store.version(self.session).await {
                     Ok(None) => return,
                     Ok(Some(_)) => {}
                     Err(_) => continue,
                 }
-                match self.peers.is_alive(&self.last.replica).await {
+                match self.replicas.bus.is_alive(&self.last.replica).await {
                     Ok(true) => deaths = 0,
                     Ok(false) => deaths += 1,
                     Err(_) => {}

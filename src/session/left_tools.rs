@@ -1,17 +1,16 @@
 //! Enabled tools of chats whose session was ended. A chat outlives its sessions: some clients open and end one for each request,
 //! and the next one begins with the tools of the one before.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Shards,
-    messages::{Estate, LeaveChat},
-};
+use super::messages::Estate;
 use crate::{
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
-    store::{EnabledTool, News, runs::Digest},
+    store::{EnabledTool, SessionStore, runs::Digest},
     tools::EnabledTools,
 };
 
@@ -39,61 +38,37 @@ fn place(user: &UserKey, chat: &ChatId) -> Digest {
     Digest::of(&["left-tools", user.workspace(), user.user(), &digits])
 }
 
-impl Shards {
-    /// Leaves the tools of a session of `user` to its chats, before it is ended.
-    pub(super) async fn leave_tools(&self, session: SessionId, user: &UserKey) -> Result<(), Error> {
-        let store = self.store();
-        let record = store.load(session).await?.filter(|record| record.owner == *user);
-        let Some(state) = record.map(|record| record.state).filter(|state| state.mode.lists_enabled()) else {
-            return Ok(());
-        };
-        let chats = store.chats(user.clone()).await?.into_iter().filter(|(_, serving)| *serving == session);
-        for (chat, _) in chats.take(MAX_CHATS) {
-            let left = |tools| json::to_string(&LeftTools { chat: chat.as_str().to_owned(), tools });
-            let mut text = left(state.tools.clone());
-            if text.len() > MAX_BYTES {
-                // In place of what an earlier session has left, which no longer holds.
-                text = left(Vec::new());
-            }
-            store.put_note(place(user, &chat), text, Some(self.retention())).await?;
+/// Leaves the tools of a session of `user` to its chats for a time, before it is ended.
+pub(super) async fn leave_tools(
+    store: &dyn SessionStore,
+    lasting: Duration,
+    session: SessionId,
+    user: &UserKey,
+) -> Result<(), Error> {
+    let record = store.load(session).await?.filter(|record| record.owner == *user);
+    let Some(state) = record.map(|record| record.state).filter(|state| state.mode.lists_enabled()) else {
+        return Ok(());
+    };
+    let chats = store.chats(user.clone()).await?.into_iter().filter(|(_, serving)| *serving == session);
+    for (chat, _) in chats.take(MAX_CHATS) {
+        let left = |tools| json::to_string(&LeftTools { chat: chat.as_str().to_owned(), tools });
+        let mut text = left(state.tools.clone());
+        if text.len() > MAX_BYTES {
+            // In place of what an earlier session has left, which no longer holds.
+            text = left(Vec::new());
         }
-        Ok(())
+        store.put_note(place(user, &chat), text, Some(lasting)).await?;
     }
+    Ok(())
+}
 
-    /// Returns what the session `heir` takes over with a chat: from the session `before` that has it, or what the last one left.
-    pub(super) async fn estate(
-        &self,
-        before: Option<SessionId>,
-        heir: SessionId,
-        user: &UserKey,
-        chat: Option<ChatId>,
-    ) -> Result<Option<Estate>, Error> {
-        let Some(before) = before else {
-            let Some(chat) = chat else { return Ok(None) };
-            return self.left_to(user, &chat).await;
-        };
-        // Another replica may have enabled tools in it since it was last used here.
-        match self.catch_up(before, user).await {
-            Err(Error::SessionNotFound) => return Ok(None),
-            outcome => outcome?,
-        }
-        // A session that ended meanwhile has nothing to leave.
-        let Ok(estate) = self.deliver(before, user.clone(), None, LeaveChat).await else { return Ok(None) };
-        // Listeners of the chat may be at other replicas, which pass them on when they hear of the move.
-        if let Some(peers) = self.peers() {
-            drop(peers.tell(&News::Moved { from: before, to: heir, owner: user.clone() }));
-        }
-        Ok(Some(estate))
-    }
-
-    /// Returns what the last session of a chat has left, if that was ended and is not forgotten.
-    pub(super) async fn left_to(&self, user: &UserKey, chat: &ChatId) -> Result<Option<Estate>, Error> {
-        let text = self.store().note(place(user, chat)).await?;
-        // Only this server writes it; what can't be read all the same is as good as gone.
-        let left = text.and_then(|text| serde_json::from_str::<LeftTools>(&text).ok());
-        let left = left.filter(|left| left.chat == chat.as_str() && !left.tools.is_empty());
-        Ok(left.map(|left| Estate { enabled: Some(EnabledTools::of(&left.tools)), subscribers: Vec::new() }))
-    }
+/// Returns what the last session of a chat has left, if that was ended and is not forgotten.
+pub(super) async fn left_to(store: &dyn SessionStore, user: &UserKey, chat: &ChatId) -> Result<Option<Estate>, Error> {
+    let text = store.note(place(user, chat)).await?;
+    // Only this server writes it; what can't be read all the same is as good as gone.
+    let left = text.and_then(|text| serde_json::from_str::<LeftTools>(&text).ok());
+    let left = left.filter(|left| left.chat == chat.as_str() && !left.tools.is_empty());
+    Ok(left.map(|left| Estate { enabled: Some(EnabledTools::of(&left.tools)), subscribers: Vec::new() }))
 }
 
 #[cfg(test)]

@@ -347,3 +347,17 @@ pub struct WindDown;
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct End;
+
+/// To a registry: says how much it holds.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Load")]
+pub struct FeelPulse;
+
+/// Number of sessions that a registry holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, actix::MessageResponse)]
+pub struct Load {
+    /// Sessions that are in memory.
+    pub sessions: usize,
+    /// Sessions in memory that the store has as well.
+    pub kept: usize,
+}

@@ -1,12 +1,15 @@
-//! The pulse of the shards: whether each still turns, how long a message waits there, and how much it holds.
+//! The pulse of the workers: whether each still turns, how long a message waits there, and how much it holds.
 
 use std::time::{Duration, Instant};
 
-use actix::{Addr, Context, Handler, Message};
+use actix::Addr;
 use futures_util::future::{join, join_all};
 use metrics::{gauge, histogram};
 
-use super::{SessionRegistry, Shards};
+use super::{
+    Runtime, SessionRegistry,
+    messages::{FeelPulse, Load},
+};
 use crate::{
     membrane::{MembraneActor, Ping},
     store::{StoreError, Trouble},
@@ -16,25 +19,11 @@ use crate::{
 /// was just being started.
 const LOST_BEATS: u32 = 2;
 
-/// To a registry: says how much it holds.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Load")]
-pub struct FeelPulse;
-
-/// Number of sessions that a registry holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, actix::MessageResponse)]
-pub struct Load {
-    /// Sessions that are in memory.
-    pub sessions: usize,
-    /// Sessions in memory that the store has as well.
-    pub kept: usize,
-}
-
-/// Health of all shards at one beat.
+/// Health of all workers at one beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pulse {
-    /// Number of shards in the process.
-    pub shards: usize,
+    /// Number of workers in the process.
+    pub workers: usize,
     /// How many of them did not answer in time.
     pub silent: usize,
     /// Actors that have ended, which only a new process brings back.
@@ -54,14 +43,14 @@ pub enum Loss {
     Store,
 }
 
-/// The actors of one shard; none where it has not started.
+/// The actors of one worker; none where it has not started.
 #[derive(Clone, Copy)]
-struct Shard<'a> {
+struct Actors<'a> {
     registry: &'a Addr<SessionRegistry>,
     membrane: &'a Addr<MembraneActor>,
 }
 
-impl Shard<'_> {
+impl Actors<'_> {
     /// Returns how many of its actors have ended.
     fn gone(&self) -> usize {
         let lives = [self.registry.connected(), self.membrane.connected()];
@@ -79,86 +68,76 @@ impl Shard<'_> {
     }
 }
 
-impl Shards {
-    /// Asks every actor of every shard for a sign of life within `patience`, and updates the metrics.
-    pub async fn feel_pulse(&self, patience: Duration) -> Pulse {
-        let shards = || {
-            self.registries()
-                .slots()
-                .zip(self.membranes().slots())
-                .map(|(registry, membrane)| Some(Shard { registry: registry?, membrane: membrane? }))
-        };
-        let beats = shards().map(|shard| async move { shard?.load(patience).await });
-        let beats = join_all(beats).await;
-        let loads = beats.iter().flatten();
-        let pulse = Pulse {
-            shards: beats.len(),
-            silent: beats.len() - loads.clone().count(),
-            // Counted after the wait, so that an actor that ended during it is not taken for one that is slow.
-            gone: shards().flatten().map(|shard| shard.gone()).sum(),
-            kept: loads.clone().map(|load| load.kept).sum(),
-        };
-        gauge!("mcp_shards_silent").set(count(pulse.silent));
-        gauge!("mcp_actors_gone").set(count(pulse.gone));
-        gauge!("mcp_sessions", "state" => "live").set(count(loads.map(|load| load.sessions).sum()));
-        pulse
-    }
+/// Asks every actor of every shard for a sign of life within `patience`, and updates the metrics.
+pub async fn feel_pulse(runtime: &Runtime, patience: Duration) -> Pulse {
+    let workers = || {
+        let registries = runtime.sessions().registries().slots();
+        registries
+            .zip(runtime.membranes().slots())
+            .map(|(registry, membrane)| Some(Actors { registry: registry?, membrane: membrane? }))
+    };
+    let beats = workers().map(|worker| async move { worker?.load(patience).await });
+    let beats = join_all(beats).await;
+    let loads = beats.iter().flatten();
+    let pulse = Pulse {
+        workers: beats.len(),
+        silent: beats.len() - loads.clone().count(),
+        // Counted after the wait, so that an actor that ended during it is not taken for one that is slow.
+        gone: workers().flatten().map(|worker| worker.gone()).sum(),
+        kept: loads.clone().map(|load| load.kept).sum(),
+    };
+    gauge!("mcp_shards_silent").set(count(pulse.silent));
+    gauge!("mcp_actors_gone").set(count(pulse.gone));
+    gauge!("mcp_sessions", "state" => "live").set(count(loads.map(|load| load.sessions).sum()));
+    pulse
+}
 
-    /// Looks after shards and store at every beat, and lets `each` know. Comes to an end when something is lost for good.
-    pub async fn look_after(&self, beat: Duration, each: impl AsyncFn(Pulse)) -> Loss {
-        let mut beats = tokio::time::interval(beat);
-        let mut lost_beats = 0;
-        loop {
-            beats.tick().await;
-            let pulse = self.feel_pulse(beat).await;
-            // The store logs and counts its failures. One that is merely busy is no loss.
-            let checked = tokio::time::timeout(beat, self.store().check()).await;
-            each(pulse).await;
-            let loss = match checked {
-                _ if pulse.gone > 0 => Loss::Actors(pulse.gone),
-                Ok(Err(StoreError::Stopped)) => Loss::Store,
-                _ => {
-                    lost_beats = 0;
-                    continue;
-                }
-            };
-            lost_beats += 1;
-            if lost_beats == LOST_BEATS {
-                return loss;
+/// Looks after workers and store at every beat, and lets `each` know. Comes to an end when something is lost for good.
+pub async fn look_after(runtime: &Runtime, beat: Duration, each: impl AsyncFn(Pulse)) -> Loss {
+    let mut beats = tokio::time::interval(beat);
+    let mut lost_beats = 0;
+    loop {
+        beats.tick().await;
+        let pulse = feel_pulse(runtime, beat).await;
+        // The store logs and counts its failures. One that is merely busy is no loss.
+        let checked = tokio::time::timeout(beat, runtime.store().check()).await;
+        each(pulse).await;
+        let loss = match checked {
+            _ if pulse.gone > 0 => Loss::Actors(pulse.gone),
+            Ok(Err(StoreError::Stopped)) => Loss::Store,
+            _ => {
+                lost_beats = 0;
+                continue;
             }
-            log::error!("{loss}: the server will end itself, for it can't bring them back");
+        };
+        lost_beats += 1;
+        if lost_beats == LOST_BEATS {
+            return loss;
         }
+        log::error!("{loss}: the server will end itself, for it can't bring them back");
     }
+}
 
-    /// Returns the part that is lost for good, if one is.
-    #[must_use]
-    pub fn loss(&self, pulse: Pulse) -> Option<Loss> {
-        match self.store_trouble() {
-            _ if pulse.gone > 0 => Some(Loss::Actors(pulse.gone)),
-            Some(Trouble::Stopped) => Some(Loss::Store),
-            _ => None,
-        }
+/// Returns the part that is lost for good, if one is.
+#[must_use]
+pub fn loss(runtime: &Runtime, pulse: Pulse) -> Option<Loss> {
+    match runtime.store_trouble() {
+        _ if pulse.gone > 0 => Some(Loss::Actors(pulse.gone)),
+        Some(Trouble::Stopped) => Some(Loss::Store),
+        _ => None,
     }
+}
 
-    /// Updates the metric of sessions out of memory, if the store answers within `patience`.
-    pub async fn count_passive(&self, pulse: Pulse, patience: Duration) {
-        let kept = tokio::time::timeout(patience, self.store().count()).await;
-        // Sessions of a silent shard are not in `pulse.kept`, and would all seem to have left memory.
-        if let (Ok(Ok(Some(kept))), 0) = (kept, pulse.silent) {
-            gauge!("mcp_sessions", "state" => "passive").set(count(kept.saturating_sub(pulse.kept)));
-        }
+/// Updates the metric of sessions out of memory, if the store answers within `patience`.
+pub async fn count_passive(runtime: &Runtime, pulse: Pulse, patience: Duration) {
+    let kept = tokio::time::timeout(patience, runtime.store().count()).await;
+    // Sessions of a silent shard are not in `pulse.kept`, and would all seem to have left memory.
+    if let (Ok(Ok(Some(kept))), 0) = (kept, pulse.silent) {
+        gauge!("mcp_sessions", "state" => "passive").set(count(kept.saturating_sub(pulse.kept)));
     }
 }
 
 /// Returns a number as a gauge has it.
 fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
-}
-
-impl Handler<FeelPulse> for SessionRegistry {
-    type Result = Load;
-
-    fn handle(&mut self, _: FeelPulse, _: &mut Context<Self>) -> Self::Result {
-        self.load()
-    }
 }

@@ -1,37 +1,46 @@
-//! The sessions of one shard that are in memory. The others are in the store, and come back when they are asked for.
+//! The sessions of one worker that are in memory. The others are in the store, and come back when they are asked for.
+
+mod changes;
+mod delivery;
+mod handover;
+mod news;
+mod passivation;
+mod revival;
+mod tokens;
 
 use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime},
 };
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
 
+pub use self::handover::end_everywhere;
+use self::{changes::Listeners, handover::estate, passivation::MakingRoom, revival::Reviving};
 use super::{
-    SessionActor, Shards,
+    SessionActor,
     actor::SessionLimits,
-    changes::Listeners,
+    directory::Directory,
     event_log::Limits,
     kept::Kept,
-    messages::{CloseSession, Drain, End, Inherit, OpenSession, Revive, WhyUnanswered, WindDown},
-    passivation::MakingRoom,
+    messages::{CloseSession, Drain, End, FeelPulse, Inherit, Load, OpenSession, WhyUnanswered, WindDown},
     profile::Profile,
-    pulse::Load,
+    storage::Storage,
     token_end::{Shown, ShownToken},
 };
 use crate::{
-    allowance::Permit,
+    allowance::{Allowances, Permit},
+    auth::Revocations,
     config::Settings,
     error::Error,
     ids::{ChatId, SessionId, UserKey},
     membrane::Report,
     protocol::revision::Revision,
-    store::{Opened, SessionRecord, SessionStore, StoreError},
+    store::Opened,
     tools::{EnabledTools, ToolService},
 };
 
@@ -41,51 +50,59 @@ const SWEEP_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// Chats remembered for a session; most have one. A forgotten one costs one more question to the store.
 const MAX_CHATS_REMEMBERED: usize = 16;
 
+/// Addresses of the registries of all workers, by which any session is reached.
+pub type Sessions = Directory<SessionRegistry>;
+
+/// Parts that the registries of all workers have in common. Cheap to clone.
+#[derive(Clone)]
+pub struct Common {
+    /// Addresses of all registries.
+    pub sessions: Sessions,
+    /// Store of the sessions.
+    pub storage: Storage,
+    /// Limits of all users.
+    pub allowances: Allowances,
+    /// Everybody who has to hear that a token was refused.
+    pub revocations: Revocations,
+    /// Flag that is set when the server stops.
+    pub is_draining: Arc<AtomicBool>,
+}
+
 /// Actor of one worker that knows its sessions. See the [module](self).
 pub struct SessionRegistry {
-    pub(super) sessions: HashMap<SessionId, Entry>,
+    sessions: HashMap<SessionId, Entry>,
     /// Sessions on their way from the store.
     reviving: HashMap<SessionId, Reviving>,
     /// Sessions whose end the store has not noted yet, with who ends them.
     ending: HashSet<(SessionId, UserKey)>,
-    pub(super) listeners: Listeners,
-    pub(super) retention: Duration,
-    pub(super) idle: Duration,
+    listeners: Listeners,
+    retention: Duration,
+    idle: Duration,
     limits: SessionLimits,
     /// True once the server stops. Streams that begin then end at once, or they would hold up the stop.
-    pub(super) is_draining: bool,
-    pub(super) making_room: MakingRoom,
+    is_draining: bool,
+    making_room: MakingRoom,
     /// Number of the worker, from 0.
-    pub(super) worker: usize,
+    worker: usize,
     tools: ToolService,
-    pub(super) shards: Shards,
-    pub(super) store: Arc<dyn SessionStore>,
+    common: Common,
 }
 
-/// Session on its way from the store.
-#[derive(Default)]
-struct Reviving {
-    /// Requests that wait for it.
-    waiting: Vec<(UserKey, oneshot::Sender<Result<(), Error>>)>,
-    /// True once the session has ended, for the store may have read its record before.
-    has_ended: bool,
-}
-
-pub(super) struct Entry {
-    pub(super) session: Addr<SessionActor>,
-    pub(super) owner: UserKey,
+struct Entry {
+    session: Addr<SessionActor>,
+    owner: UserKey,
     /// Token with whose end the session's streams end.
-    pub(super) shown: Shown,
+    shown: Shown,
     /// Set when a panic ends the session.
     has_crashed: Rc<Cell<bool>>,
     /// Chats that the store was asked to tie to the session, while the count of ended sessions was `ended_then`.
     chats: Vec<ChatId>,
     ended_then: u64,
-    pub(super) used: Instant,
+    used: Instant,
     /// When the store was last told of its use.
-    pub(super) noted: Instant,
+    noted: Instant,
     /// True where the store has the session, too. One of HTTP+SSE may live only as long as its stream.
-    pub(super) is_kept: bool,
+    is_kept: bool,
     /// Place among the sessions of its user, free again when this is dropped.
     _permit: Permit,
 }
@@ -105,18 +122,10 @@ struct Ended {
     is_noted: bool,
 }
 
-/// To self: the store has answered with a session's record.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Loaded {
-    session: SessionId,
-    outcome: Result<Option<SessionRecord>, StoreError>,
-}
-
 impl SessionRegistry {
     /// Returns the registry of a worker, with the tool service of its thread.
     #[must_use]
-    pub fn new(worker: usize, tools: ToolService, shards: Shards, settings: &Settings) -> Self {
+    pub fn new(worker: usize, tools: ToolService, common: Common, settings: &Settings) -> Self {
         let streams = &settings.streams;
         let log = Limits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting: streams.log };
         let limits = SessionLimits {
@@ -136,8 +145,7 @@ impl SessionRegistry {
             making_room: MakingRoom::default(),
             worker,
             tools,
-            store: shards.store(),
-            shards,
+            common,
         }
     }
 
@@ -149,14 +157,14 @@ impl SessionRegistry {
     }
 
     /// Returns a session of `user` for one use, and the chat that the store must still be asked to tie to it.
-    pub(super) fn reach(
+    fn reach(
         &mut self,
         session: SessionId,
         user: &UserKey,
         token: Option<ShownToken>,
         chat: Option<ChatId>,
     ) -> Result<(Addr<SessionActor>, Option<ChatId>), Error> {
-        let ended = self.shards.ended();
+        let ended = self.common.storage.ended();
         let entry = self.entry(session, user)?;
         entry.used = Instant::now();
         entry.shown.note(token);
@@ -165,7 +173,7 @@ impl SessionRegistry {
     }
 
     /// Returns whether a session is in memory, and alive.
-    pub(super) fn is_here(&self, session: SessionId) -> bool {
+    fn is_here(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|entry| entry.session.connected())
     }
 
@@ -193,33 +201,14 @@ impl SessionRegistry {
     }
 
     fn session_actor(&self, profile: Profile, enabled: EnabledTools, kept: Option<Kept>) -> SessionActor {
-        SessionActor::new(profile, enabled, kept, self.tools.clone(), self.shards.draining(), &self.limits)
-    }
-
-    fn revive(&mut self, id: SessionId, record: SessionRecord) -> Result<(), Error> {
-        let SessionRecord { owner, opened, version, state } = record;
-        let (permit, is_crowded) = self.shards.allowance(&owner).revived_session()?;
-        if is_crowded {
-            // Not awaited: a session that comes back is let in even where there are too many.
-            actix::spawn(self.shards.clone().make_room());
-        }
-        log::info!(target: "session", session:% = id, user:% = owner; "session revived");
-        metrics::counter!("mcp_sessions_revived_total").increment(1);
-        let kept = Kept {
-            store: Arc::clone(&self.store),
-            session: id,
-            owner: owner.clone(),
-            opened,
-            home: state.home.clone(),
-            version,
-        };
-        let mut session = self.session_actor(Profile::of(&state), EnabledTools::of(&state.tools), Some(kept));
-        // The log of its time in memory before is gone. New numbers keep event ids of then apart from those to come.
-        // Changes meanwhile were told to nobody, so the next stream tells the client to list again.
-        session.streams.number_apart();
-        session.streams.owe_change();
-        self.start_session(id, owner, session, permit);
-        Ok(())
+        SessionActor::new(
+            profile,
+            enabled,
+            kept,
+            self.tools.clone(),
+            Arc::clone(&self.common.is_draining),
+            &self.limits,
+        )
     }
 
     /// Forgets a session that the store has no longer.
@@ -232,7 +221,7 @@ impl SessionRegistry {
         }
     }
 
-    pub(super) fn load(&self) -> Load {
+    fn load(&self) -> Load {
         let kept = self.sessions.values().filter(|entry| entry.is_kept).count();
         Load { sessions: self.sessions.len(), kept }
     }
@@ -254,21 +243,23 @@ impl Handler<OpenSession> for SessionRegistry {
 
     fn handle(&mut self, open: OpenSession, ctx: &mut Context<Self>) -> Self::Result {
         let OpenSession { user, permit, profile, chat } = open;
-        let (id, opened) = (self.shards.draw_id(self.worker), SystemTime::now());
+        let (id, opened) = (self.common.sessions.draw_id(self.worker), SystemTime::now());
         let revision = profile.revision.map(Revision::as_str);
         let client = profile.client.as_ref().map(|client| format!("{} {}", client.name, client.version));
         log::info!(target: "session", session:% = id, user:%, revision, client; "session opened");
-        let peers = self.store.peers();
+        let store = self.common.storage.store();
+        let bus = store.bus();
         // Over HTTP+SSE the revision is not known yet, and the session ends with its stream: only other servers want to
         // know of it, who take its messages.
-        let is_kept = profile.revision.is_some() || peers.is_some();
-        let home = peers.as_ref().filter(|_| profile.revision.is_none()).map(|peers| peers.replica().to_owned());
-        let store = Arc::clone(&self.store);
+        let is_kept = profile.revision.is_some() || bus.is_some();
+        let home = bus.filter(|_| profile.revision.is_none()).map(|bus| bus.replica().to_owned());
+        let is_replicated = bus.is_some();
+        let store = Arc::clone(store);
         let kept = is_kept.then(|| Kept { store, session: id, owner: user.clone(), opened, home, version: 0 });
         let left_by = chat.clone().filter(|_| profile.scope.mode.lists_enabled());
         let kept_since = kept.as_ref().map(|kept| kept.open(&profile, chat));
         let mut session = self.session_actor(profile, EnabledTools::default(), kept);
-        if peers.is_some() {
+        if is_replicated {
             session.streams.number_apart();
         }
         // Started in the same turn of the mailbox in which the store is asked. Once the store knows the session, a
@@ -276,20 +267,22 @@ impl Handler<OpenSession> for SessionRegistry {
         let session = self.start_session(id, user.clone(), session, permit).session.clone();
         let Some(opened) = kept_since else { return Box::pin(async move { Ok(id) }) };
 
-        let shards = self.shards.clone();
+        let Common { sessions, storage, .. } = self.common.clone();
         // Whatever becomes of the future, a session whose id the client never learns must not be left over.
         let discard = Report::new(ctx.address(), Discard(id));
         Box::pin(async move {
             let inherit = async {
                 let Opened { before, ended } = opened.await?;
-                shards.end_here(&user, ended).await;
-                let Some(estate) = shards.estate(before, id, &user, left_by).await? else { return Ok(()) };
+                end_everywhere(&sessions, &storage, &user, ended);
+                let Some(estate) = estate(&sessions, &storage, before, id, &user, left_by).await? else {
+                    return Ok(());
+                };
                 session.send(Inherit(estate)).await.map_err(|_gone| Error::SessionNotFound)?
             };
             if let Err(error) = inherit.await {
                 drop(discard);
                 // The store may have written the session though its answer was lost.
-                shards.end_kept(id, user).await;
+                storage.end(id, user).await;
                 return Err(error);
             }
             discard.call_off();
@@ -308,34 +301,6 @@ impl Handler<Discard> for SessionRegistry {
     }
 }
 
-impl Handler<Revive> for SessionRegistry {
-    type Result = ResponseFuture<Result<(), Error>>;
-
-    fn handle(&mut self, Revive { session, user }: Revive, ctx: &mut Context<Self>) -> Self::Result {
-        if self.is_here(session) {
-            return Box::pin(async { Ok(()) });
-        }
-        if self.ending.contains(&(session, user.clone())) {
-            return Box::pin(async { Err(Error::SessionNotFound) });
-        }
-        let (reply, outcome) = oneshot::channel();
-        let waiting = &mut self.reviving.entry(session).or_default().waiting;
-        waiting.push((user, reply));
-        // One load for all who ask meanwhile: two would start two actors of one session.
-        if waiting.len() == 1 {
-            // Sent on drop, so that a load that panics does not keep every later request waiting behind it.
-            let given_up = Err(StoreError::Failed("the load was given up".to_owned()));
-            let mut report = Report::new(ctx.address(), Loaded { session, outcome: given_up });
-            let load = self.store.load(session);
-            actix::spawn(async move {
-                let outcome = load.await;
-                report.say(|loaded| loaded.outcome = outcome);
-            });
-        }
-        Box::pin(async { outcome.await.unwrap_or(Err(Error::Internal)) })
-    }
-}
-
 impl Handler<WhyUnanswered> for SessionRegistry {
     type Result = MessageResult<WhyUnanswered>;
 
@@ -346,36 +311,6 @@ impl Handler<WhyUnanswered> for SessionRegistry {
             Ok(true) => Error::Internal,
             Ok(false) | Err(_) => Error::SessionNotFound,
         })
-    }
-}
-
-impl Handler<Loaded> for SessionRegistry {
-    type Result = ();
-
-    fn handle(&mut self, Loaded { session, outcome }: Loaded, _: &mut Context<Self>) {
-        let Reviving { waiting, has_ended } = self.reviving.remove(&session).unwrap_or_default();
-        let revived = match outcome {
-            // Nobody gets to load another's sessions into memory.
-            Ok(Some(record)) if !has_ended && waiting.iter().any(|(user, _)| *user == record.owner) => {
-                let owner = record.owner.clone();
-                if self.ending.contains(&(session, owner.clone())) {
-                    Err(Error::SessionNotFound)
-                } else {
-                    self.revive(session, record).map(|()| owner)
-                }
-            }
-            Ok(_) => Err(Error::SessionNotFound),
-            Err(error) => Err(error.into()),
-        };
-        for (user, reply) in waiting {
-            let outcome = match &revived {
-                Ok(owner) if *owner == user => Ok(()),
-                Ok(_) => Err(Error::SessionNotFound),
-                Err(error) => Err(error.clone()),
-            };
-            // A request that was given up meanwhile is asked again by its client.
-            let _ = reply.send(outcome);
-        }
     }
 }
 
@@ -402,7 +337,7 @@ impl Handler<CloseSession> for SessionRegistry {
     fn handle(&mut self, CloseSession { session, user }: CloseSession, ctx: &mut Context<Self>) -> Self::Result {
         let is_here = self.entry(session, &user).is_ok();
         let entry = if is_here { self.sessions.remove(&session) } else { None };
-        let shards = self.shards.clone();
+        let storage = self.common.storage.clone();
         if let Some(entry) = entry {
             entry.session.do_send(End);
             if !entry.is_kept {
@@ -415,7 +350,7 @@ impl Handler<CloseSession> for SessionRegistry {
         self.ending.insert((session, user.clone()));
         let mut over = Report::new(ctx.address(), Ended { session, user: user.clone(), is_noted: false });
         Box::pin(async move {
-            let closed = shards.close_kept(session, user).await;
+            let closed = storage.close(session, user).await;
             over.say(|ended| ended.is_noted = closed.is_ok());
             closed
         })
@@ -443,5 +378,13 @@ impl Handler<Drain> for SessionRegistry {
         Box::pin(async move {
             join_all(sessions).await;
         })
+    }
+}
+
+impl Handler<FeelPulse> for SessionRegistry {
+    type Result = Load;
+
+    fn handle(&mut self, _: FeelPulse, _: &mut Context<Self>) -> Self::Result {
+        self.load()
     }
 }

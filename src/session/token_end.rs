@@ -3,21 +3,9 @@
 //! A stream outlives the request that opened it, so nothing checks its token again. Instead each request of a session shows a
 //! token, and the session's streams last until the latest end of those: tokens rotate while a stream stays open.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use actix::{AsyncContext, Context, Handler};
-
-use super::{SessionRegistry, messages::CloseStreams};
-use crate::{
-    ids::UserKey,
-    membrane::{Caller, RevokeToken},
-    secret::Fingerprint,
-    token::AccessToken,
-};
-
-/// How often registries look for tokens that have ended. A stream lasts at most this much longer than its token, in which time
-/// a client that renews its token late has shown the new one.
-const LOOKS_EVERY: Duration = Duration::from_secs(5);
+use crate::{ids::UserKey, membrane::Caller, secret::Fingerprint, token::AccessToken};
 
 /// User on whose behalf a session is reached, and the token that was shown for it; none where the server itself asks.
 #[derive(Debug, Clone)]
@@ -98,38 +86,9 @@ impl Shown {
     }
 }
 
-impl SessionRegistry {
-    /// Looks for tokens that have ended, for as long as the registry lives.
-    pub(super) fn look_at_tokens(ctx: &mut Context<Self>) {
-        // A look at all of them rather than a timer for each: every request may move the end.
-        ctx.run_interval(LOOKS_EVERY, |registry, _| {
-            let now = SystemTime::now();
-            registry.close_streams(|shown| shown.is_over(now), "its token has ended");
-        });
-    }
-
-    fn close_streams(&mut self, is_over: impl Fn(&mut Shown) -> bool, why: &str) {
-        self.listeners.retain(|shown| !is_over(shown));
-        for (session, entry) in &mut self.sessions {
-            if is_over(&mut entry.shown) {
-                log::debug!(session:%, user:% = entry.owner; "its streams end: {why}");
-                entry.session.do_send(CloseStreams);
-            }
-        }
-    }
-}
-
-impl Handler<RevokeToken> for SessionRegistry {
-    type Result = ();
-
-    fn handle(&mut self, RevokeToken(token): RevokeToken, _: &mut Context<Self>) {
-        self.close_streams(|shown| shown.is_revoked(token), "its token was refused");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 

@@ -29,9 +29,10 @@ use self::{
     statements::{execute, give_chat, in_savepoint, insert, page_of_chats, record, serving, version},
 };
 use super::{
-    Bounds, Entered, KeptRun, Opened, RunState, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble, millis,
+    Bounds, Entered, KeptRun, Opened, RunState, SessionRecord, SessionStore, StoreError, StoreFuture, Trouble,
     outputs::{KeptOutput, OutputId},
     runs::Digest,
+    wall_clock::millis,
 };
 use crate::{
     ids::{ChatId, SessionId, UserKey},

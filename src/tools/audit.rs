@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 use log::kv::Value;
 use serde_json::value::RawValue;
 
-use super::{AskBy, Outcome};
+use super::{AskBy, outcome::Outcome};
 use crate::{
     error::Error,
     ids::{ChatId, RequestTag, SessionId, ToolName, UserKey},

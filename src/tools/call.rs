@@ -8,7 +8,6 @@ use super::{
     Builtin,
     audit::Audit,
     connecting::{Asking, Resumed, Wanted},
-    enable::Selection,
     output::{Asked, RunnerInputs},
     view::View,
 };
@@ -17,7 +16,7 @@ use crate::{
     error::Error,
     ids::ToolName,
     membrane::{Tool, call::Target},
-    protocol::{elicitation::InputRequired, param_headers, tools::CallToolResult},
+    protocol::{param_headers, tools::CallToolResult},
 };
 
 /// A call that nothing speaks against. It counts as running until it is dropped, and its audit line is written then.
@@ -108,17 +107,6 @@ impl Default for RunOptions {
             target: Target::default(),
         }
     }
-}
-
-/// Outcome of a call that was run.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Result for the client, a failure of the tool included.
-    Result(CallToolResult),
-    /// Tools to enable, where there is something to enable them in.
-    Enable(Selection),
-    /// Question to the user, for a client that then sends the call again.
-    Ask(InputRequired),
 }
 
 impl ReadyCall {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{text::cut, view::Scope};
+use super::{mode, text::cut, view::Scope};
 use crate::{
     ids::{IntegrationKey, ToolName},
     membrane::{Catalog, app_tools::AppTools},
@@ -28,7 +28,7 @@ pub struct Instructions {
 pub fn instructions(scope: &Scope, catalog: Option<&Catalog>) -> Instructions {
     let mut text =
         "Each tool is an action of one of the user's connected apps, and acts on the user's real account.".to_owned();
-    let mode = catalog.map_or(scope.mode, |catalog| scope.mode.of_catalog(catalog));
+    let mode = catalog.map_or(scope.mode, |catalog| mode::of_catalog(scope.mode, catalog));
     match mode {
         ToolMode::Static => {}
         ToolMode::Dynamic => text.push_str(

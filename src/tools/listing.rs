@@ -2,6 +2,7 @@
 
 use super::{
     filter::Permits,
+    mode,
     view::{Enabled, Scope},
 };
 use crate::{
@@ -12,8 +13,8 @@ use crate::{
 /// Returns the list that a catalog gives.
 pub(super) fn listed(catalog: &Catalog, scope: &Scope, enabled: &Enabled, era: Era) -> ToolList {
     let mut list = ToolList::default();
-    let mode = scope.mode.of_catalog(catalog);
-    for builtin in mode.builtins() {
+    let mode = mode::of_catalog(scope.mode, catalog);
+    for builtin in mode::builtins(mode) {
         list.push(builtin.definition(catalog));
     }
     match (mode, enabled) {

@@ -103,8 +103,8 @@ pub(super) async fn claim(
 
 /// Returns whether a replica lives. A server without a name stands alone: what it ran when it ended is unknown when it is back.
 async fn is_alive(store: &Arc<dyn SessionStore>, replica: &str) -> Result<bool, StoreError> {
-    match store.peers() {
-        Some(peers) if replica != peers.replica() => peers.is_alive(replica).await,
+    match store.bus() {
+        Some(bus) if replica != bus.replica() => bus.is_alive(replica).await,
         _ => Ok(true),
     }
 }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{accounts, signature::signature, text::cut, workspace_apps::Unconnected};
+use super::{
+    accounts,
+    signature::signature,
+    text::{cut, letters},
+    workspace_apps::Unconnected,
+};
 use crate::{
     ids::{IntegrationKey, ToolName},
     membrane::{Catalog, Tool, app_tools::AppTools},
@@ -206,11 +211,6 @@ pub(super) fn access(tool: &Tool) -> &'static str {
     }
 }
 
-/// Returns what a name has beside the ways to write it.
-pub(super) fn letters(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
 /// Finds an app by its key or name, however that is written.
 pub(super) fn find_app<'a>(parts: &[&'a Arc<AppTools>], wanted: &str) -> Option<&'a AppTools> {
     let wanted = letters(wanted);
@@ -220,9 +220,8 @@ pub(super) fn find_app<'a>(parts: &[&'a Arc<AppTools>], wanted: &str) -> Option<
 }
 
 fn no_such_app(catalog: &Catalog, others: Unconnected<'_>, wanted: &str) -> Searched {
-    let letters = letters(wanted);
-    let known =
-        others.iter().find(|(key, name)| [key.as_str(), name].into_iter().any(|text| self::letters(text) == letters));
+    let meant = letters(wanted);
+    let known = others.iter().find(|(key, name)| [key.as_str(), name].into_iter().any(|text| letters(text) == meant));
     let parts: Vec<_> = catalog.parts().map(|part| &**part).collect();
     let (apps, note) = match known {
         Some((_, name)) => (Vec::new(), not_connected(name)),

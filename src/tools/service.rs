@@ -1,5 +1,15 @@
 //! Lists, finds and calls tools for every transport.
 
+mod asking;
+mod catalogs;
+mod connect_app;
+mod links;
+mod prepare;
+mod read_on;
+mod sign_in;
+mod waiting;
+mod workspace;
+
 use std::{mem, rc::Rc, sync::Arc};
 
 use serde_json::value::RawValue;
@@ -8,9 +18,8 @@ use super::{
     EnabledTools, MaybeReady,
     accounts::OfApp,
     builtin::{Builtin, read_arguments},
-    call::{Outcome, ReadyCall, RunOptions, What},
+    call::{ReadyCall, RunOptions, What},
     catalog_cache::CatalogCache,
-    connect_app,
     connecting::{Seals, Wanted},
     describe_tools,
     enable::{self, Selection},
@@ -18,7 +27,9 @@ use super::{
     governor::{Governor, Rest},
     kept_outputs::KeptOutputs,
     listing::{listed, seen_by},
+    mode,
     once::{self, Turn},
+    outcome::Outcome,
     search_tools::{self, Searched},
     searches::Searches,
     view::{Enabled, Scope, View},
@@ -43,26 +54,26 @@ use crate::{
 
 /// Tools of all users, for requests on the thread of one worker. Cheap to clone.
 #[derive(Clone)]
-pub struct ToolService(pub(super) Rc<Inner>);
+pub struct ToolService(Rc<Inner>);
 
-pub(super) struct Inner {
-    pub(super) client: Rc<MembraneClient>,
-    pub(super) membranes: PerWorker<MembraneActor>,
-    pub(super) revocations: Revocations,
-    pub(super) cache: CatalogCache,
+struct Inner {
+    client: Rc<MembraneClient>,
+    membranes: PerWorker<MembraneActor>,
+    revocations: Revocations,
+    cache: CatalogCache,
     searches: Searches,
-    pub(super) workspace_apps: KnownApps,
-    pub(super) store: Arc<dyn SessionStore>,
-    pub(super) outputs: KeptOutputs,
-    pub(super) seals: Seals,
+    workspace_apps: KnownApps,
+    store: Arc<dyn SessionStore>,
+    outputs: KeptOutputs,
+    seals: Seals,
     /// Whether links to connect an app lead to a page of this server first.
-    pub(super) has_interstitial: bool,
+    has_interstitial: bool,
     /// Tokens of an output at most, where the URL names no other number.
-    pub(super) output_tokens: usize,
+    output_tokens: usize,
     /// Fate of a write that names none of several accounts.
-    pub(super) on_ambiguous: OnAmbiguous,
+    on_ambiguous: OnAmbiguous,
     /// Whether audit lines hold the arguments of calls.
-    pub(super) audits_arguments: bool,
+    audits_arguments: bool,
 }
 
 impl ToolService {
@@ -113,11 +124,7 @@ impl ToolService {
     }
 
     /// Finds the tool of an action by its name, and the user's accounts of its app.
-    pub(super) fn find_with_accounts(
-        &self,
-        view: &View,
-        name: ToolName,
-    ) -> MaybeReady<Result<(Arc<Tool>, Option<OfApp>), Error>> {
+    fn find_with_accounts(&self, view: &View, name: ToolName) -> MaybeReady<Result<(Arc<Tool>, Option<OfApp>), Error>> {
         let scope = view.scope.clone();
         let catalog = self.catalog(&view.caller, &scope);
         match &view.enabled {
@@ -214,7 +221,8 @@ impl ToolService {
             let again = tool.name().as_str();
             return view.caller.trace().around(self.ask_to_connect(view, asking, wanted, again, Some(result))).await;
         }
-        let reads_on = tool.access() == Access::Write && view.scope.mode.builtins().contains(&Builtin::RunReadTool);
+        let reads_on =
+            tool.access() == Access::Write && mode::builtins(view.scope.mode).contains(&Builtin::RunReadTool);
         let rest = if reads_on {
             Rest::Keep(self.0.outputs.clone(), view.caller.user().clone(), inputs)
         } else {

@@ -1,4 +1,4 @@
-//! Texts that must not be longer than their place.
+//! Texts that must not be longer than their place, and texts however they are written.
 
 use std::borrow::Cow;
 
@@ -11,6 +11,11 @@ pub(super) fn cut(text: &str, max_bytes: usize) -> Cow<'_, str> {
     }
     let room = max_bytes.saturating_sub('…'.len_utf8());
     format!("{}…", beginning(text, room)).into()
+}
+
+/// Returns what a name has beside the ways to write it.
+pub(super) fn letters(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

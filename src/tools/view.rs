@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::EnabledTools;
+use super::{EnabledTools, mode};
 use crate::{
     ids::ToolName,
     membrane::{Apps, Caller, Catalog},
@@ -30,7 +30,7 @@ impl Scope {
     /// of tools that a filter hides counts as well: to look would take as long as a load.
     #[must_use]
     pub fn lists_otherwise(&self, before: &Catalog, now: &Catalog, enabled: Option<&EnabledTools>) -> bool {
-        match (self.mode.of_catalog(before), self.mode.of_catalog(now)) {
+        match (mode::of_catalog(self.mode, before), mode::of_catalog(self.mode, now)) {
             (ToolMode::Dynamic, _) => enabled.is_some_and(|enabled| enabled.lists_otherwise(before, now)),
             (ToolMode::Search, ToolMode::Search) => {
                 let definition = |catalog: &Catalog, name: &ToolName| {

@@ -7,15 +7,15 @@ use std::{
     cell::{Cell, RefCell},
     num::NonZeroUsize,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use lru::LruCache;
 
-use super::{ToolService, search_tools::letters};
+use super::text::letters;
 use crate::{
     ids::{IntegrationKey, UserKey},
-    membrane::{Apps, Caller, Catalog, MembraneError, lists::Reader, model::Integration},
+    membrane::{Apps, Catalog, model::Integration},
     search::AppNames,
 };
 
@@ -24,21 +24,6 @@ const MAX_USERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
 /// Apps of one workspace that are known. Those beyond can be connected all the same, by their keys.
 const MAX_APPS: usize = 2_000;
-
-/// Bytes that the list may have.
-const MAX_BYTES: usize = 8 << 20;
-
-/// How long a search waits for the list. Without it, it only can't name what is not connected.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long the list counts: workspaces seldom get another app.
-const FRESH: Duration = Duration::from_secs(600);
-
-/// How long a list that could not be had is not asked for again.
-const AFTER_FAILURE: Duration = Duration::from_secs(60);
-
-/// How long an upstream is left alone that says that it has no such list, or not for this user.
-const WITHOUT: Duration = Duration::from_secs(3600);
 
 /// Apps of a workspace.
 #[derive(Debug, Default)]
@@ -49,11 +34,11 @@ pub(super) struct WorkspaceApps {
 
 /// Lists of apps by user. See the [module](self).
 pub(super) struct KnownApps {
-    of_users: RefCell<LruCache<UserKey, (Arc<WorkspaceApps>, Instant)>>,
+    pub(super) of_users: RefCell<LruCache<UserKey, (Arc<WorkspaceApps>, Instant)>>,
     /// Last list that came, to be shared by users who have the same.
     last: RefCell<Arc<WorkspaceApps>>,
     /// Until when the upstream is not asked at all.
-    off_until: Cell<Option<Instant>>,
+    pub(super) off_until: Cell<Option<Instant>>,
 }
 
 impl Default for KnownApps {
@@ -64,7 +49,7 @@ impl Default for KnownApps {
 }
 
 impl WorkspaceApps {
-    fn of(integrations: &[Integration]) -> Self {
+    pub(super) fn of(integrations: &[Integration]) -> Self {
         let mut apps: Vec<(IntegrationKey, Box<str>)> = Vec::new();
         for integration in integrations.iter().filter(|integration| integration.is_live()).take(MAX_APPS) {
             let Some(key) = integration.key.as_deref().filter(|key| !key.is_empty()) else { continue };
@@ -116,49 +101,9 @@ impl<'a> Unconnected<'a> {
     }
 }
 
-impl ToolService {
-    /// Returns the apps of a caller's workspace; none where they can't be had.
-    pub(super) async fn workspace_apps(&self, caller: &Caller) -> Arc<WorkspaceApps> {
-        let (known, now) = (&self.0.workspace_apps, Instant::now());
-        if known.off_until.get().is_some_and(|until| now < until) {
-            return Arc::default();
-        }
-        if let Some((apps, until)) = known.of_users.borrow_mut().get(caller.user())
-            && now < *until
-        {
-            return Arc::clone(apps);
-        }
-        let reader = Reader::new(caller.token().clone(), caller.user().clone(), true, MAX_BYTES);
-        let asked = caller.trace().around(self.0.client.integrations(&reader));
-        let (apps, counts) = match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Ok(integrations)) => (known.share(WorkspaceApps::of(&integrations)), FRESH),
-            Ok(Err(error)) => (Arc::default(), self.without(caller, &error)),
-            Err(_late) => (Arc::default(), AFTER_FAILURE),
-        };
-        known.of_users.borrow_mut().put(caller.user().clone(), (Arc::clone(&apps), Instant::now() + counts));
-        apps
-    }
-
-    /// Returns how long a user does without the list, for this reason.
-    fn without(&self, caller: &Caller, error: &MembraneError) -> Duration {
-        log::debug!("the apps of a workspace can't be listed: {error}");
-        let status = match error {
-            MembraneError::Refused(refusal) => refusal.status,
-            _ => return AFTER_FAILURE,
-        };
-        match status {
-            401 => self.0.revocations.revoke(caller.token()),
-            404 | 405 => self.0.workspace_apps.off_until.set(Some(Instant::now() + WITHOUT)),
-            403 => return WITHOUT,
-            _ => {}
-        }
-        AFTER_FAILURE
-    }
-}
-
 impl KnownApps {
     /// Returns a list, or the last one where both are the same.
-    fn share(&self, apps: WorkspaceApps) -> Arc<WorkspaceApps> {
+    pub(super) fn share(&self, apps: WorkspaceApps) -> Arc<WorkspaceApps> {
         let mut last = self.last.borrow_mut();
         if last.apps != apps.apps {
             *last = Arc::new(apps);

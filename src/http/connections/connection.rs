@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connections, traffic::Stage};
+use super::{ledger::Ledger, traffic::Stage};
 
 /// Phase of a connection, by what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Reason {
 
 /// One connection of a client. It lives on its worker's thread.
 pub struct Connection {
-    of: Rc<Connections>,
+    of: Rc<Ledger>,
     phase: Cell<Phase>,
     /// Time at which the phase began.
     since: Cell<Instant>,
@@ -67,7 +67,7 @@ pub struct Connection {
 
 impl Connection {
     /// Returns a connection that was just accepted.
-    pub(super) fn new(of: Rc<Connections>) -> Self {
+    pub(super) fn new(of: Rc<Ledger>) -> Self {
         let since = of.now();
         Self {
             due: Cell::new(Some(of.in_time(of.limits().request))),
@@ -81,11 +81,6 @@ impl Connection {
             cut: Cell::default(),
             task: Cell::default(),
         }
-    }
-
-    /// Returns the connections of which it is one.
-    pub(super) fn of(&self) -> &Connections {
-        &self.of
     }
 
     fn enter(&self, phase: Phase, time: Option<Duration>) {

@@ -7,6 +7,7 @@
 
 mod connection;
 mod exchange;
+mod ledger;
 mod stream;
 mod traffic;
 mod upgrade;
@@ -17,8 +18,7 @@ use std::{
     fmt,
     future::poll_fn,
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix_http::{HttpService, Protocol, Request, Response, body::MessageBody, error::DispatchError};
@@ -29,9 +29,11 @@ use metrics::counter;
 pub use connection::Connection;
 use connection::Reason;
 use exchange::attend;
+use ledger::Ledger;
+pub use ledger::Limits;
 use stream::Watched;
+use traffic::Stage;
 pub use traffic::Traffic;
-use traffic::{Counts, Stage};
 
 /// Socket write buffer. Every write wakes the client, so a large list should need few; an idle connection keeps at most this
 /// much.
@@ -41,95 +43,43 @@ const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 /// more arrives is reset, and a client that has not read the answer by then loses it.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Longest interval in which a worker looks for connections whose time is over.
-const BEAT: Duration = Duration::from_millis(500);
-
 /// Share of a worker's connections that are closed together when places are short: a search for each new one would cost more
 /// than the one that is wanted.
 const ROOM: usize = 16;
 
-/// Bounds of a listener's connections.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Time for a head, for what is left of a body when the answer begins, and for a client to take some of what it is sent.
-    pub request: Duration,
-    /// Time between an answer and the next request.
-    pub keep_alive: Duration,
-    /// Connections that one worker takes at most.
-    pub per_worker: usize,
-}
-
 /// The connections of one worker.
-pub struct Connections {
-    limits: Limits,
-    traffic: Traffic,
-    counts: Arc<Counts>,
+struct Connections {
+    ledger: Rc<Ledger>,
     open: RefCell<HashMap<u64, Rc<Connection>>>,
     /// Number of connections opened so far.
     opened: Cell<u64>,
-    /// Number of open connections that are being closed.
-    leaving: Cell<usize>,
-    /// The time, as of the last beat: exact enough for deadlines, and free.
-    now: Cell<Instant>,
-    beat: Duration,
 }
 
 /// A connection on the list. Dropped, it is off.
 struct Listed {
     number: u64,
     connection: Rc<Connection>,
+    list: Rc<Connections>,
 }
 
 impl Connections {
     /// Starts to look after the connections of the worker that runs on this thread.
     fn start(limits: Limits, traffic: Traffic) -> Rc<Self> {
         let this = Rc::new(Self {
-            limits,
-            counts: traffic.add_worker(),
-            traffic,
+            ledger: Rc::new(Ledger::new(limits, traffic)),
             open: RefCell::default(),
             opened: Cell::default(),
-            leaving: Cell::default(),
-            now: Cell::new(Instant::now()),
-            beat: BEAT.min(limits.request / 4),
         });
         let looked_after = Rc::clone(&this);
         actix_web::rt::spawn(async move {
-            let mut beat = tokio::time::interval(looked_after.beat);
+            let mut beat = tokio::time::interval(looked_after.ledger.beat());
             loop {
                 beat.tick().await;
-                looked_after.now.set(Instant::now());
+                looked_after.ledger.note_time();
                 looked_after.close_overdue();
             }
         });
         this
-    }
-
-    fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    fn now(&self) -> Instant {
-        self.now.get()
-    }
-
-    /// Returns the time after which something is late. Since the time is not exact it is later by up to two beats,
-    /// never earlier, so that the dispatcher can say 408 first.
-    fn in_time(&self, time: Duration) -> Instant {
-        self.now.get() + time + 2 * self.beat
-    }
-
-    fn stage(&self) -> Stage {
-        self.traffic.stage()
-    }
-
-    fn count_request(&self, begins: bool) {
-        let requests = &self.counts.requests;
-        if begins {
-            requests.fetch_add(1, Ordering::Relaxed)
-        } else {
-            requests.fetch_sub(1, Ordering::Relaxed)
-        };
     }
 
     fn close_overdue(&self) {
@@ -140,22 +90,18 @@ impl Connections {
         }
     }
 
-    fn count_leaving(&self, leaves: bool) {
-        let leaving = self.leaving.get();
-        self.leaving.set(if leaves { leaving + 1 } else { leaving.saturating_sub(1) });
-    }
-
     /// Takes in a new connection, if there is a place for it or one can be made.
     fn admit(self: &Rc<Self>) -> Option<Listed> {
-        let taken = self.open.borrow().len() - self.leaving.get();
-        if self.stage() == Stage::Closing || (taken >= self.limits.per_worker && !self.make_room()) {
+        let taken = self.open.borrow().len() - self.ledger.leaving();
+        let is_full = taken >= self.ledger.limits().per_worker;
+        if self.ledger.stage() == Stage::Closing || (is_full && !self.make_room()) {
             return None;
         }
         let number = self.opened.replace(self.opened.get() + 1);
-        let connection = Rc::new(Connection::new(Rc::clone(self)));
+        let connection = Rc::new(Connection::new(Rc::clone(&self.ledger)));
         self.open.borrow_mut().insert(number, Rc::clone(&connection));
-        self.counts.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Listed { number, connection })
+        self.ledger.count_connection(true);
+        Some(Listed { number, connection, list: Rc::clone(self) })
     }
 
     /// Closes the connections that matter least, and have been so for longest.
@@ -164,7 +110,7 @@ impl Connections {
         let candidates = open.iter().filter(|(_, connection)| !connection.is_cut());
         let mut candidates: Vec<_> =
             candidates.filter_map(|(number, connection)| Some((connection.rank()?, *number, connection))).collect();
-        let wanted = (self.limits.per_worker / ROOM).max(1);
+        let wanted = (self.ledger.limits().per_worker / ROOM).max(1);
         if candidates.len() > wanted {
             candidates.select_nth_unstable_by_key(wanted - 1, |(rank, number, _)| (*rank, *number));
             candidates.truncate(wanted);
@@ -178,11 +124,11 @@ impl Connections {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let of = self.connection.of();
-        of.open.borrow_mut().remove(&self.number);
-        of.counts.connections.fetch_sub(1, Ordering::Relaxed);
+        let Connections { open, ledger, .. } = &*self.list;
+        open.borrow_mut().remove(&self.number);
+        ledger.count_connection(false);
         if self.connection.is_cut() {
-            of.count_leaving(false);
+            ledger.count_leaving(false);
         }
     }
 }

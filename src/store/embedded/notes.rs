@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::store::{millis, runs::Digest};
+use crate::store::{runs::Digest, wall_clock::millis};
 
 /// Returns a note, unless its time is over.
 pub(super) fn get(connection: &Connection, key: Digest) -> rusqlite::Result<Option<String>> {

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::{
     ids::UserKey,
     store::{
-        millis,
         outputs::{KeptOutput, MAX_OF_USER, OutputId},
+        wall_clock::millis,
     },
 };
 

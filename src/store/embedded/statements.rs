@@ -8,9 +8,10 @@ use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
     store::{
-        KeptRun, RunState, SessionRecord, from_millis, millis,
+        KeptRun, RunState, SessionRecord,
         record::SessionState,
         runs::{Digest, KEPT_FOR, MAX_RUNS},
+        wall_clock::{from_millis, millis},
     },
 };
 

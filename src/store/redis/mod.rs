@@ -10,23 +10,24 @@ mod peers;
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
 
 use redis::{Cmd, Script};
 
-use self::link::Link;
-pub use self::peers::{Cursor, Peers, Room, SentEvent};
+pub use self::peers::Room;
+use self::{link::Link, peers::Peers};
 
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
     store::{
-        Bounds, Entered, KeptRun, News, Opened, RunState, SessionRecord, SessionStore, StoreError, StoreFuture,
-        Trouble, from_millis, millis,
+        Bounds, Entered, KeptRun, News, Opened, ReplicaBus, RunState, SessionRecord, SessionStore, SharedEventLog,
+        StoreError, StoreFuture, Trouble,
         outputs::{self, KeptOutput, OutputId},
         runs::{self, Digest},
+        wall_clock::{from_millis, millis},
     },
 };
 
@@ -57,7 +58,9 @@ const FIRST_PAGE: &str = "0";
 pub struct RedisStore {
     link: Link,
     bounds: Bounds,
-    peers: Peers,
+    peers: Arc<Peers>,
+    bus: Arc<dyn ReplicaBus>,
+    event_log: Arc<dyn SharedEventLog>,
 }
 
 impl RedisStore {
@@ -74,8 +77,9 @@ impl RedisStore {
         room: Room,
     ) -> Result<Self, StoreError> {
         let link = Link::open(url, authorities, patience)?;
-        let peers = Peers::new(link.clone(), room);
-        Ok(Self { link, bounds, peers })
+        let peers = Arc::new(Peers::new(link.clone(), room));
+        let (bus, event_log) = (Arc::<Peers>::clone(&peers), Arc::<Peers>::clone(&peers));
+        Ok(Self { link, bounds, peers, bus, event_log })
     }
 
     fn retention_ms(&self) -> String {
@@ -293,7 +297,11 @@ impl SessionStore for RedisStore {
         self.link.details()
     }
 
-    fn peers(&self) -> Option<Peers> {
-        Some(self.peers.clone())
+    fn bus(&self) -> Option<&Arc<dyn ReplicaBus>> {
+        Some(&self.bus)
+    }
+
+    fn event_log(&self) -> Option<&Arc<dyn SharedEventLog>> {
+        Some(&self.event_log)
     }
 }

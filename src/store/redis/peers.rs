@@ -1,9 +1,7 @@
-//! The other servers that share the store: news for them and from them, and what was sent on the streams of sessions, so
-//! that one server can go on with what another began.
+//! The other servers at the same Redis: news by its channels, and the events of sessions' streams in its streams.
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use redis::{Script, streams::StreamRangeReply};
 use serde::{Deserialize, Serialize};
@@ -18,8 +16,8 @@ use super::{
 };
 use crate::{
     ids::SessionId,
-    protocol::{json, jsonrpc::RequestId},
-    store::{News, StoreError, StoreFuture},
+    protocol::json,
+    store::{Cursor, News, ReplicaBus, SentEvent, SharedEventLog, StoreError, StoreFuture},
 };
 
 static LOG: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/log.lua")));
@@ -27,9 +25,9 @@ static LOG: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script
 /// News that may wait to be taken.
 const WAITING: usize = 1024;
 
-/// The other servers that share the store. Cheap to clone.
+/// The other servers at the same Redis. Cheap to clone.
 #[derive(Clone)]
-pub struct Peers {
+pub(super) struct Peers {
     link: Link,
     room: Room,
 }
@@ -45,33 +43,6 @@ pub struct Room {
     pub lasting: Duration,
 }
 
-/// Event on the stream that answers a request, as other servers read it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentEvent {
-    /// Number of the stream within its session.
-    pub stream: u64,
-    /// Place of the event on its stream, from 1.
-    pub place: u64,
-    /// The server that answers the request.
-    pub replica: String,
-    /// Id of the request that the stream answers.
-    pub request: RequestId,
-    /// The message; none in an event that only tells its place.
-    pub message: Bytes,
-    /// Marks the end of the stream, and is no event itself.
-    pub is_end: bool,
-}
-
-/// How far the events of a session were read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(String);
-
-impl Default for Cursor {
-    fn default() -> Self {
-        Self("-".to_owned())
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct Letter<N> {
     from: String,
@@ -83,54 +54,10 @@ impl Peers {
         Self { link, room }
     }
 
-    /// Returns the name of this server among them, a new one at each start.
-    #[must_use]
-    pub fn replica(&self) -> &str {
-        self.link.replica()
-    }
-
-    /// Returns whether a server has given a sign of life lately.
-    #[must_use]
-    pub fn is_alive(&self, replica: &str) -> StoreFuture<bool> {
-        self.link.command("is_alive", redis::Cmd::exists(keys::replica(replica)))
-    }
-
-    /// Publishes an event to all other servers.
-    #[must_use]
-    pub fn tell(&self, news: &News) -> StoreFuture<()> {
-        let (channel, letter) = self.letter(news);
-        self.link.command("tell", redis::Cmd::publish(channel, letter))
-    }
-
-    /// Publishes an event to one other server.
-    #[must_use]
-    pub fn tell_one(&self, replica: &str, news: &News) -> StoreFuture<()> {
-        let channel = keys::news_for(self.link.database(), replica);
-        let (_, letter) = self.letter(news);
-        self.link.command("tell", redis::Cmd::publish(channel, letter))
-    }
-
     /// Returns the channel of news for all, and the text of one.
     pub(super) fn letter(&self, news: &News) -> (String, String) {
         let letter = Letter { from: self.replica().to_owned(), news };
         (keys::news(self.link.database()), json::to_string(&letter))
-    }
-
-    /// Hears of the others from now on.
-    #[must_use]
-    pub fn hear(&self) -> mpsc::Receiver<News> {
-        let (news, heard) = mpsc::channel(WAITING);
-        let peers = self.clone();
-        self.link.runtime().spawn(async move {
-            while !news.is_closed() {
-                if let Err(trouble) = peers.listen(&news).await {
-                    log::debug!("no news from other servers: {trouble}");
-                }
-                // A Redis that refuses connections at once would keep this thread busy, which all commands run on.
-                sleep(BEAT_IN_TROUBLE).await;
-            }
-        });
-        heard
     }
 
     /// Passes news on until the connection breaks.
@@ -161,10 +88,46 @@ impl Peers {
             }
         }
     }
+}
 
-    /// Logs an event, for clients that lose the stream and come back elsewhere.
-    #[must_use]
-    pub fn log(&self, session: SessionId, event: SentEvent) -> StoreFuture<()> {
+impl ReplicaBus for Peers {
+    fn replica(&self) -> &str {
+        self.link.replica()
+    }
+
+    fn is_alive(&self, replica: &str) -> StoreFuture<bool> {
+        self.link.command("is_alive", redis::Cmd::exists(keys::replica(replica)))
+    }
+
+    fn tell(&self, news: &News) -> StoreFuture<()> {
+        let (channel, letter) = self.letter(news);
+        self.link.command("tell", redis::Cmd::publish(channel, letter))
+    }
+
+    fn tell_one(&self, replica: &str, news: &News) -> StoreFuture<()> {
+        let channel = keys::news_for(self.link.database(), replica);
+        let (_, letter) = self.letter(news);
+        self.link.command("tell", redis::Cmd::publish(channel, letter))
+    }
+
+    fn hear(&self) -> mpsc::Receiver<News> {
+        let (news, heard) = mpsc::channel(WAITING);
+        let peers = self.clone();
+        self.link.runtime().spawn(async move {
+            while !news.is_closed() {
+                if let Err(trouble) = peers.listen(&news).await {
+                    log::debug!("no news from other servers: {trouble}");
+                }
+                // A Redis that refuses connections at once would keep this thread busy, which all commands run on.
+                sleep(BEAT_IN_TROUBLE).await;
+            }
+        });
+        heard
+    }
+}
+
+impl SharedEventLog for Peers {
+    fn append(&self, session: SessionId, event: SentEvent) -> StoreFuture<()> {
         let Room { events, bytes, lasting } = self.room;
         if event.message.len() > bytes {
             // The others need not go for one that can't stay.
@@ -179,15 +142,13 @@ impl Peers {
         self.link.run("log", &LOG, &[keys::session(session), keys::events(session)], arguments)
     }
 
-    /// Returns the events of a session's streams since the last read, oldest first, and the position to read on from.
-    #[must_use]
-    pub fn sent(&self, session: SessionId, since: Cursor) -> StoreFuture<(Vec<SentEvent>, Cursor)> {
-        let read = redis::Cmd::xrange(keys::events(session), &since.0, "+");
+    fn read(&self, session: SessionId, since: Cursor) -> StoreFuture<(Vec<SentEvent>, Cursor)> {
+        let read = redis::Cmd::xrange(keys::events(session), since.0.as_deref().unwrap_or("-"), "+");
         let read = self.link.command::<StreamRangeReply>("sent", read);
         Box::pin(async {
             let reply = read.await?;
             // `(` leaves out the entry itself (XRANGE, since Redis 6.2).
-            let last = reply.ids.last().map(|entry| Cursor(format!("({}", entry.id)));
+            let last = reply.ids.last().map(|entry| Cursor(Some(format!("({}", entry.id))));
             let events = reply.ids.iter().map(|entry| sent_event(&entry.map)).collect::<Option<_>>();
             let events = events.ok_or_else(|| StoreError::Failed("its events can't be read".to_owned()))?;
             Ok((events, last.unwrap_or(since)))

@@ -3,18 +3,17 @@
 //! Clients differ in how they can ask their users, so a page is asked for in one of three ways ([`AskBy`]). Of the revision
 //! 2026-07-28, a client sends the call again with a sealed state, and the call goes on once the account is connected.
 
-mod flow;
 mod links;
 mod sign_in;
-mod waiting;
+mod state;
 mod wanted;
 
 use std::sync::Arc;
 
 pub(super) use self::{
-    flow::Resumed,
     links::Seals,
-    wanted::{Unasked, Wanted},
+    state::{Resumed, State},
+    wanted::{Unasked, Wanted, secure},
 };
 pub use self::{
     links::{Link, LinkUse},
@@ -38,7 +37,7 @@ pub enum AskBy {
 pub(super) struct Asking {
     pub(super) by: AskBy,
     /// Address of this server for the user's browser, without a slash at its end.
-    site: Arc<str>,
+    pub(super) site: Arc<str>,
     /// Digest of the call, which a state is bound to. Nothing where no state is given out.
     digest: Option<Digest>,
 }
@@ -52,14 +51,14 @@ impl Asking {
     }
 
     /// Returns the digest of the call in hexadecimal digits.
-    fn digest(&self) -> String {
+    pub(super) fn digest(&self) -> String {
         self.digest.map(Digest::to_hex).unwrap_or_default()
     }
 }
 
 impl AskBy {
     /// Returns the label by which metrics count it.
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Result => "result",
             Self::Error => "error",

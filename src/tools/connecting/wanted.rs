@@ -25,7 +25,7 @@ pub(in crate::tools) struct Wanted {
     /// Name of the app, for people.
     pub(in crate::tools) name: String,
     /// Connection that a call has named; with none, any account of the app will do.
-    pub(super) connection: Option<String>,
+    pub(in crate::tools) connection: Option<String>,
     /// Connection that its user is asked to connect again, among those that will do; with none, a new one is made.
     #[serde(default)]
     lost: Option<String>,
@@ -71,7 +71,7 @@ impl Wanted {
 
     /// Returns the account that is to be connected, among the connections that the user has of the app: the best one where
     /// none can be used. With it, the page that the upstream names for that, if any.
-    pub(super) fn among(self, connections: &[Connection]) -> (Self, Option<String>) {
+    pub(in crate::tools) fn among(self, connections: &[Connection]) -> (Self, Option<String>) {
         let best = self.best(connections);
         let (lost, page) = match best {
             Some((AccountState::Reconnect | AccountState::Failed, lost)) => (lost.id.clone(), lost.page()),
@@ -82,12 +82,12 @@ impl Wanted {
     }
 
     /// Returns the state of the account; nothing where there is none.
-    pub(super) fn state(&self, connections: &[Connection]) -> Option<AccountState> {
+    pub(in crate::tools) fn state(&self, connections: &[Connection]) -> Option<AccountState> {
         self.best(connections).map(|(state, _)| state)
     }
 
     /// Returns whether the account is connected, as far as lists of connections can tell.
-    pub(super) fn is_connected(&self, connections: &[Connection]) -> bool {
+    pub(in crate::tools) fn is_connected(&self, connections: &[Connection]) -> bool {
         !self.is_disputed && self.state(connections) == Some(AccountState::Connected)
     }
 
@@ -99,12 +99,12 @@ impl Wanted {
     }
 
     /// Returns the connection that is connected again, rather than a new one made.
-    pub(super) fn renewed(&self) -> Option<&str> {
+    pub(in crate::tools) fn renewed(&self) -> Option<&str> {
         self.lost.as_deref().or(self.connection.as_deref())
     }
 
     /// Has a new connection made, whatever the call has named.
-    pub(super) fn anew(self) -> Self {
+    pub(in crate::tools) fn anew(self) -> Self {
         Self { connection: None, lost: None, ..self }
     }
 
@@ -114,7 +114,7 @@ impl Wanted {
     }
 
     /// Returns the question to the user: why a page is to be opened.
-    pub(super) fn question(&self, workspace: &str) -> String {
+    pub(in crate::tools) fn question(&self, workspace: &str) -> String {
         let verb = if self.renewed().is_some() { "Connect your account again" } else { "Connect your account" };
         match workspace {
             "" => format!("{verb}: {}.", self.name),
@@ -124,7 +124,7 @@ impl Wanted {
 
     /// Returns the text for a model that has to tell its user the page. The address has a line of its own, so that it is copied
     /// whole.
-    pub(super) fn text(&self, url: &str, again: &str) -> String {
+    pub(in crate::tools) fn text(&self, url: &str, again: &str) -> String {
         let name = &self.name;
         let first = match self.renewed() {
             None => format!("{name} is not connected. The user connects it on this page:"),
@@ -165,7 +165,7 @@ impl Wanted {
 
 /// Returns an address as a browser may be sent to it: one that is reached securely, or on the user's own machine. It is written
 /// anew, so that it holds no more than was looked at: line breaks, say, would be passed on to headers and models.
-pub(super) fn secure(address: &str) -> Option<String> {
+pub(in crate::tools) fn secure(address: &str) -> Option<String> {
     let url = url::Url::parse(address).ok()?;
     let is_local = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

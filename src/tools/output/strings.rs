@@ -67,9 +67,9 @@ impl Iterator for Characters<'_> {
         let length = match self.0.as_bytes() {
             [] => return None,
             escape @ [b'\\', ..] => escape_bytes(escape),
-            [..=0x7f, ..] => 1,
-            [..=0xdf, ..] => 2,
-            [..=0xef, ..] => 3,
+            [0..=0x7f, ..] => 1,
+            [0..=0xdf, ..] => 2,
+            [0..=0xef, ..] => 3,
             _ => 4,
         };
         // Less is left only in text that is no JSON.

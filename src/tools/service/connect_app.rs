@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{
-    Builtin, Outcome, ToolService,
-    accounts::quoted,
-    connecting::{Asking, Unasked, Wanted},
-    search_tools::find_app,
-    view::View,
-    workspace_apps::WorkspaceApps,
-};
+use super::ToolService;
 use crate::{
     error::Error,
     ids::IntegrationKey,
     membrane::{AccountState, Catalog, connect::ConnectError},
     protocol::tools::CallToolResult,
+    tools::{
+        Builtin, Outcome, View,
+        accounts::quoted,
+        connecting::{Asking, Unasked, Wanted},
+        search_tools::find_app,
+        workspace_apps::WorkspaceApps,
+    },
 };
 
 /// Longest time that a call waits for a sign-in: proxies and clients end calls that take a minute.

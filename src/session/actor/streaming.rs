@@ -6,18 +6,18 @@ use actix::{ActorContext, AsyncContext, Context, Handler, ResponseFuture};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::{
-    SessionActor,
-    event_log::{EventId, Logged, StreamId},
-    follow,
-    kept::Kept,
-    messages::{Answered, CloseStreams, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, Record, Subscribe},
-    queue,
-};
+use super::SessionActor;
 use crate::{
     error::Error,
     protocol::jsonrpc::RequestId,
-    store::{News, redis::SentEvent},
+    session::{
+        event_log::{EventId, Logged, StreamId},
+        follow,
+        kept::Kept,
+        messages::{Answered, CloseStreams, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, Record, Subscribe},
+        queue,
+    },
+    store::{News, SentEvent},
 };
 
 impl SessionActor {
@@ -29,10 +29,12 @@ impl SessionActor {
         request: RequestId,
         message: Option<Vec<Bytes>>,
     ) -> impl Future<Output = ()> + use<> {
-        let logged = event.zip(self.shared()).map(|(EventId { stream, place }, (peers, session))| {
-            let (replica, is_end) = (peers.replica().to_owned(), message.is_none());
+        let shared =
+            self.kept.as_ref().and_then(|kept| Some((kept.store.bus()?, kept.store.event_log()?, kept.session)));
+        let logged = event.zip(shared).map(|(EventId { stream, place }, (bus, log, session))| {
+            let (replica, is_end) = (bus.replica().to_owned(), message.is_none());
             let message = message.unwrap_or_default().concat().into();
-            peers.log(session, SentEvent { stream, place, replica, request, message, is_end })
+            log.append(session, SentEvent { stream, place, replica, request, message, is_end })
         });
         async {
             if let Some(logged) = logged
@@ -44,10 +46,10 @@ impl SessionActor {
     }
 
     fn open_own(&mut self) -> queue::Receiver<Logged> {
-        if let Some((peers, session)) = self.shared() {
+        if let Some((bus, session)) = self.shared() {
             // A stream at another replica ends: each message goes out on one stream only (MCP 2025-11-25,
             // basic/transports § Multiple Connections).
-            drop(peers.tell(&News::Listens(session)));
+            drop(bus.tell(&News::Listens(session)));
         }
         self.streams.open(self.primes_streams())
     }
@@ -69,10 +71,10 @@ impl Handler<OpenStream> for SessionActor {
                 Ok(self.open_own())
             }
             Some((after, Err(unknown))) => {
-                let Some((peers, kept)) = self.replicated() else { return Box::pin(async { Err(unknown) }) };
-                let (store, session) = (Arc::clone(&kept.store), kept.session);
-                let is_draining = Arc::clone(&self.is_draining);
-                return Box::pin(follow::resume(peers, store, is_draining, session, after, self.queue_bytes));
+                let Some(kept) = self.kept.as_ref() else { return Box::pin(async { Err(unknown) }) };
+                let Some(replicas) = follow::Replicas::of(&kept.store) else { return Box::pin(async { Err(unknown) }) };
+                let (session, is_draining) = (kept.session, Arc::clone(&self.is_draining));
+                return Box::pin(follow::resume(replicas, is_draining, session, after, self.queue_bytes));
             }
         };
         self.wind_down();
@@ -169,13 +171,13 @@ impl Handler<Push> for SessionActor {
     type Result = ResponseFuture<Result<(), Error>>;
 
     fn handle(&mut self, Push(message): Push, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some((peers, home)) = self.kept.as_ref().and_then(Kept::home_elsewhere)
+        if let Some((bus, home)) = self.kept.as_ref().and_then(Kept::home_elsewhere)
             && let Some((_, session)) = self.shared()
         {
             // Messages are JSON, which is text.
             let message = String::from_utf8_lossy(&message.concat()).into_owned();
             let Ok(message) = RawValue::from_string(message) else { return Box::pin(async { Err(Error::Internal) }) };
-            let pushed = peers.tell_one(home, &News::Pushed { session, message });
+            let pushed = bus.tell_one(home, &News::Pushed { session, message });
             return Box::pin(async { Ok(pushed.await?) });
         }
         if self.streams.push(message).is_err() {

@@ -2,11 +2,12 @@
 
 use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 
-use super::{
-    SessionActor,
-    messages::{Enable, Estate, Inherit, LeaveChat, Resolved},
+use super::SessionActor;
+use crate::{
+    error::Error,
+    session::messages::{Enable, Estate, Inherit, LeaveChat, Resolved, ToolsChanged},
+    tools::EnabledTools,
 };
-use crate::{error::Error, tools::EnabledTools};
 
 /// To self: tools were enabled when the session had the version `base`, and are kept.
 #[derive(Message)]
@@ -95,5 +96,16 @@ impl Handler<Resolved> for SessionActor {
 
     fn handle(&mut self, Resolved(found): Resolved, _: &mut Context<Self>) {
         self.enabled.resolve(found);
+    }
+}
+
+impl Handler<ToolsChanged> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, ToolsChanged(changed): ToolsChanged, _: &mut Context<Self>) {
+        let scope = &self.profile.scope;
+        if scope.apps == changed.apps && scope.lists_otherwise(&changed.before, &changed.now, Some(&self.enabled)) {
+            self.streams.tell_change();
+        }
     }
 }

@@ -1,17 +1,17 @@
 //! Reading on in the output of an earlier call, instead of calling again.
 
-use super::{
-    ToolService,
-    governor::{Governor, Rest},
-    output::Limit,
-    run_tools,
-    view::{Scope, View},
-};
+use super::ToolService;
 use crate::{
     ids::ToolName,
     membrane::Catalog,
     protocol::{revision::Era, tools::CallToolResult},
     store::outputs::OutputId,
+    tools::{
+        Scope, View,
+        governor::{Governor, Rest},
+        output::Limit,
+        run_tools,
+    },
 };
 
 impl ToolService {

@@ -8,13 +8,17 @@ use std::{
 use metrics::counter;
 use tokio::{sync::broadcast, time::timeout};
 
-use super::{LinkUse, Wanted};
+use super::ToolService;
 use crate::{
     error::Error,
     ids::UserKey,
     membrane::{AccountState, Caller, connect::Progress, model::Connection, webhook::Changed},
     store::News,
-    tools::{ToolService, refresh::refresh_here, view::View},
+    tools::{
+        View,
+        connecting::{LinkUse, Wanted},
+        refresh::refresh_here,
+    },
 };
 
 /// Time until a second look, which grows by half with each further one, up to the longest.
@@ -138,9 +142,9 @@ impl ToolService {
         self.forget_link(user, wanted).await?;
         let workspace = Some(user.workspace().to_owned()).filter(|workspace| !workspace.is_empty());
         let changed = Changed { workspace, users: vec![user.user().to_owned()] };
-        if let Some(peers) = self.0.store.peers() {
+        if let Some(bus) = self.0.store.bus() {
             let Changed { workspace, users } = changed.clone();
-            drop(peers.tell(&News::Connections { workspace, users }));
+            drop(bus.tell(&News::Connections { workspace, users }));
         }
         let changed = Arc::new(changed);
         for look in 0..LOOKS_AT_TOOLS {

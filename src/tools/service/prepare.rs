@@ -4,17 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{
-    Builtin, MaybeReady, ToolService,
-    accounts::{OfApp, aim},
-    audit::{Audit, Origin},
-    builtin::read_arguments,
-    call::{Begun, ReadyCall, RunOptions, What},
-    connecting::{Asking, Wanted},
-    find::{find_forgiving, unknown_tool},
-    run_tools,
-    view::View,
-};
+use super::ToolService;
 use crate::{
     allowance::CallLimit,
     error::Error,
@@ -23,6 +13,16 @@ use crate::{
     protocol::{request::CallTool, tools::CallToolResult},
     search::Access,
     store::outputs::OutputId,
+    tools::{
+        Builtin, MaybeReady, Origin, View,
+        accounts::{OfApp, aim},
+        audit::Audit,
+        builtin::read_arguments,
+        call::{Begun, ReadyCall, RunOptions, What},
+        connecting::{Asking, Wanted},
+        find::{find_forgiving, unknown_tool},
+        mode, run_tools,
+    },
 };
 
 impl ToolService {
@@ -58,7 +58,7 @@ impl ToolService {
             let resumed = this.reopen(begun.view.caller.user(), &begun.asking, resume, call.clone()).await;
             let resumed = resumed.inspect_err(|error| begun.audit.refuse(error))?;
             // As far as the tool is there already, for its headers. The call is prepared again once its account is connected.
-            let what = match begun.view.scope.mode.builtin(&call.name) {
+            let what = match mode::builtin(begun.view.scope.mode, &call.name) {
                 Some(builtin) => What::Builtin(builtin),
                 None => match this.find(&begun.view, call.name).get().await {
                     Ok(tool) => What::Tool(tool),
@@ -72,7 +72,7 @@ impl ToolService {
     /// Finds the tool of a call that has begun.
     pub(super) fn ready(&self, mut begun: Begun, call: CallTool) -> MaybeReady<Result<ReadyCall, Error>> {
         let CallTool { name, arguments, .. } = call;
-        match begun.view.scope.mode.builtin(&name) {
+        match mode::builtin(begun.view.scope.mode, &name) {
             Some(runner @ (Builtin::RunReadTool | Builtin::RunWriteTool)) => {
                 let (this, mut call) = (self.clone(), begun.ready(What::Builtin(runner), arguments));
                 MaybeReady::Later(Box::pin(async move {

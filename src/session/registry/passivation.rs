@@ -6,11 +6,14 @@ use actix::{Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use super::{
-    SessionActor, SessionRegistry, Shards,
-    messages::{End, MakeRoom, MayPassivate},
+use super::SessionRegistry;
+use crate::{
+    ids::SessionId,
+    session::{
+        SessionActor,
+        messages::{End, MakeRoom, MayPassivate},
+    },
 };
-use crate::ids::SessionId;
 
 /// Sessions that are asked at once whether they can leave. One place may be enough, but then the next request would have to
 /// ask again.
@@ -53,19 +56,19 @@ impl SessionRegistry {
             log::info!(target: "session", session:%, user:% = entry.owner; "session expired");
             entry.session.do_send(End);
             // Another replica may have used it since, and the store has the latest use. It expires sessions by that.
-            if entry.is_kept && self.store.peers().is_none() {
-                let (shards, owner) = (self.shards.clone(), entry.owner);
-                actix::spawn(async move { shards.end_kept(session, owner).await });
+            if entry.is_kept && self.common.storage.store().bus().is_none() {
+                let (storage, owner) = (self.common.storage.clone(), entry.owner);
+                actix::spawn(async move { storage.end(session, owner).await });
             }
         }
         // Sessions in the store belong to no worker, so one worker expires them for all.
         if self.worker == 0 {
-            let shards = self.shards.clone();
-            if self.store.peers().is_some() {
+            let storage = self.common.storage.clone();
+            if storage.store().bus().is_some() {
                 // Redis expires keys silently, so assume that some sessions have ended.
-                shards.note_end();
+                storage.note_end();
             }
-            actix::spawn(async move { shards.expire_kept().await });
+            actix::spawn(async move { storage.expire().await });
         }
     }
 
@@ -82,12 +85,12 @@ impl SessionRegistry {
             .collect();
         if !used.is_empty() {
             // The store logs a failure. A session that is used again is told of by a later sweep.
-            actix::spawn(self.store.touch(used));
+            actix::spawn(self.common.storage.store().touch(used));
         }
     }
 }
 
-/// State of a shard's efforts to free memory.
+/// State of a worker's efforts to free memory.
 #[derive(Debug, Default)]
 pub(super) enum MakingRoom {
     /// No session is being asked to leave.
@@ -104,14 +107,6 @@ pub(super) enum MakingRoom {
 #[rtype(result = "()")]
 struct MadeRoom {
     has_room: bool,
-}
-
-impl Shards {
-    /// Has idle sessions leave memory, of whatever shard.
-    pub(super) async fn make_room(self) {
-        // A shard that is gone has no sessions.
-        join_all(self.registries().started().map(|registry| registry.send(MakeRoom))).await;
-    }
 }
 
 impl Handler<MakeRoom> for SessionRegistry {

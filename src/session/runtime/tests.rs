@@ -8,14 +8,14 @@ use super::*;
 use crate::{
     config::{Sources, load},
     error::Error,
-    ids::SessionId,
+    ids::{SessionId, UserKey},
     membrane::{Apps, Crash, CrashLater},
     protocol::{revision::Revision, tools::ToolMode},
     session::{
         SessionActor,
         messages::{Describe, Hear, OpenSession, Revive},
         profile::Profile,
-        pulse::Loss,
+        pulse::{Loss, feel_pulse, look_after, loss},
     },
     store,
     tools::Scope,
@@ -58,61 +58,61 @@ impl Handler<CrashLater> for SessionActor {
     }
 }
 
-/// One shard on this thread, which keeps sessions in memory.
-fn shards() -> Shards {
+/// One worker on this thread, which keeps sessions in memory.
+fn runtime() -> Runtime {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let env = [("MCP__STORE__PATH".to_owned(), String::new())].into();
     let settings = load(&Sources { env, ..Sources::default() }).unwrap();
     let upstream = Upstream::new(&settings.membrane).unwrap();
-    let shards = Shards::new(1, store::open(&settings).unwrap(), upstream, &settings);
-    let _local = shards.start_here(&settings);
-    shards
+    let runtime = Runtime::new(1, store::open(&settings).unwrap(), upstream, &settings);
+    let _context = runtime.start_here(&settings);
+    runtime
 }
 
-async fn open(shards: &Shards) -> (SessionId, UserKey) {
+async fn open(runtime: &Runtime) -> (SessionId, UserKey) {
     let user = UserKey::new("w", "ann");
     let scope = Scope { mode: ToolMode::Static, apps: Apps::default(), filter: Arc::default(), output_tokens: None };
     let profile = Profile { revision: Some(Revision::LATEST), client: None, opens_pages: false, scope };
-    let permit = shards.allowance(&user).session().unwrap();
-    let opened = shards.open(0, OpenSession { user: user.clone(), permit, profile, chat: None }).await;
+    let permit = runtime.0.common.allowances.of(&user).session().unwrap();
+    let opened = runtime.sessions().open(0, OpenSession { user: user.clone(), permit, profile, chat: None }).await;
     (opened.unwrap(), user)
 }
 
 #[actix::test]
 async fn a_crash_of_a_session_is_an_answer_and_the_session_comes_back() {
-    let shards = shards();
-    let (session, user) = open(&shards).await;
+    let runtime = runtime();
+    let (session, user) = open(&runtime).await;
     for _ in 0..3 {
-        let crashed = shards.deliver(session, user.clone(), None, Crash).await;
+        let crashed = runtime.sessions().deliver(session, user.clone(), None, Crash).await;
         assert_eq!(crashed, Err(Error::Internal), "not that there is no session");
-        let profile = shards.deliver(session, user.clone(), None, Describe).await;
+        let profile = runtime.sessions().deliver(session, user.clone(), None, Describe).await;
         assert!(profile.is_ok(), "it comes back from the store: {profile:?}");
     }
     let stranger = UserKey::new("w", "bob");
-    assert_eq!(shards.deliver(session, stranger, None, Crash).await, Err(Error::SessionNotFound));
-    assert_eq!(shards.feel_pulse(BEAT).await.gone, 0);
+    assert_eq!(runtime.sessions().deliver(session, stranger, None, Crash).await, Err(Error::SessionNotFound));
+    assert_eq!(feel_pulse(&runtime, BEAT).await.gone, 0);
 }
 
 #[actix::test]
 async fn a_crash_on_the_way_to_an_answer_leaves_the_session_as_it_is() {
-    let shards = shards();
-    let (session, user) = open(&shards).await;
-    assert_eq!(shards.deliver(session, user.clone(), None, CrashLater).await, Err(Error::Internal));
-    assert!(shards.deliver(session, user.clone(), None, Describe).await.is_ok());
-    shards.close(session, user.clone()).await.unwrap();
-    assert_eq!(shards.deliver(session, user, None, CrashLater).await, Err(Error::SessionNotFound));
+    let runtime = runtime();
+    let (session, user) = open(&runtime).await;
+    assert_eq!(runtime.sessions().deliver(session, user.clone(), None, CrashLater).await, Err(Error::Internal));
+    assert!(runtime.sessions().deliver(session, user.clone(), None, Describe).await.is_ok());
+    runtime.sessions().close(session, user.clone()).await.unwrap();
+    assert_eq!(runtime.sessions().deliver(session, user, None, CrashLater).await, Err(Error::SessionNotFound));
 }
 
 #[actix::test]
 async fn a_request_that_meets_the_end_of_its_session_does_not_bring_it_back() {
     for is_loading in [false, true] {
-        let shards = shards();
-        let (session, user) = open(&shards).await;
-        let ask = || shards.deliver(session, user.clone(), None, Describe);
-        let close = || shards.close(session, user.clone());
+        let runtime = runtime();
+        let (session, user) = open(&runtime).await;
+        let ask = || runtime.sessions().deliver(session, user.clone(), None, Describe);
+        let close = || runtime.sessions().close(session, user.clone());
         let closed = if is_loading {
             // It has left memory, and a request is the first to ask for it again.
-            let registry = shards.registry_of(session).unwrap();
+            let registry = runtime.sessions().registry_of(session).unwrap();
             registry.do_send(Forget(session));
             let revive = Revive { session, user: user.clone() };
             let (revived, closed, answer) = tokio::join!(registry.send(revive), close(), ask());
@@ -127,15 +127,15 @@ async fn a_request_that_meets_the_end_of_its_session_does_not_bring_it_back() {
         };
         assert_eq!(closed, Ok(()), "{is_loading}");
         assert_eq!(ask().await.map(|_| ()), Err(Error::SessionNotFound), "{is_loading}");
-        assert_eq!(shards.feel_pulse(BEAT).await.kept, 0, "{is_loading}");
+        assert_eq!(feel_pulse(&runtime, BEAT).await.kept, 0, "{is_loading}");
     }
 }
 
 #[actix::test]
 async fn a_session_that_another_server_has_ended_does_not_come_back_from_what_was_read_before() {
-    let shards = shards();
-    let (session, user) = open(&shards).await;
-    let registry = shards.registry_of(session).unwrap();
+    let runtime = runtime();
+    let (session, user) = open(&runtime).await;
+    let registry = runtime.sessions().registry_of(session).unwrap();
     registry.do_send(Forget(session));
     let revived = registry.send(Revive { session, user });
     registry.do_send(Hear(News::Closed(session)));
@@ -144,15 +144,15 @@ async fn a_session_that_another_server_has_ended_does_not_come_back_from_what_wa
 
 #[actix::test]
 async fn an_end_that_another_user_asks_for_keeps_nobody_from_their_session() {
-    let shards = shards();
-    let (session, user) = open(&shards).await;
-    let by_other = shards.close(session, UserKey::new("w", "bob"));
-    let (closed, answer) = tokio::join!(by_other, shards.deliver(session, user.clone(), None, Describe));
+    let runtime = runtime();
+    let (session, user) = open(&runtime).await;
+    let by_other = runtime.sessions().close(session, UserKey::new("w", "bob"));
+    let (closed, answer) = tokio::join!(by_other, runtime.sessions().deliver(session, user.clone(), None, Describe));
     assert_eq!(closed, Err(Error::SessionNotFound));
     assert!(answer.is_ok(), "{answer:?}");
-    shards.registry_of(session).unwrap().do_send(Forget(session));
-    let by_other = shards.close(session, UserKey::new("w", "bob"));
-    let (closed, answer) = tokio::join!(by_other, shards.deliver(session, user, None, Describe));
+    runtime.sessions().registry_of(session).unwrap().do_send(Forget(session));
+    let by_other = runtime.sessions().close(session, UserKey::new("w", "bob"));
+    let (closed, answer) = tokio::join!(by_other, runtime.sessions().deliver(session, user, None, Describe));
     assert_eq!(closed, Err(Error::SessionNotFound));
     assert!(answer.is_ok(), "it comes back from the store all the same: {answer:?}");
 }
@@ -160,19 +160,19 @@ async fn an_end_that_another_user_asks_for_keeps_nobody_from_their_session() {
 #[actix::test]
 async fn an_actor_that_has_ended_is_noticed_and_given_up_at_the_second_beat() {
     for actor in 0..2 {
-        let shards = shards();
-        let pulse = shards.feel_pulse(BEAT).await;
-        assert_eq!((pulse.gone, pulse.silent, shards.loss(pulse)), (0, 0, None));
+        let runtime = runtime();
+        let pulse = feel_pulse(&runtime, BEAT).await;
+        assert_eq!((pulse.gone, pulse.silent, loss(&runtime, pulse)), (0, 0, None));
         let crashed = match actor {
-            0 => shards.registries().get(0).unwrap().send(Crash).await,
-            _ => shards.membranes().get(0).unwrap().send(Crash).await,
+            0 => runtime.sessions().registries().get(0).unwrap().send(Crash).await,
+            _ => runtime.membranes().get(0).unwrap().send(Crash).await,
         };
         assert!(crashed.is_err(), "{actor}");
-        let pulse = shards.feel_pulse(BEAT).await;
+        let pulse = feel_pulse(&runtime, BEAT).await;
         assert_eq!((pulse.gone, pulse.silent), (1, 1), "{actor}");
-        assert_eq!(shards.loss(pulse), Some(Loss::Actors(1)));
+        assert_eq!(loss(&runtime, pulse), Some(Loss::Actors(1)));
         let beats = std::cell::Cell::new(0);
-        let loss = shards.look_after(BEAT, async |_| beats.set(beats.get() + 1)).await;
-        assert_eq!((loss, beats.get()), (Loss::Actors(1), 2), "{actor}");
+        let lost = look_after(&runtime, BEAT, async |_| beats.set(beats.get() + 1)).await;
+        assert_eq!((lost, beats.get()), (Loss::Actors(1), 2), "{actor}");
     }
 }

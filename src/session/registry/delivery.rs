@@ -6,11 +6,14 @@ use actix::{
     dev::{MessageResponse, OneshotSender},
 };
 
-use super::{
-    SessionActor, SessionRegistry,
-    messages::{Deliver, Revive},
+use super::SessionRegistry;
+use crate::{
+    error::Error,
+    session::{
+        SessionActor,
+        messages::{Deliver, Revive},
+    },
 };
-use crate::error::Error;
 
 /// To a session: a message that its registry passes on.
 #[derive(Message)]
@@ -88,7 +91,7 @@ where
         let Some(chat) = bind else { return Delivery::To(session, message) };
         // Sent before the store is awaited, so that no later message overtakes this one.
         let answer = session.send(message);
-        let bound = self.store.bind_chat(user, chat, id);
+        let bound = self.common.storage.store().bind_chat(user, chat, id);
         Delivery::Later(Box::pin(async move {
             if let Err(error) = bound.await {
                 // The chat is only one way to find the session. A request that has the id goes on without it.

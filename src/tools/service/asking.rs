@@ -3,13 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::counter;
-use serde::{Deserialize, Serialize};
 
 use super::{
-    AskBy, Asking, Link, Wanted,
+    ToolService,
     links::LASTING,
     waiting::{Awaited, Waited},
-    wanted::{Unasked, secure},
 };
 use crate::{
     error::{Error, Page},
@@ -25,7 +23,10 @@ use crate::{
         tools::CallToolResult,
     },
     seal::Bond,
-    tools::{Builtin, Outcome, ToolService, view::View},
+    tools::{
+        AskBy, Builtin, Outcome, View,
+        connecting::{Asking, Link, Resumed, State, Unasked, Wanted, secure},
+    },
 };
 
 /// Time that a call waits for its user to sign in, once the page was opened. Clients and proxies wait longer for an answer.
@@ -40,35 +41,6 @@ const REUSED_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// Purpose of sealed states.
 const STATE: &str = "call";
-
-/// State of a call that waits for an account. Clients carry it, sealed.
-#[derive(Debug, Serialize, Deserialize)]
-struct State {
-    wanted: Wanted,
-    /// Name of the link to the page.
-    link: String,
-    /// Id of the request behind it, where the upstream has one.
-    request: Option<String>,
-    /// Whether the user has opened the page.
-    is_opened: bool,
-    /// Rounds since the user was asked.
-    rounds: u8,
-}
-
-/// Call that goes on where an earlier one was left.
-#[derive(Debug)]
-pub(in crate::tools) struct Resumed {
-    state: State,
-    decision: Option<Decision>,
-    /// The call itself.
-    pub(in crate::tools) again: CallTool,
-}
-
-impl Awaited<'_> {
-    fn of(State { wanted, link, request, .. }: &State) -> Awaited<'_> {
-        Awaited { wanted, link: Some(link), request: request.as_deref() }
-    }
-}
 
 impl ToolService {
     /// Asks the user to connect an account, in the way that the client has. A call that has `failed` for want of the account gets
@@ -168,7 +140,7 @@ impl ToolService {
             Some(Decision::Accept) | None => {}
         }
         let patience = if state.is_opened { PATIENCE } else { Duration::ZERO };
-        let waited = self.wait_for(view, Awaited::of(&state), patience).await?;
+        let waited = self.wait_for(view, awaited_by(&state), patience).await?;
         if matches!(waited, Waited::Declined | Waited::Failed(_)) {
             // Told by this call, it need not be told again by the next.
             let (last, _) = self.last_link(view.caller.user(), &state.wanted).await?;
@@ -318,6 +290,11 @@ impl ToolService {
             made => Ok(made?),
         }
     }
+}
+
+/// Returns the account that a call waits for.
+fn awaited_by(State { wanted, link, request, .. }: &State) -> Awaited<'_> {
+    Awaited { wanted, link: Some(link), request: request.as_deref() }
 }
 
 /// Returns the seconds since 1970.

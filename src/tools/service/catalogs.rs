@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{MaybeReady, ToolService, find::no_such_tool, listing::seen_by, view::Scope};
+use super::ToolService;
 use crate::{
     error::Error,
     ids::ToolName,
@@ -10,6 +10,7 @@ use crate::{
     metrics::count_lookup,
     search,
     token::AccessToken,
+    tools::{MaybeReady, Scope, find::no_such_tool, listing::seen_by},
     workers::ask,
 };
 

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use actix::{Context, Handler, MessageResult};
 
-use super::{
-    SessionActor, SessionRegistry,
-    messages::{Event, Listen, ToolsChanged},
-    queue,
-    streams::CHANGES,
-    token_end::Shown,
-};
+use super::SessionRegistry;
 use crate::{
     ids::UserKey,
     membrane::{CatalogChanged, TokenRefused},
+    session::{
+        messages::{Event, Listen, ToolsChanged},
+        queue,
+        streams::CHANGES,
+        token_end::Shown,
+    },
     tools::Scope,
 };
 
@@ -72,10 +72,10 @@ impl Handler<Listen> for SessionRegistry {
 impl Handler<CatalogChanged> for SessionRegistry {
     type Result = ();
 
-    /// From the Membrane actor of the user's shard: sessions of theirs may be on any.
+    /// From the Membrane actor of the user's worker: sessions of theirs may be on any.
     fn handle(&mut self, changed: CatalogChanged, _: &mut Context<Self>) {
         let changed = Arc::new(changed);
-        for registry in self.shards.registries().started() {
+        for registry in self.common.sessions.registries().started() {
             registry.do_send(ToolsChanged(Arc::clone(&changed)));
         }
     }
@@ -85,7 +85,7 @@ impl Handler<TokenRefused> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, TokenRefused(token): TokenRefused, _: &mut Context<Self>) {
-        self.shards.revocations().revoke(&token);
+        self.common.revocations.revoke(&token);
     }
 }
 
@@ -96,17 +96,6 @@ impl Handler<ToolsChanged> for SessionRegistry {
         self.listeners.tell(&changed);
         for entry in self.sessions.values().filter(|entry| entry.owner == changed.user) {
             entry.session.do_send(ToolsChanged(Arc::clone(&changed)));
-        }
-    }
-}
-
-impl Handler<ToolsChanged> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, ToolsChanged(changed): ToolsChanged, _: &mut Context<Self>) {
-        let scope = &self.profile.scope;
-        if scope.apps == changed.apps && scope.lists_otherwise(&changed.before, &changed.now, Some(&self.enabled)) {
-            self.streams.tell_change();
         }
     }
 }

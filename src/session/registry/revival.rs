@@ -1,0 +1,120 @@
+//! Sessions that come back from the store, when a request asks for them.
+
+use std::sync::Arc;
+
+use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
+use tokio::sync::oneshot;
+
+use super::SessionRegistry;
+use crate::{
+    error::Error,
+    ids::{SessionId, UserKey},
+    membrane::Report,
+    session::{kept::Kept, messages::Revive, profile::Profile},
+    store::{SessionRecord, StoreError},
+    tools::EnabledTools,
+};
+
+/// Session on its way from the store.
+#[derive(Default)]
+pub(super) struct Reviving {
+    /// Requests that wait for it.
+    waiting: Vec<(UserKey, oneshot::Sender<Result<(), Error>>)>,
+    /// True once the session has ended, for the store may have read its record before.
+    pub(super) has_ended: bool,
+}
+
+/// To self: the store has answered with a session's record.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Loaded {
+    session: SessionId,
+    outcome: Result<Option<SessionRecord>, StoreError>,
+}
+
+impl SessionRegistry {
+    fn revive(&mut self, id: SessionId, record: SessionRecord) -> Result<(), Error> {
+        let SessionRecord { owner, opened, version, state } = record;
+        let (permit, is_crowded) = self.common.allowances.of(&owner).revived_session()?;
+        if is_crowded {
+            // Not awaited: a session that comes back is let in even where there are too many.
+            let sessions = self.common.sessions.clone();
+            actix::spawn(async move { sessions.make_room().await });
+        }
+        log::info!(target: "session", session:% = id, user:% = owner; "session revived");
+        metrics::counter!("mcp_sessions_revived_total").increment(1);
+        let kept = Kept {
+            store: Arc::clone(self.common.storage.store()),
+            session: id,
+            owner: owner.clone(),
+            opened,
+            home: state.home.clone(),
+            version,
+        };
+        let mut session = self.session_actor(Profile::of(&state), EnabledTools::of(&state.tools), Some(kept));
+        // The log of its time in memory before is gone. New numbers keep event ids of then apart from those to come.
+        // Changes meanwhile were told to nobody, so the next stream tells the client to list again.
+        session.streams.number_apart();
+        session.streams.owe_change();
+        self.start_session(id, owner, session, permit);
+        Ok(())
+    }
+}
+
+impl Handler<Revive> for SessionRegistry {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, Revive { session, user }: Revive, ctx: &mut Context<Self>) -> Self::Result {
+        if self.is_here(session) {
+            return Box::pin(async { Ok(()) });
+        }
+        if self.ending.contains(&(session, user.clone())) {
+            return Box::pin(async { Err(Error::SessionNotFound) });
+        }
+        let (reply, outcome) = oneshot::channel();
+        let waiting = &mut self.reviving.entry(session).or_default().waiting;
+        waiting.push((user, reply));
+        // One load for all who ask meanwhile: two would start two actors of one session.
+        if waiting.len() == 1 {
+            // Sent on drop, so that a load that panics does not keep every later request waiting behind it.
+            let given_up = Err(StoreError::Failed("the load was given up".to_owned()));
+            let mut report = Report::new(ctx.address(), Loaded { session, outcome: given_up });
+            let load = self.common.storage.store().load(session);
+            actix::spawn(async move {
+                let outcome = load.await;
+                report.say(|loaded| loaded.outcome = outcome);
+            });
+        }
+        Box::pin(async { outcome.await.unwrap_or(Err(Error::Internal)) })
+    }
+}
+
+impl Handler<Loaded> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Loaded { session, outcome }: Loaded, _: &mut Context<Self>) {
+        let Reviving { waiting, has_ended } = self.reviving.remove(&session).unwrap_or_default();
+        let revived = match outcome {
+            // Nobody gets to load another's sessions into memory.
+            Ok(Some(record)) if !has_ended && waiting.iter().any(|(user, _)| *user == record.owner) => {
+                let owner = record.owner.clone();
+                if self.ending.contains(&(session, owner.clone())) {
+                    Err(Error::SessionNotFound)
+                } else {
+                    self.revive(session, record).map(|()| owner)
+                }
+            }
+            Ok(_) => Err(Error::SessionNotFound),
+            Err(error) => Err(error.into()),
+        };
+        for (user, reply) in waiting {
+            let outcome = match &revived {
+                Ok(owner) if *owner == user => Ok(()),
+                Ok(_) => Err(Error::SessionNotFound),
+                Err(error) => Err(error.clone()),
+            };
+            // A request that was given up meanwhile is asked again by its client.
+            let _ = reply.send(outcome);
+        }
+    }
+}
