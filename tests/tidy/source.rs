@@ -1,6 +1,6 @@
-//! The repository's files, and just enough of Rust's grammar to ask what a file names.
+//! The repository's files, and what the code in them names.
 
-#![expect(clippy::expect_used, reason = "a test that can't read its subject has failed")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that can't read its subject has failed")]
 
 use std::{
     collections::BTreeSet,
@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::Lit;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -52,7 +55,7 @@ pub fn sources() -> Vec<Source> {
             } else if is_rust(&path.to_string_lossy()) && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).expect("a text");
                 let path = path.strip_prefix(root().join("src")).expect("below src").display().to_string();
-                sources.push(Source { path, text });
+                sources.push(Source::new(&path, &text));
             }
         }
     }
@@ -61,6 +64,10 @@ pub fn sources() -> Vec<Source> {
 }
 
 impl Source {
+    pub fn new(path: &str, text: &str) -> Self {
+        Self { path: path.to_owned(), text: text.to_owned() }
+    }
+
     /// The module below the crate's root.
     pub fn layer(&self) -> &str {
         self.path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
@@ -70,86 +77,131 @@ impl Source {
         &self.text
     }
 
-    /// The text with comments and the insides of literals blanked, line for line as it was.
-    pub fn code(&self) -> String {
-        lex(&self.text).into_iter().map(|(kind, c)| if kind == Kind::Code || c == '\n' { c } else { ' ' }).collect()
+    pub fn parsed(&self) -> syn::File {
+        syn::parse_file(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.path))
     }
 
-    pub fn without_comments(&self) -> String {
-        lex(&self.text).into_iter().map(|(kind, c)| if kind == Kind::Comment && c != '\n' { ' ' } else { c }).collect()
+    /// The words, texts and marks of the code, its tests among them. Comments are none.
+    pub fn tokens(&self) -> Vec<Token> {
+        self.read(false)
     }
 
-    /// The part of a form of this file that stands before its tests.
-    pub fn product(form: &str) -> &str {
+    /// The same without tests.
+    pub fn product_tokens(&self) -> Vec<Token> {
+        self.read(true)
+    }
+
+    fn read(&self, is_product: bool) -> Vec<Token> {
+        let stream: TokenStream = self.text.parse().unwrap_or_else(|error| panic!("{}: {error}", self.path));
+        let mut tokens = Vec::new();
+        flatten(stream, is_product, &mut tokens);
+        tokens
+    }
+
+    /// The lines of the product's part of a text, which stands before its tests. Only comments are looked for by this: to the
+    /// parser they are nothing.
+    pub fn product(text: &str) -> &str {
         let visible = ["", "pub(super) ", "pub(crate) "];
         let tests = visible.map(|visible| format!("#[cfg(test)]\n{visible}mod tests"));
-        tests.iter().fold(form, |form, tests| form.split(tests).next().unwrap_or_default())
+        tests.iter().fold(text, |text, tests| text.split(tests).next().unwrap_or_default())
     }
 
     /// Each text literal with its line.
     pub fn literals(&self) -> Vec<(usize, String)> {
-        let mut literals: Vec<(usize, String)> = Vec::new();
-        let (mut line, mut inside) = (1, false);
-        for (kind, c) in lex(&self.text) {
-            match (kind, inside) {
-                (Kind::Literal, false) => literals.push((line, c.to_string())),
-                (Kind::Literal, true) => literals.last_mut().expect("one has begun").1.push(c),
-                _ => {}
-            }
-            inside = kind == Kind::Literal;
-            line += usize::from(c == '\n');
+        let texts = self.tokens().into_iter().filter_map(|Token { line, kind }| match kind {
+            Kind::Text(text) => Some((line, text)),
+            _ => None,
+        });
+        texts.collect()
+    }
+}
+
+/// Smallest part of the code that means something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub line: usize,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    Word(String),
+    /// What a text literal stands for.
+    Text(String),
+    Number(String),
+    /// `::`.
+    Separator,
+    /// Any other mark, braces among them.
+    Mark(char),
+}
+
+impl Kind {
+    pub fn is_word(&self, words: &[&str]) -> bool {
+        matches!(self, Self::Word(word) if words.contains(&word.as_str()))
+    }
+}
+
+/// Lists the tokens of a stream and of the groups in it, without documentation, which is an attribute to the parser.
+pub fn flatten(stream: TokenStream, is_product: bool, tokens: &mut Vec<Token>) {
+    let mut trees = stream.into_iter().peekable();
+    // Set behind `#[cfg(test)]`, until the item ends.
+    let mut is_test = false;
+    let mut colon = None;
+    while let Some(tree) = trees.next() {
+        let line = tree.span().start().line;
+        if is_test {
+            let ends = |tree: &TokenTree| match tree {
+                TokenTree::Group(group) => group.delimiter() == proc_macro2::Delimiter::Brace,
+                tree => tree.to_string() == ";",
+            };
+            is_test = !ends(&tree);
+            continue;
         }
-        literals
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Code,
-    Comment,
-    /// The inside of a text literal; its quotes are code.
-    Literal,
-}
-
-/// Tells code, comments and literals apart, character by character.
-fn lex(text: &str) -> Vec<(Kind, char)> {
-    let chars: Vec<char> = text.chars().collect();
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    let mut out: Vec<(Kind, char)> = Vec::with_capacity(chars.len());
-    let mut i = 0;
-    while i < chars.len() {
-        let hashes = (i + 1..chars.len()).take_while(|j| at(*j) == '#').count();
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let (kind, opening, end) = match at(i) {
-            '/' if at(i + 1) == '/' => (Kind::Comment, 0, (i..chars.len()).find(|j| at(*j) == '\n')),
-            '/' if at(i + 1) == '*' => {
-                (Kind::Comment, 0, (i + 2..chars.len()).find(|j| at(*j) == '*' && at(j + 1) == '/'))
-            }
-            'r' if at(i + 1 + hashes) == '"' && (i == 0 || !is_word(at(i - 1)) || at(i - 1) == 'b') => {
-                let closes = |j: usize| at(j) == '"' && (1..=hashes).all(|n| at(j + n) == '#');
-                (Kind::Literal, hashes + 2, (i + hashes + 2..chars.len()).find(|j| closes(*j)))
-            }
-            '"' => {
-                let mut j = i + 1;
-                while j < chars.len() && at(j) != '"' {
-                    j += 1 + usize::from(at(j) == '\\');
+        let kind = match tree {
+            TokenTree::Punct(mark) if mark.as_char() == '#' => {
+                trees.next_if(|tree| tree.to_string() == "!");
+                let attribute = trees.peek().map(|tree| tree.to_string().replace(' ', "")).unwrap_or_default();
+                let is_of_tests = is_product && attribute == "[cfg(test)]";
+                if is_of_tests || attribute.starts_with("[doc=") {
+                    trees.next();
+                    is_test = is_of_tests;
                 }
-                (Kind::Literal, 1, Some(j))
+                Kind::Mark('#')
             }
-            // A character, not a lifetime.
-            '\'' if at(i + 1) == '\\' => (Kind::Literal, 1, (i + 3..chars.len()).find(|j| at(*j) == '\'')),
-            '\'' if at(i + 2) == '\'' => (Kind::Literal, 1, Some(i + 2)),
-            _ => (Kind::Code, 1, Some(i + 1)),
+            TokenTree::Punct(mark) if mark.as_char() == ':' && colon.take().is_some() => {
+                tokens.pop();
+                Kind::Separator
+            }
+            TokenTree::Punct(mark) => {
+                colon = (mark.as_char() == ':' && mark.spacing() == proc_macro2::Spacing::Joint).then_some(());
+                Kind::Mark(mark.as_char())
+            }
+            TokenTree::Ident(word) => Kind::Word(word.to_string().trim_start_matches("r#").to_owned()),
+            TokenTree::Literal(literal) => {
+                let written = literal.to_string();
+                match Lit::new(literal) {
+                    Lit::Str(text) => Kind::Text(text.value()),
+                    Lit::ByteStr(bytes) => Kind::Text(String::from_utf8_lossy(&bytes.value()).into_owned()),
+                    Lit::Char(c) => Kind::Text(c.value().to_string()),
+                    Lit::Byte(byte) => Kind::Text(char::from(byte.value()).to_string()),
+                    _ => Kind::Number(written),
+                }
+            }
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    proc_macro2::Delimiter::Parenthesis => ('(', ')'),
+                    proc_macro2::Delimiter::Brace => ('{', '}'),
+                    proc_macro2::Delimiter::Bracket => ('[', ']'),
+                    proc_macro2::Delimiter::None => (' ', ' '),
+                };
+                tokens.push(Token { line, kind: Kind::Mark(open) });
+                flatten(group.stream(), is_product, tokens);
+                tokens.push(Token { line: group.span_close().start().line, kind: Kind::Mark(close) });
+                continue;
+            }
         };
-        let end = end.unwrap_or(chars.len()).min(chars.len());
-        out.extend((i..i + opening).map(|j| (Kind::Code, at(j))));
-        out.extend((i + opening..end).map(|j| (kind, at(j))));
-        // The closing quote is code, and must not open the next literal.
-        let closing = usize::from(kind == Kind::Literal && end < chars.len());
-        out.extend((end..end + closing).map(|j| (Kind::Code, at(j))));
-        i = end + closing;
+        tokens.push(Token { line, kind });
     }
-    out
 }
 
 pub fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -157,29 +209,39 @@ pub fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// The paths in a code, such as `std::env::var`, with the groups of `use` written out.
-pub fn paths(code: &str) -> Vec<(usize, String)> {
+pub fn paths(tokens: &[Token]) -> Vec<(usize, String)> {
     let mut paths = Vec::new();
     // What stands before each brace that is open: the path of a group, or nothing.
-    let mut open = Vec::new();
-    let mut before = String::new();
-    let mut line = 1;
-    for c in code.chars().chain([' ']) {
-        if c.is_alphanumeric() || c == '_' || c == ':' {
-            before.push(c);
-            continue;
+    let mut open: Vec<String> = Vec::new();
+    let (mut line, mut before) = (0, String::new());
+    let end = Token { line: 0, kind: Kind::Mark(' ') };
+    for token in tokens.iter().chain([&end]) {
+        let goes_on = match &token.kind {
+            Kind::Separator => true,
+            Kind::Word(_) => before.is_empty() || before.ends_with("::"),
+            _ => false,
+        };
+        if !goes_on {
+            let path = format!("{}{before}", open.last().map_or("", String::as_str));
+            let is_group = before.ends_with("::");
+            if !before.is_empty() && !is_group {
+                paths.push((line, path.clone()));
+            }
+            match token.kind {
+                Kind::Mark('{') => open.push(if is_group { path } else { String::new() }),
+                Kind::Mark('}') => drop(open.pop()),
+                _ => {}
+            }
+            before.clear();
         }
-        let group: &str = open.last().map_or("", String::as_str);
-        let path = format!("{group}{before}");
-        if !before.is_empty() && !before.ends_with("::") {
-            paths.push((line, path.clone()));
-        }
-        match c {
-            '{' => open.push(if before.ends_with("::") { path } else { String::new() }),
-            '}' => drop(open.pop()),
-            '\n' => line += 1,
+        match &token.kind {
+            Kind::Separator => before.push_str("::"),
+            Kind::Word(word) => {
+                line = token.line;
+                before.push_str(word);
+            }
             _ => {}
         }
-        before.clear();
     }
     paths
 }
@@ -190,8 +252,8 @@ pub fn is_rust(file: &str) -> bool {
 }
 
 /// The modules of this crate that a code names.
-pub fn imports(code: &str) -> Vec<(usize, String)> {
-    let modules = paths(code).into_iter().filter_map(|(line, path)| {
+pub fn imports(tokens: &[Token]) -> Vec<(usize, String)> {
+    let modules = paths(tokens).into_iter().filter_map(|(line, path)| {
         let rest = path.strip_prefix("crate::").or_else(|| path.strip_prefix("integration_app_mcp_server::"))?;
         Some((line, rest.split("::").next()?.to_owned()))
     });
@@ -201,17 +263,22 @@ pub fn imports(code: &str) -> Vec<(usize, String)> {
 #[test]
 fn the_grammar_sees_names_where_they_are_and_only_there() {
     let text = r##"
+//! [crate::documented]
 use std::{fs, time::{Duration, Instant}}; // crate::comment
+/// [crate::described]
 fn f<'a>(c: &'a str) -> char { crate::ids::draw("crate::text \" \\"); r#"raw " crate::raw"#; '"' }
 /* crate::block */ use crate::{error::Error, token};
+#[cfg(test)]
+mod tests { fn g() { crate::tested::h() } }
 "##;
-    let source = Source { path: "x/y.rs".to_owned(), text: text.to_owned() };
+    let source = Source::new("x/y.rs", text);
     let names = |found: Vec<(usize, String)>| found.into_iter().map(|(line, name)| format!("{line} {name}"));
-    let modules: Vec<_> = names(imports(&source.code())).collect();
-    assert_eq!(modules, ["3 ids", "4 error", "4 token"]);
-    let std: Vec<_> = names(paths(&source.code())).filter(|path| path.contains("std::")).collect();
-    assert_eq!(std, ["2 std::fs", "2 std::time::Duration", "2 std::time::Instant"]);
+    let modules: Vec<_> = names(imports(&source.tokens())).collect();
+    assert_eq!(modules, ["5 ids", "6 error", "6 token", "8 tested"]);
+    assert_eq!(imports(&source.product_tokens()).len(), 3, "no test is of the product");
+    let std: Vec<_> = names(paths(&source.tokens())).filter(|path| path.contains("std::")).collect();
+    assert_eq!(std, ["3 std::fs", "3 std::time::Duration", "3 std::time::Instant"]);
     let literals: Vec<_> = names(source.literals()).collect();
-    assert_eq!(literals, [r#"3 crate::text \" \\"#, r#"3 raw " crate::raw"#, "3 \""]);
+    assert_eq!(literals, [r#"5 crate::text " \"#, r#"5 raw " crate::raw"#, "5 \""]);
     assert_eq!(source.layer(), "x");
 }
