@@ -2,19 +2,19 @@
 //! who ask, and looks tools up in batches. Nothing here waits for the network: requests run beside the mailbox and come
 //! back as messages.
 
+mod batching;
+mod loading;
+
 use std::{collections::HashMap, rc::Rc, time::Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use tokio::sync::oneshot;
 
+pub use self::loading::Watchers;
+use self::{batching::Lookups, loading::Loading};
 use super::{
-    Authenticate, Caller, MembraneClient, Ping, Proof, Recognise, Report, RevokeToken, Standing,
-    batching::Lookups,
-    loading::{Loading, Watchers},
-    model::Customer,
-    shared_lists::Sharing,
-    signature::WorkspaceSecret,
-    trust::Trust,
+    Authenticate, Caller, MembraneClient, Ping, Proof, Recognise, Report, RevokeToken, Standing, model::Customer,
+    shared_lists::Sharing, signature::WorkspaceSecret, trust::Trust,
 };
 use crate::{
     allowance::Allowances,
@@ -29,25 +29,25 @@ use crate::{
 /// To self: the upstream's verdict on a token.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct TokenChecked {
+struct TokenChecked {
     pub token: Fingerprint,
     pub verdict: Result<UserKey, Error>,
 }
 
 /// Waiting request: the token that it came with, and the channel for its answer.
-pub(super) type Asked<T, E> = (AccessToken, oneshot::Sender<Result<T, E>>);
+type Asked<T, E> = (AccessToken, oneshot::Sender<Result<T, E>>);
 
 /// Actor of one worker between its sessions and the upstream. See the [module](self).
 pub struct MembraneActor {
-    pub(super) client: Rc<MembraneClient>,
+    client: Rc<MembraneClient>,
     workspace: Option<WorkspaceSecret>,
     /// Workspaces whose users may use this server; all, where it is empty.
     workspaces: Vec<String>,
     trust: Trust,
     /// Requests that wait for the verdict on a token.
     checks: HashMap<Fingerprint, Vec<Asked<Caller, Error>>>,
-    pub(super) loading: Loading,
-    pub(super) lookups: Lookups,
+    loading: Loading,
+    lookups: Lookups,
 }
 
 impl MembraneActor {

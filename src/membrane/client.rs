@@ -1,6 +1,12 @@
 //! Membrane's HTTP API: one method a call. Reads are sent again where that may help, runs never; nothing is sent to an
 //! upstream that keeps failing. No cache: that is the [`MembraneActor`](super::MembraneActor)'s.
 
+pub mod connect;
+mod discovery;
+mod exchange;
+pub mod lists;
+pub mod sign_in;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -12,11 +18,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use url::{Url, form_urlencoded};
 
+use self::{
+    exchange::{Request, http_client},
+    lists::Reader,
+};
 use super::{
     Caller,
     error::MembraneError,
-    exchange::{Request, http_client},
-    lists::Reader,
     model::{Action, Customer},
     reading,
     retry::Retries,

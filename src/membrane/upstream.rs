@@ -10,15 +10,16 @@ use std::{
 
 use awc::http::Uri;
 use tokio::sync::broadcast;
+use url::Url;
 use uuid::Uuid;
 
 use super::{
+    authorization_server::{AuthorizationServer, Discovered},
     breaker::Breaker,
-    connect::Switch,
-    discovery::Discovered,
     interner::Interner,
     pool::Pool,
     retry::Budget,
+    switch::Switch,
     turns::{Share, Turns},
     webhook::Changed,
     wire::{CaFileError, Protocol, UpstreamTls},
@@ -103,6 +104,30 @@ impl Upstream {
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Arc<Changed>> {
         self.changes.subscribe()
+    }
+
+    /// Returns the authorization server that the upstream named when it was last asked.
+    #[must_use]
+    pub fn authorization_server(&self) -> Option<Arc<AuthorizationServer>> {
+        self.discovered.get()
+    }
+
+    /// Returns whether this server can sign users in: where it can register, and redeem codes, at the upstream's own host. It sends
+    /// nothing to other hosts that a document names.
+    #[must_use]
+    pub fn can_sign_in(&self, server: &AuthorizationServer) -> bool {
+        self.own_path(&server.token_endpoint).is_some() && self.registration_path(server).is_some()
+    }
+
+    pub(super) fn registration_path(&self, server: &AuthorizationServer) -> Option<String> {
+        server.registration_endpoint.as_deref().and_then(|endpoint| self.own_path(endpoint))
+    }
+
+    /// Returns the path and query of an address on the upstream's host.
+    pub(super) fn own_path(&self, address: &str) -> Option<String> {
+        let own = Url::parse(&self.url.to_string()).ok()?;
+        let url = Url::parse(address).ok().filter(|url| url.origin() == own.origin())?;
+        Some(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
     }
 
     /// Returns an upstream of which nothing is known yet.
@@ -246,6 +271,24 @@ mod tests {
         assert!(tags.is_of_another(&first, &second));
         for id in ["", "4711", others.next().as_str()] {
             assert!(!tags.is_of_another(id, &first), "{id}");
+        }
+    }
+
+    #[test]
+    fn users_sign_in_where_the_upstream_itself_registers_and_redeems() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let server = AuthorizationServer::usual("https://api.example.com");
+        let upstream = upstream("https://api.example.com/v2").unwrap();
+        assert!(upstream.can_sign_in(&server));
+        for change in [
+            |server: &mut AuthorizationServer| server.registration_endpoint = None,
+            |server: &mut AuthorizationServer| server.registration_endpoint = Some("https://evil.example/r".to_owned()),
+            |server: &mut AuthorizationServer| server.token_endpoint = "http://api.example.com/token".to_owned(),
+            |server: &mut AuthorizationServer| server.token_endpoint = "https://api.example.com:8443/token".to_owned(),
+        ] {
+            let mut server = server.clone();
+            change(&mut server);
+            assert!(!upstream.can_sign_in(&server), "{server:?}");
         }
     }
 }

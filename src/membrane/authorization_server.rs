@@ -1,34 +1,9 @@
-//! The upstream's own OAuth metadata: whether it issues tokens to MCP clients, and where.
-//!
-//! One task of the process reads it at the start and now and then, and holds it where every worker can see it. Requests never
-//! wait for it.
+//! The authorization server that the upstream names, as its metadata tells it.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use awc::http::{Method, header::ACCEPT};
 use serde::Deserialize;
 use url::Url;
-
-use super::{MembraneClient, MembraneError, Upstream, wire};
-use crate::secret::Secret;
-
-/// Place of the metadata, before the path of the issuer (RFC 8414 § 3).
-const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
-
-/// Bytes of metadata at most. Real ones are a few kilobytes.
-const MAX_BYTES: usize = 65_536;
-
-/// Time for one request to the authorization server.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Time after which metadata is read again. An operator of the upstream who turns OAuth on, or moves it, need not tell anybody.
-const READ_AGAIN: Duration = Duration::from_secs(600);
-
-/// Time after which the first failed reading is repeated; it doubles with each further one, up to [`READ_AGAIN`].
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The method of PKCE that MCP clients insist on (MCP 2025-11-25, basic/authorization § Authorization Code Protection).
 const S256: &str = "S256";
@@ -109,12 +84,12 @@ impl AuthorizationServer {
 pub(super) struct Discovered(RwLock<Option<Arc<AuthorizationServer>>>);
 
 impl Discovered {
-    fn get(&self) -> Option<Arc<AuthorizationServer>> {
+    pub(super) fn get(&self) -> Option<Arc<AuthorizationServer>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces what was found before, and returns whether that is another.
-    fn set(&self, found: Option<AuthorizationServer>) -> bool {
+    pub(super) fn set(&self, found: Option<AuthorizationServer>) -> bool {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let is_other = known.as_deref() != found.as_ref();
         // Metadata is read again and again, and only a change is worth a line in the log.
@@ -125,95 +100,7 @@ impl Discovered {
     }
 }
 
-impl Upstream {
-    /// Returns the authorization server that the upstream named when it was last asked.
-    #[must_use]
-    pub fn authorization_server(&self) -> Option<Arc<AuthorizationServer>> {
-        self.discovered.get()
-    }
-}
-
-impl MembraneClient {
-    /// Reads the upstream's OAuth metadata at once and then again and again, for as long as the future is polled. Metadata that
-    /// can't be read now leaves the known one in force.
-    pub async fn follow_authorization_server(&self) {
-        let mut retry = RETRY;
-        loop {
-            let wait = match self.find_authorization_server().await {
-                Ok(found) => {
-                    let place = found.as_ref().map(|server| server.authorization_endpoint.clone());
-                    if self.upstream.discovered.set(found) {
-                        match place {
-                            Some(place) => log::info!("clients without a token are led to {place}"),
-                            None => log::info!("the upstream has no OAuth any more: clients need a token"),
-                        }
-                    }
-                    retry = RETRY;
-                    READ_AGAIN
-                }
-                Err(error) => {
-                    log::debug!("the upstream's OAuth metadata can't be read: {error}");
-                    let wait = retry;
-                    retry = (retry * 2).min(READ_AGAIN);
-                    wait
-                }
-            };
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    /// Reads the upstream's OAuth metadata. None where it has none, or none that a client could use.
-    async fn find_authorization_server(&self) -> Result<Option<AuthorizationServer>, MembraneError> {
-        // A place without a document leads on to the next. Trouble ends the search, or it would pass for an upstream
-        // without OAuth.
-        for path in self.upstream.metadata_paths(WELL_KNOWN) {
-            match tokio::time::timeout(PATIENCE, self.read_public(&path)).await {
-                Err(_elapsed) => return Err(MembraneError::Timeout { after_ms: PATIENCE.as_millis() }),
-                Ok(Err(error)) => return Err(error),
-                Ok(Ok(None)) => {}
-                Ok(Ok(Some(text))) => return Ok(read_metadata(&text)),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Reads a document that is there for everybody, so that no user's token goes along. None where there is none.
-    async fn read_public(&self, path: &str) -> Result<Option<String>, MembraneError> {
-        self.ask_publicly(Method::GET, path, None).await
-    }
-
-    /// Sends a request without a token to a path of the host. None where the answer is a refusal.
-    pub(super) async fn ask_publicly(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<(&'static str, String)>,
-    ) -> Result<Option<String>, MembraneError> {
-        let sent = async {
-            let request = self.anonymous(method, path).await?.insert_header((ACCEPT, "application/json"));
-            let sent = match body {
-                Some((kind, body)) => request.content_type(kind).send_body(body).await,
-                None => request.send().await,
-            };
-            let mut response = sent.map_err(|error| super::exchange::not_sent(&error))?;
-            let status = response.status();
-            // Trouble says nothing of whether there is a document.
-            if status.is_server_error() || status.as_u16() == 429 {
-                return Err(MembraneError::Malformed(format!("status {status}")));
-            }
-            if !status.is_success() {
-                return Ok(None);
-            }
-            let body = response.body().limit(MAX_BYTES).await;
-            let body = body.map_err(|error| MembraneError::Malformed(error.to_string()))?;
-            Ok(Some(String::from_utf8_lossy(&body).into_owned()))
-        };
-        // Connections carry one token each; these carry none.
-        wire::Connector::with_token(Secret::new("").fingerprint(), Box::pin(sent)).await
-    }
-}
-
-fn read_metadata(text: &str) -> Option<AuthorizationServer> {
+pub(super) fn read_metadata(text: &str) -> Option<AuthorizationServer> {
     let server: AuthorizationServer = serde_json::from_str(text)
         .inspect_err(|error| log::debug!("what is at the place of the upstream's OAuth metadata is none: {error}"))
         .ok()?;

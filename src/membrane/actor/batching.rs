@@ -10,12 +10,10 @@ use std::{
 use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
 
-use super::{
-    Apps, Catalog, FindTools, MembraneActor, MembraneError, Tool, actor::Asked, lists::Reader, lookup::find_tools,
-    report::Report,
-};
+use super::{Asked, MembraneActor};
 use crate::{
     ids::{ToolName, UserKey},
+    membrane::{Apps, Catalog, FindTools, MembraneError, Tool, lists::Reader, lookup::find_tools, report::Report},
     token::AccessToken,
     trace,
 };

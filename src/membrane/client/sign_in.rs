@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{AuthorizationServer, MembraneClient, MembraneError, Upstream, discovery::PATIENCE};
-use crate::{protocol::json, secret::Secret};
+use super::{MembraneClient, discovery::PATIENCE};
+use crate::{
+    membrane::{AuthorizationServer, MembraneError},
+    protocol::json,
+    secret::Secret,
+};
 
 /// Name by which this server registers, for the page on which users say yes.
 const NAME: &str = "Integration App MCP Server";
@@ -53,26 +57,6 @@ impl SignIn<'_> {
             ("code_challenge_method", "S256"),
         ]);
         Some(page.into())
-    }
-}
-
-impl Upstream {
-    /// Returns whether this server can sign users in: where it can register, and redeem codes, at the upstream's own host. It sends
-    /// nothing to other hosts that a document names.
-    #[must_use]
-    pub fn can_sign_in(&self, server: &AuthorizationServer) -> bool {
-        self.own_path(&server.token_endpoint).is_some() && self.registration_path(server).is_some()
-    }
-
-    fn registration_path(&self, server: &AuthorizationServer) -> Option<String> {
-        server.registration_endpoint.as_deref().and_then(|endpoint| self.own_path(endpoint))
-    }
-
-    /// Returns the path and query of an address on the upstream's host.
-    fn own_path(&self, address: &str) -> Option<String> {
-        let own = Url::parse(&self.url.to_string()).ok()?;
-        let url = Url::parse(address).ok().filter(|url| url.origin() == own.origin())?;
-        Some(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
     }
 }
 
@@ -142,29 +126,6 @@ fn elsewhere() -> MembraneError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Sources, load};
-
-    fn upstream(base_url: &str) -> Upstream {
-        let env = [("MCP__MEMBRANE__BASE_URL".to_owned(), base_url.to_owned())].into();
-        Upstream::new(&load(&Sources { env, ..Sources::default() }).unwrap().membrane).unwrap()
-    }
-
-    #[test]
-    fn users_sign_in_where_the_upstream_itself_registers_and_redeems() {
-        let server = AuthorizationServer::usual("https://api.example.com");
-        let upstream = upstream("https://api.example.com/v2");
-        assert!(upstream.can_sign_in(&server));
-        for change in [
-            |server: &mut AuthorizationServer| server.registration_endpoint = None,
-            |server: &mut AuthorizationServer| server.registration_endpoint = Some("https://evil.example/r".to_owned()),
-            |server: &mut AuthorizationServer| server.token_endpoint = "http://api.example.com/token".to_owned(),
-            |server: &mut AuthorizationServer| server.token_endpoint = "https://api.example.com:8443/token".to_owned(),
-        ] {
-            let mut server = server.clone();
-            change(&mut server);
-            assert!(!upstream.can_sign_in(&server), "{server:?}");
-        }
-    }
 
     #[test]
     fn the_page_is_asked_as_the_authorization_server_takes_it() {

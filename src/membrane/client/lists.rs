@@ -8,15 +8,15 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{
-    MembraneClient, MembraneError,
-    client::Query,
-    model::{Action, Connection, Integration, Page},
-    reading,
-    turns::Party,
-};
+use super::{MembraneClient, Query};
 use crate::{
     ids::{IntegrationKey, UserKey},
+    membrane::{
+        MembraneError,
+        model::{Action, Connection, Integration, Page},
+        reading,
+        turns::Party,
+    },
     token::AccessToken,
 };
 

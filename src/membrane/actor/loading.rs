@@ -13,16 +13,23 @@ use actix::{AsyncContext, Context, Handler, Message, MessageResult, Recipient, R
 use metrics::counter;
 use tokio::sync::oneshot;
 
-use super::{
-    Catalog, CatalogChanged, KnownCatalog, LoadCatalog, Loaded, MembraneActor, MembraneError, Refresh, TokenRefused,
-    actor::{Asked, TokenChecked},
-    cache::{CatalogCache, CatalogKey, Found},
-    lists::Reader,
-    load::{Before, Known, Manner, load_catalog},
-    report::Report,
-    shared_lists::Sharing,
+use super::{Asked, MembraneActor, TokenChecked};
+use crate::{
+    config::Settings,
+    ids::UserKey,
+    membrane::{
+        Catalog, CatalogChanged, KnownCatalog, LoadCatalog, Loaded, MembraneError, Refresh, TokenRefused,
+        cache::{CatalogCache, CatalogKey, Found},
+        lists::Reader,
+        load::{Before, Known, Manner, load_catalog},
+        report::Report,
+        shared_lists::Sharing,
+    },
+    metrics::count_lookup,
+    secret::Fingerprint,
+    token::AccessToken,
+    trace,
 };
-use crate::{config::Settings, ids::UserKey, metrics::count_lookup, secret::Fingerprint, token::AccessToken, trace};
 
 /// After a change was told, the next ones of the same catalog are looked at together when this is over.
 const REST: Duration = Duration::from_secs(1);

@@ -16,14 +16,14 @@ use awc::{
 };
 use bytes::Bytes;
 
-use super::{
-    MembraneClient,
-    error::{MembraneError, Refusal},
-    retry::read_retry_after,
-    wire::{self, Protocol},
-};
+use super::MembraneClient;
 use crate::{
     config::{ApiVersion, Membrane as Settings},
+    membrane::{
+        error::{MembraneError, Refusal},
+        retry::read_retry_after,
+        wire::{self, Protocol},
+    },
     token::AccessToken,
     trace::{Context, Kind, Span},
 };

@@ -3,29 +3,18 @@
 //! The vendor's published description of the API does not name them, so an upstream may have none: a first refusal turns them
 //! off for a while.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-
 use awc::http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{
-    Caller, MembraneClient, MembraneError, error::Refusal, exchange::Request, lenient::text, lists::Reader,
-    model::Connection, reading, turns::Party,
-};
+use super::{MembraneClient, busy, exchange::Request, lists::Reader};
 use crate::{
     ids::{IntegrationKey, UserKey},
+    membrane::{
+        Caller, MembraneError, error::Refusal, lenient::text, model::Connection, reading, switch::PATH, turns::Party,
+    },
     protocol::json,
 };
-
-/// Path of connection requests, and the name under which they are counted.
-const PATH: &str = "/connection-requests";
-
-/// How long an upstream that knows no connection requests is not asked for one again. It may be a newer one after that.
-const OFF: Duration = Duration::from_secs(600);
 
 /// Bytes of the connections of one app that are read at most.
 const MAX_BYTES: usize = 8 << 20;
@@ -78,29 +67,6 @@ pub enum ConnectError {
     /// The upstream did not answer as it should.
     #[error(transparent)]
     Failed(#[from] MembraneError),
-}
-
-/// Time until which an upstream is taken to have no connection requests, in seconds since 1970.
-#[derive(Debug, Default)]
-pub struct Switch(AtomicU64);
-
-impl Switch {
-    fn is_off(&self) -> bool {
-        seconds(SystemTime::now()) < self.0.load(Ordering::Relaxed)
-    }
-
-    fn turn_off(&self) {
-        if !self.is_off() {
-            log::warn!(
-                "users can't connect apps from here: the upstream answers POST {PATH} as a path that it does not have"
-            );
-        }
-        self.0.store(seconds(SystemTime::now() + OFF), Ordering::Relaxed);
-    }
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[derive(Deserialize)]
@@ -207,7 +173,7 @@ impl MembraneClient {
     async fn post(&self, caller: &Caller, body: String) -> Result<Answer, MembraneError> {
         let timeout = self.settings.read_timeout;
         let turn = self.upstream.reads.take(&Party::User(caller.user().clone()), timeout).await;
-        let _turn = turn.ok_or_else(|| super::client::busy(timeout))?;
+        let _turn = turn.ok_or_else(|| busy(timeout))?;
         let request = Request { http: self.reads(), method: Method::POST, path: PATH, body: body.into() };
         let exchange = self.exchange(request, caller.token(), timeout);
         let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };
