@@ -5,13 +5,11 @@ use actix_web::{
     http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 
+use super::param_headers;
 use crate::{
     error::Error,
     ids::{ChatId, SessionId},
-    protocol::{
-        param_headers,
-        revision::{Era, MODERN, Revision},
-    },
+    protocol::revision::{Era, MODERN, Revision},
     session::event_log::EventId,
     token::TokenProblem,
 };

@@ -22,6 +22,7 @@ mod oauth;
 mod origin;
 mod pages;
 mod panics;
+pub mod param_headers;
 mod post;
 mod posted;
 pub mod query;

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::{
     access_log, base, headers,
     in_session::instructions,
+    param_headers,
     posted::Post,
     reply,
     respond::{Manner, respond},
@@ -187,7 +188,8 @@ async fn prepare(
         let limit = post.caller.allowance().calls_at_once();
         post.worker.tools.prepare(stateless_view(post), limit, origin, call).get().await?
     };
-    ready.check_headers(|name| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>())?;
+    let sent = |name: &str| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>();
+    ready.check_headers(|headers, arguments| param_headers::check(headers, arguments, sent))?;
     Ok(ready)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     Builtin,
@@ -16,7 +16,10 @@ use crate::{
     error::Error,
     ids::ToolName,
     membrane::{Tool, call::Target},
-    protocol::{param_headers, tools::CallToolResult},
+    protocol::{
+        param_headers::{self, ParamHeader},
+        tools::CallToolResult,
+    },
 };
 
 /// A call that nothing speaks against. It counts as running until it is dropped, and its audit line is written then.
@@ -116,21 +119,22 @@ impl ReadyCall {
         Begun { came_as_text, view, asking, audit, running }
     }
 
-    /// Sees to it that `Mcp-Param-*` headers say what the arguments say. `header` gives the values of a header, as they came.
+    /// Has `check` compare the arguments that clients repeat in headers with these. It is not asked where there are none, nor about
+    /// a tool that a runner was asked to run.
     ///
     /// # Errors
-    /// [`Error::HeaderMismatch`]; [`Error::InvalidParams`] for arguments that can't be read.
-    pub fn check_headers<'a, V>(&mut self, header: impl Fn(&str) -> V) -> Result<(), Error>
-    where
-        V: IntoIterator<Item = &'a [u8]>,
-    {
+    /// [`Error::InvalidParams`] for arguments that can't be read, and those of the check.
+    pub fn check_headers(
+        &mut self,
+        check: impl FnOnce(&[ParamHeader], &Value) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let What::Tool(tool) = &self.what else { return Ok(()) };
         if tool.headers().is_empty() || self.options.is_by_runner {
             return Ok(());
         }
         let told = param_headers::pick(tool.headers(), &self.arguments)
             .map_err(|error| Error::InvalidParams(error.to_string()))
-            .and_then(|told| param_headers::check(tool.headers(), &told, header));
+            .and_then(|told| check(tool.headers(), &told));
         told.inspect_err(|error| self.audit.refuse(error))
     }
 }

@@ -10,8 +10,10 @@ use actix_web::{
     test::TestRequest,
 };
 use integration_app_mcp_server::{
-    http::headers::{self, Accepts},
-    protocol::param_headers,
+    http::{
+        headers::{self, Accepts},
+        param_headers,
+    },
     token::AccessToken,
 };
 use libfuzzer_sys::fuzz_target;

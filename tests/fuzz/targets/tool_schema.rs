@@ -3,6 +3,7 @@
 #![no_main]
 
 use integration_app_mcp_server::{
+    http,
     ids::IntegrationKey,
     membrane::{Tool, model::Action, tool::App},
     protocol::{conform::conform, param_headers, revision::Era},
@@ -40,5 +41,5 @@ fuzz_target!(|text: &str| {
         let structured = tool.output_schema(era).map(|published| conform(Some(&output), published));
         assert!(structured.is_none_or(|structured| structured.get().starts_with(['{', '['])));
     }
-    let _ = param_headers::check(tool.headers(), &arguments, |_| [text.as_bytes()]);
+    let _ = http::param_headers::check(tool.headers(), &arguments, |_| [text.as_bytes()]);
 });
