@@ -11,7 +11,7 @@
 //! upstream by the thread's own [`membrane::MembraneClient`].
 //!
 //! ```text
-//! http ──▶ session ──▶ tools ──▶ auth ──▶ membrane, store ──▶ protocol, allowance ──▶ error, token ──▶ ids, secret
+//! http ──▶ session ──▶ tools ──▶ auth ──▶ membrane, store ──▶ protocol, allowance ──▶ error, token, pieces ──▶ ids, secret
 //! ```
 //!
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
@@ -25,6 +25,7 @@
 //! | who is let in | [`token`], [`auth`], [`membrane::trust`], [`membrane::signature`] |
 //! | what a user may use | [`allowance`], `membrane::turns` |
 //! | what a message says | [`protocol`] |
+//! | what is sent compressed, and compressed once | [`pieces`] |
 //! | which tools a request sees, and how it calls one | [`tools`] |
 //! | which of a user's accounts a call acts on, and what is told of them | [`membrane::accounts`], [`membrane::noted`], `tools::accounts` |
 //! | how tools are loaded and named, and what a call sends | [`membrane::load`], [`membrane::tool`], [`membrane::call`] |
@@ -75,6 +76,7 @@ pub mod ids;
 pub mod logging;
 pub mod membrane;
 pub mod metrics;
+pub mod pieces;
 pub mod protocol;
 pub mod sandbox;
 pub mod seal;

@@ -13,10 +13,10 @@ use crate::{
     error::Error,
     ids::{ChatId, RequestTag, SessionId},
     membrane::{Caller, Proof},
+    pieces::plain,
     protocol::{
         answer::Answer,
         jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
-        pieces::plain,
         request::{ClientNotification, ClientRequest},
         revision::{Era, Revision},
     },

@@ -24,10 +24,10 @@ use super::{body::Pieces, headers::Accepts};
 use crate::{
     config,
     error::{Error, ErrorKind},
+    pieces::{Piece, gzip, plain},
     protocol::{
         json,
         jsonrpc::{self, RequestId},
-        pieces::{Piece, gzip, plain},
         revision::Era,
     },
     session::event_log::Logged,

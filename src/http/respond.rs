@@ -17,9 +17,9 @@ use super::{headers::Accepts, panics, posted::Post, reply};
 use crate::{
     config,
     error::Error,
+    pieces::{Piece, plain},
     protocol::{
         jsonrpc::{self, RequestId},
-        pieces::{Piece, plain},
         revision::Era,
     },
 };

@@ -20,11 +20,11 @@ use super::{
 use crate::{
     error::Error,
     ids::SessionId,
+    pieces::plain,
     protocol::{
         answer::Answer,
         jsonrpc::{self, Body, Message, Request, Unusable},
         lifecycle::{InitializeParams, InitializeResult},
-        pieces::plain,
         request::ClientRequest,
         revision::{Era, Revision},
     },

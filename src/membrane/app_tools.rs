@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     ids::{IntegrationKey, ToolName},
-    protocol::{pieces::Listing, revision::Era},
+    pieces::Listing,
+    protocol::revision::Era,
     search::AppIndex,
 };
 

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     ids::{IntegrationKey, ToolName},
-    protocol::{answer::ToolList, pieces::Piece, revision::Era},
+    pieces::Piece,
+    protocol::{answer::ToolList, revision::Era},
 };
 
 /// The tools of a user, in the order of integration key and action key.

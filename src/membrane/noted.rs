@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     ids::IntegrationKey,
-    protocol::{clean::beginning, json, members::Members, pieces::Listing, revision::Era},
+    pieces::Listing,
+    protocol::{clean::beginning, json, members::Members, revision::Era},
 };
 
 /// Name of the argument that chooses an account; `_` is added as long as the tool has an argument of that name.

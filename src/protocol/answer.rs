@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{elicitation::InputRequired, json, lifecycle::InitializeResult, pieces::Piece, tools::CallToolResult};
+use super::{elicitation::InputRequired, json, lifecycle::InitializeResult, tools::CallToolResult};
+use crate::pieces::Piece;
 
 /// Result of a request, ready to be written.
 #[derive(Debug, Clone)]
@@ -86,7 +87,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::pieces::plain;
+    use crate::pieces::plain;
 
     #[test]
     fn a_list_joins_its_pieces() {

@@ -9,8 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{clean::clean, codes, elicitation, json, pieces::Piece, revision::Era};
-use crate::error::Error;
+use super::{clean::clean, codes, elicitation, json, revision::Era};
+use crate::{error::Error, pieces::Piece};
 
 /// Messages in a batch at most: each may have an answer as long as a list of tools.
 const MAX_BATCH: usize = 64;

@@ -19,7 +19,6 @@ pub mod modern;
 pub mod outline;
 pub mod param_headers;
 pub mod pattern;
-pub mod pieces;
 pub mod publish;
 pub mod refusal;
 pub mod request;

@@ -13,11 +13,10 @@ use super::{
     json,
     jsonrpc::{Request, RequestId},
     lifecycle::{CAPABILITIES, SERVER_INFO},
-    pieces::Piece,
     request::{CallTool, no_cursor, required},
     revision::{Era, MODERN, Revision},
 };
-use crate::error::Error;
+use crate::{error::Error, pieces::Piece};
 
 /// Milliseconds for which what never changes may be kept.
 pub const LASTING_TTL_MS: u64 = 3_600_000;
@@ -248,7 +247,8 @@ mod tests {
     use super::*;
     use crate::{
         error::ErrorKind,
-        protocol::{answer::ToolList, pieces::plain, tools::CallToolResult},
+        pieces::plain,
+        protocol::{answer::ToolList, tools::CallToolResult},
     };
 
     fn raw(text: &str) -> Box<RawValue> {

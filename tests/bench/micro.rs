@@ -16,11 +16,11 @@ use divan::{AllocProfiler, Bencher};
 use integration_app_mcp_server::{
     ids::{IntegrationKey, ToolName},
     membrane::{Catalog, Tool, app_tools::AppTools, catalog::Part, model::Action, tool::App},
+    pieces::{self, Listing},
     protocol::{
         answer::{Answer, ToolList},
         jsonrpc::{self, Body, Message, RequestId},
         modern::{self, Envelope, ModernRequest},
-        pieces::{self, Listing},
         request::ClientRequest,
         revision::Era,
         validation::{Validator, Verdict},

@@ -10,11 +10,12 @@ use crate::{
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 27] = [
+const LAYERS: [(&str, &[&str]); 28] = [
     ("secret", &[]),
     ("signing", &[]),
     ("seal", &["secret"]),
     ("metrics", &[]),
+    ("pieces", &[]),
     ("trace", &[]),
     ("ids", &[]),
     ("token", &["ids", "secret"]),
@@ -22,7 +23,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
     ("allowance", &["error", "ids"]),
     ("workers", &["error"]),
     ("search", &[]),
-    ("protocol", &["error", "token", "ids", "secret"]),
+    ("protocol", &["pieces", "error", "token", "ids", "secret"]),
     ("config", &["secret"]),
     (
         "membrane",
@@ -31,6 +32,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "allowance",
             "config",
             "search",
+            "pieces",
             "protocol",
             "error",
             "token",
@@ -90,6 +92,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
             "membrane",
             "allowance",
             "config",
+            "pieces",
             "protocol",
             "error",
             "token",

@@ -1,10 +1,7 @@
 //! Tests of catalogs.
 
 use super::*;
-use crate::{
-    membrane::app_tools::tests::app,
-    protocol::{answer::Answer, pieces::plain},
-};
+use crate::{membrane::app_tools::tests::app, pieces::plain, protocol::answer::Answer};
 
 fn catalog(apps: &[(&str, &[&str])], before: Option<&Catalog>) -> Catalog {
     let part = |(integration, actions): &(&str, &[&str])| Part {

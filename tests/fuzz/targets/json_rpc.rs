@@ -4,13 +4,15 @@
 
 use std::str::from_utf8;
 
-use integration_app_mcp_server::protocol::{
-    json,
-    jsonrpc::{self, Body, Message, RequestId, Unusable},
-    modern::{self, Envelope, ModernRequest},
+use integration_app_mcp_server::{
     pieces::plain,
-    request::{CallTool, ClientNotification, ClientRequest},
-    revision::Era,
+    protocol::{
+        json,
+        jsonrpc::{self, Body, Message, RequestId, Unusable},
+        modern::{self, Envelope, ModernRequest},
+        request::{CallTool, ClientNotification, ClientRequest},
+        revision::Era,
+    },
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, value::RawValue};
