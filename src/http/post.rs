@@ -20,7 +20,7 @@ use crate::{
     membrane::{Caller, Proof},
     protocol::{
         jsonrpc::{self, Body, Message, RequestId, Unusable},
-        modern,
+        modern_request::is_claimed,
         revision::Era,
     },
 };
@@ -53,11 +53,11 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
         Body::Single(Message::Notification(notification)) => (None, notification.params.as_deref()),
         _ => (None, None),
     };
-    let is_claimed = modern::is_claimed(params);
+    let is_modern = is_claimed(params);
     // Whatever the header says, `initialize` settles on a revision by its body (MCP 2025-11-25, basic/lifecycle § Version
     // Negotiation): clients that have tried 2026-07-28 first may still send that.
     let is_initialize = streamable::is_initialize(&body);
-    let era = match (is_claimed, is_initialize) {
+    let era = match (is_modern, is_initialize) {
         (true, _) => Era::Modern,
         (false, true) => Era::Legacy,
         (false, false) => header_era,
@@ -120,5 +120,5 @@ fn is_claimed_item(message: &Result<Message, Unusable>) -> bool {
         Ok(Message::Notification(notification)) => notification.params.as_deref(),
         Ok(Message::Response) | Err(_) => None,
     };
-    modern::is_claimed(params)
+    is_claimed(params)
 }

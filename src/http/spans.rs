@@ -10,7 +10,7 @@ use crate::{
     protocol::{
         answer::Answer,
         jsonrpc::Request,
-        request::{CallTool, trace_of},
+        request::{CallTool, TracePlace, trace_of},
     },
     trace::{Context, Kind, Span, TRACEPARENT, TRACESTATE},
 };
@@ -36,9 +36,14 @@ fn context(headers: &HeaderMap) -> Context {
 /// Returns the span of a message: in the trace that its `_meta` names, which is nearer to who asks than what stands
 /// between and may have set the headers, else in that of the request.
 pub(super) fn of_message(message: &Request, session: Option<SessionId>) -> Span {
-    let told = trace_of(message.params.as_deref()).map(|(parent, state)| Context::read(&parent, state.as_deref()));
+    of_method(&message.method, trace_of(message.params.as_deref()), session)
+}
+
+/// Returns the span of a message of a method, of which it is known which trace its `_meta` names.
+pub(super) fn of_method(method: &str, named: Option<TracePlace>, session: Option<SessionId>) -> Span {
+    let told = named.map(|(parent, state)| Context::read(&parent, state.as_deref()));
     let parent = told.filter(|told| !told.is_nowhere()).unwrap_or_else(Context::current);
-    let method = metrics::known_method(&message.method);
+    let method = metrics::known_method(method);
     let mut span = Span::begin(Kind::Internal, parent, format_args!("{method}"));
     span.note("mcp.method.name", method);
     note_session(&mut span, session);

@@ -8,7 +8,6 @@ use std::time::Duration;
 use actix_web::{HttpResponse, http::header::HeaderValue};
 use actix_web_lab::sse;
 use futures_util::{Stream, StreamExt, stream};
-use serde::Deserialize;
 
 use super::{
     access_log, base, headers,
@@ -25,9 +24,9 @@ use crate::{
     protocol::{
         answer::{Answer, ToolList},
         elicitation::ClientCapabilities,
-        json,
         jsonrpc::{Request, RequestId},
-        modern::{self, Envelope, Filter, LASTING_TTL_MS, ModernRequest},
+        modern::{self, LASTING_TTL_MS},
+        modern_request::{Envelope, Filter, ModernRequest},
         request::CallTool,
         revision::{Era, Revision},
     },
@@ -41,15 +40,16 @@ use crate::{
 
 /// Answers a request of the modern era.
 pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpResponse, Error> {
-    let envelope = Envelope::read(message.params.as_deref())?;
+    let (envelope, request) = ModernRequest::parse(&message)?;
     headers::require_agreement(&post.http, &headers::PROTOCOL_VERSION, &envelope.version, false)?;
     envelope.require_modern()?;
     headers::require_agreement(&post.http, &headers::METHOD, &message.method, false)?;
-    if let Some(name) = subject(&message) {
-        headers::require_agreement(&post.http, &headers::NAME, &name, true)?;
+    if let Some(name) = &envelope.subject {
+        headers::require_agreement(&post.http, &headers::NAME, name, true)?;
     }
-    let request = ModernRequest::read(&message)?;
-    let mut span = spans::of_message(&message, None);
+    let request = request?;
+    let Envelope { capabilities, trace, .. } = envelope;
+    let mut span = spans::of_method(&message.method, trace, None);
     post.caller = post.caller.within(span.context());
     match request {
         ModernRequest::Listen(_) if !post.accepts.events => Err(Error::NotAcceptable("text/event-stream")),
@@ -64,7 +64,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             let session = chat_session(&post).await?;
             spans::note_session(&mut span, session);
             spans::note_tool(&mut span, &call);
-            let call = prepare(&post, session, call, envelope.capabilities).await?;
+            let call = prepare(&post, session, call, capabilities).await?;
             let result = async move {
                 let answer = run(&post, session, call).await;
                 spans::end(span, &answer);
@@ -99,21 +99,6 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             Ok(respond(message.id, result, manner).await?.into_response())
         }
     }
-}
-
-/// Returns the value that `Mcp-Name` has to repeat: the name or URI that the request is about.
-fn subject(request: &Request) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Params {
-        name: Option<String>,
-        uri: Option<String>,
-    }
-    let subject = match request.method.as_str() {
-        "tools/call" | "prompts/get" => |params: Params| params.name,
-        "resources/read" => |params: Params| params.uri,
-        _ => return None,
-    };
-    json::read(request.params.as_deref()?).ok().and_then(subject)
 }
 
 /// Returns the session of the request's chat, if it names one.

@@ -16,6 +16,7 @@ pub mod loosen;
 pub mod members;
 pub mod mend;
 pub mod modern;
+pub mod modern_request;
 pub mod outline;
 pub mod param_headers;
 pub mod pattern;

@@ -1,159 +1,25 @@
-//! Revision 2026-07-28: requests that stand alone, with all that a session would know in their `_meta`
-//! (MCP 2026-07-28, basic/index § `_meta`).
+//! Results and notifications of revision 2026-07-28 (MCP 2026-07-28, basic/index § `_meta`).
 
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::IgnoredAny};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
 use super::{
     answer::Answer,
-    elicitation::ClientCapabilities,
     json,
-    jsonrpc::{Request, RequestId},
+    jsonrpc::RequestId,
     lifecycle::{CAPABILITIES, SERVER_INFO},
-    request::{CallTool, no_cursor, required},
-    revision::{Era, MODERN, Revision},
+    modern_request::Filter,
+    revision::Revision,
 };
-use crate::{error::Error, pieces::Piece};
+use crate::pieces::Piece;
 
 /// Milliseconds for which what never changes may be kept.
 pub const LASTING_TTL_MS: u64 = 3_600_000;
 
 /// The subscription that a notification belongs to.
 const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-
-/// A request of the modern era that this server knows.
-#[derive(Debug)]
-pub enum ModernRequest {
-    /// Asks what the server speaks and offers.
-    Discover,
-    /// Lists the tools of the user.
-    ListTools,
-    /// Calls a tool of the user.
-    CallTool(CallTool),
-    /// Asks to be told of changes.
-    Listen(Filter),
-}
-
-/// Notifications that a subscriber asks for; types that are not offered here are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Filter {
-    /// Changes of the list of tools.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub tools_list_changed: bool,
-}
-
-/// Members of `_meta` by which every request says what it speaks.
-#[derive(Debug)]
-pub struct Envelope {
-    /// The revision it is written in.
-    pub version: String,
-    /// Capabilities of the client.
-    pub capabilities: ClientCapabilities,
-}
-
-/// Returns whether parameters claim to be of the modern era, by naming their revision.
-#[must_use]
-pub fn is_claimed(params: Option<&RawValue>) -> bool {
-    #[derive(Deserialize)]
-    struct Params {
-        #[serde(default, rename = "_meta")]
-        meta: Option<Meta>,
-    }
-    #[derive(Deserialize)]
-    struct Meta {
-        #[serde(default, rename = "io.modelcontextprotocol/protocolVersion")]
-        version: Option<IgnoredAny>,
-    }
-    // Most messages are told by a glance.
-    let params = params.filter(|params| params.get().contains("\"_meta\""));
-    let meta = params.and_then(|params| json::read::<Params>(params).ok()?.meta);
-    meta.is_some_and(|meta| meta.version.is_some())
-}
-
-impl Envelope {
-    /// Reads the `_meta` of a request.
-    ///
-    /// # Errors
-    /// [`Error::InvalidParams`] where a required member is missing or one is malformed.
-    pub fn read(params: Option<&RawValue>) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Params {
-            #[serde(default, rename = "_meta")]
-            meta: Option<Meta>,
-        }
-        #[derive(Deserialize)]
-        struct Meta {
-            #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
-            version: String,
-            #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
-            capabilities: ClientCapabilities,
-            #[serde(default, rename = "io.modelcontextprotocol/clientInfo")]
-            _client: Option<ClientInfo>,
-            #[serde(default, rename = "io.modelcontextprotocol/logLevel")]
-            _log_level: Option<LogLevel>,
-        }
-        #[derive(Deserialize)]
-        struct ClientInfo {
-            #[serde(rename = "name")]
-            _name: String,
-            #[serde(rename = "version")]
-            _version: String,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        enum LogLevel {
-            Debug,
-            Info,
-            Notice,
-            Warning,
-            Error,
-            Critical,
-            Alert,
-            Emergency,
-        }
-        let read = params.map(json::read::<Params>).transpose();
-        let params = read.map_err(|error| Error::InvalidParams(format!("_meta: {error}")))?;
-        let meta = params.and_then(|params| params.meta);
-        let meta = meta.ok_or_else(|| Error::InvalidParams("_meta is missing".to_owned()))?;
-        Ok(Self { version: meta.version, capabilities: meta.capabilities })
-    }
-
-    /// Sees to it that the revision is the one that is spoken without sessions.
-    ///
-    /// # Errors
-    /// [`Error::RevisionUnsupported`].
-    pub fn require_modern(&self) -> Result<(), Error> {
-        if self.version == MODERN {
-            return Ok(());
-        }
-        Err(Error::RevisionUnsupported { requested: self.version.clone(), supported: Revision::supported() })
-    }
-}
-
-impl ModernRequest {
-    /// Reads the method and the parameters. What belonged to sessions, `ping` included, is unknown here.
-    ///
-    /// # Errors
-    /// [`Error::MethodNotFound`] and [`Error::InvalidParams`].
-    pub fn read(request: &Request) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Listen {
-            notifications: Filter,
-        }
-        let params = request.params.as_deref();
-        match request.method.as_str() {
-            "server/discover" => Ok(Self::Discover),
-            "tools/list" => no_cursor(params).map(|()| Self::ListTools),
-            "tools/call" => CallTool::read(params, Era::Modern).map(Self::CallTool),
-            "subscriptions/listen" => required(params).map(|listen: Listen| Self::Listen(listen.notifications)),
-            other => Err(Error::MethodNotFound(other.to_owned())),
-        }
-    }
-}
 
 /// Type of a result that answers its request.
 const COMPLETE: &str = "complete";
@@ -246,51 +112,9 @@ pub fn subscription_ended(id: &RequestId) -> Bytes {
 mod tests {
     use super::*;
     use crate::{
-        error::ErrorKind,
         pieces::plain,
-        protocol::{answer::ToolList, tools::CallToolResult},
+        protocol::{answer::ToolList, revision::MODERN, tools::CallToolResult},
     };
-
-    fn raw(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
-    }
-
-    #[test]
-    fn an_envelope_must_be_whole() {
-        let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
-        let capabilities = r#""io.modelcontextprotocol/clientCapabilities":{}"#;
-        let info = |info: &str| format!(r#","io.modelcontextprotocol/clientInfo":{info}"#);
-        let level = |level: &str| format!(r#","io.modelcontextprotocol/logLevel":"{level}""#);
-        let cases = [
-            (format!("{version},{capabilities}"), true),
-            (format!("{version},{capabilities}{}", info(r#"{"name":"n","version":"1"}"#)), true),
-            (format!("{version},{capabilities}{}", info(r#"{"name":"n"}"#)), false),
-            (format!("{version},{capabilities}{}", level("info")), true),
-            (format!("{version},{capabilities}{}", level("loud")), false),
-            (version.to_owned(), false),
-            (capabilities.to_owned(), false),
-            (format!("{version},{}", capabilities.replace("{}", "[]")), false),
-        ];
-        for (meta, sound) in cases {
-            let params = raw(&format!(r#"{{"_meta":{{{meta}}}}}"#));
-            let error = Envelope::read(Some(&params)).err().map(|error| error.kind());
-            assert_eq!(error, (!sound).then_some(ErrorKind::InvalidParams), "{meta}");
-        }
-        assert!(Envelope::read(None).is_err());
-    }
-
-    #[test]
-    fn only_a_named_revision_claims_the_modern_era() {
-        for (params, claimed) in [
-            (r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":1}}"#, true),
-            (r#"{"_meta":{"progressToken":1}}"#, false),
-            (r#"{"arguments":{"_meta":{"io.modelcontextprotocol/protocolVersion":"x"}}}"#, false),
-            (r#"{"_meta":7}"#, false),
-            ("{}", false),
-        ] {
-            assert_eq!(is_claimed(Some(&raw(params))), claimed, "{params}");
-        }
-    }
 
     #[test]
     fn a_result_is_one_object() {

@@ -10,7 +10,6 @@ use super::{
     json,
     jsonrpc::{Notification, Request, RequestId},
     lifecycle::InitializeParams,
-    revision::Era,
 };
 use crate::{error::Error, ids::ToolName};
 
@@ -61,8 +60,8 @@ impl ClientRequest {
         match request.method.as_str() {
             "initialize" => Ok(Self::Initialize(required(params)?)),
             "ping" => Ok(Self::Ping),
-            "tools/list" => no_cursor(params).map(|()| Self::ListTools),
-            "tools/call" => CallTool::read(params, Era::Legacy).map(Self::CallTool),
+            "tools/list" => no_cursor_in(params).map(|()| Self::ListTools),
+            "tools/call" => CallTool::read(params).map(Self::CallTool),
             other => Err(Error::MethodNotFound(other.to_owned())),
         }
     }
@@ -87,28 +86,34 @@ impl ClientNotification {
 }
 
 impl CallTool {
-    pub(super) fn read(params: Option<&RawValue>, era: Era) -> Result<Self, Error> {
+    fn read(params: Option<&RawValue>) -> Result<Self, Error> {
         #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
         struct Params {
             name: String,
             #[serde(default)]
             arguments: Option<Box<RawValue>>,
             #[serde(default, rename = "_meta")]
             meta: Option<Box<RawValue>>,
-            #[serde(default)]
-            request_state: Option<Box<RawValue>>,
-            #[serde(default)]
-            input_responses: Option<Box<RawValue>>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Meta {
             progress_token: RequestId,
         }
-        let params: Params = required(params)?;
+        let Params { name, arguments, meta } = required(params)?;
+        // A token that is none is no reason not to call the tool.
+        let progress_token = meta.and_then(|meta| json::read::<Meta>(&meta).ok()).map(|meta| meta.progress_token);
+        Self::new(&name, arguments, progress_token)
+    }
+
+    /// Returns a call that nothing went before.
+    pub(super) fn new(
+        name: &str,
+        arguments: Option<Box<RawValue>>,
+        progress_token: Option<RequestId>,
+    ) -> Result<Self, Error> {
         let none = || json::to_raw(&serde_json::Map::new());
-        let (arguments, came_as_text) = match params.arguments {
+        let (arguments, came_as_text) = match arguments {
             None => (none(), false),
             Some(text) if text.get() == r#""""# => (none(), true),
             Some(text) if text.get().starts_with('"') => (object_in(&text)?, true),
@@ -117,15 +122,7 @@ impl CallTool {
         if !arguments.get().starts_with('{') {
             return Err(not_an_object());
         }
-        // A token that is none is no reason not to call the tool.
-        let progress_token =
-            params.meta.and_then(|meta| json::read::<Meta>(&meta).ok()).map(|meta| meta.progress_token);
-        let resume = match era {
-            // Members that mean nothing there, as any other that is not known.
-            Era::Legacy => None,
-            Era::Modern => Resume::read(params.request_state.as_deref(), params.input_responses.as_deref())?,
-        };
-        Ok(Self { name: ToolName::new(&params.name), arguments, came_as_text, progress_token, resume })
+        Ok(Self { name: ToolName::new(name), arguments, came_as_text, progress_token, resume: None })
     }
 }
 
@@ -139,10 +136,13 @@ fn not_an_object() -> Error {
     Error::InvalidParams("arguments must be an object".to_owned())
 }
 
-/// Returns the place in a trace that the `_meta` of a request names: its `traceparent`, and `tracestate` where there is
-/// one (MCP 2026-07-28, basic/index § `_meta`).
+/// Place in a trace: the `traceparent`, and the `tracestate` where there is one.
+pub type TracePlace = (String, Option<String>);
+
+/// Returns the place in a trace that the `_meta` of a request names (MCP 2026-07-28, basic/index § `_meta`; clients of other
+/// revisions do the same).
 #[must_use]
-pub fn trace_of(params: Option<&RawValue>) -> Option<(String, Option<String>)> {
+pub fn trace_of(params: Option<&RawValue>) -> Option<TracePlace> {
     #[derive(Deserialize)]
     struct Params {
         #[serde(rename = "_meta")]
@@ -161,21 +161,25 @@ pub fn trace_of(params: Option<&RawValue>) -> Option<(String, Option<String>)> {
 
 /// Refuses a cursor: the list comes as one page, so every cursor is an invalid one (MCP 2025-11-25, server/utilities/pagination).
 /// An empty one is none.
-pub(super) fn no_cursor(params: Option<&RawValue>) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Params {
-        #[serde(default)]
-        cursor: Option<String>,
-    }
-    let Some(params) = params else { return Ok(()) };
-    match required::<Params>(Some(params))?.cursor {
-        None => Ok(()),
-        Some(cursor) if cursor.is_empty() => Ok(()),
-        Some(_) => Err(Error::InvalidParams("unknown cursor".to_owned())),
+pub(super) fn no_cursor(cursor: Option<&RawValue>) -> Result<(), Error> {
+    let Some(cursor) = cursor else { return Ok(()) };
+    match json::read::<String>(cursor).map_err(|error| Error::InvalidParams(format!("cursor: {error}")))? {
+        cursor if cursor.is_empty() => Ok(()),
+        _ => Err(Error::InvalidParams("unknown cursor".to_owned())),
     }
 }
 
-pub(super) fn required<T: DeserializeOwned>(params: Option<&RawValue>) -> Result<T, Error> {
+fn no_cursor_in(params: Option<&RawValue>) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Params {
+        #[serde(default)]
+        cursor: Option<Box<RawValue>>,
+    }
+    let Some(params) = params else { return Ok(()) };
+    no_cursor(required::<Params>(Some(params))?.cursor.as_deref())
+}
+
+fn required<T: DeserializeOwned>(params: Option<&RawValue>) -> Result<T, Error> {
     let params = params.ok_or_else(|| Error::InvalidParams("params are missing".to_owned()))?;
     json::read(params).map_err(|error| Error::InvalidParams(error.to_string()))
 }

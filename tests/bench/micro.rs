@@ -20,7 +20,7 @@ use integration_app_mcp_server::{
     protocol::{
         answer::{Answer, ToolList},
         jsonrpc::{self, Body, Message, RequestId},
-        modern::{self, Envelope, ModernRequest},
+        modern_request::{self, ModernRequest},
         request::ClientRequest,
         revision::Era,
         validation::{Validator, Verdict},
@@ -78,7 +78,7 @@ fn envelope_of_a_modern_call(bencher: Bencher) {
     bencher.bench(|| {
         let Ok(Body::Single(Message::Request(request))) = jsonrpc::parse(black_box(body.as_bytes())) else { panic!() };
         let params = request.params.as_deref();
-        (modern::is_claimed(params), Envelope::read(params).is_ok(), ModernRequest::read(&request).is_ok())
+        (modern_request::is_claimed(params), ModernRequest::parse(&request).is_ok_and(|(_, request)| request.is_ok()))
     });
 }
 

@@ -9,7 +9,7 @@ use integration_app_mcp_server::{
     protocol::{
         json,
         jsonrpc::{self, Body, Message, RequestId, Unusable},
-        modern::{self, Envelope, ModernRequest},
+        modern_request::{self, ModernRequest},
         request::{CallTool, ClientNotification, ClientRequest},
         revision::Era,
     },
@@ -45,15 +45,16 @@ fn read(message: &Message) {
             if let Ok(ClientRequest::CallTool(call)) = ClientRequest::read(request) {
                 untouched(&call, request.params.as_deref());
             }
-            if let Ok(ModernRequest::CallTool(call)) = ModernRequest::read(request) {
-                untouched(&call, request.params.as_deref());
+            let parsed = ModernRequest::parse(request);
+            if let Ok((_, Ok(ModernRequest::CallTool(call)))) = &parsed {
+                untouched(call, request.params.as_deref());
             }
-            let is_claimed = modern::is_claimed(request.params.as_deref());
-            let envelope = Envelope::read(request.params.as_deref());
-            assert!(is_claimed || envelope.is_err(), "an envelope names its revision");
+            let is_claimed = modern_request::is_claimed(request.params.as_deref());
+            assert!(is_claimed || parsed.is_err(), "an envelope names its revision");
         }
         Message::Notification(notification) => {
-            let _ = (ClientNotification::read(notification), modern::is_claimed(notification.params.as_deref()));
+            let _ =
+                (ClientNotification::read(notification), modern_request::is_claimed(notification.params.as_deref()));
         }
         Message::Response => {}
     }
