@@ -41,7 +41,7 @@ impl<'a> Names<'a> {
         taken.extend(users.keys().filter(|alias| alone(alias)).cloned());
         let alias = |name: &'a str| {
             let readable = readable(name);
-            if alone(&readable) && !readable.is_empty() {
+            if alone(&readable) && is_fine(&readable) {
                 return (name, Some(readable));
             }
             let with_hash = with_hash(&readable, name);
@@ -92,7 +92,27 @@ fn collect<'a>(schema: &'a Value, fine: &mut BTreeSet<&'a str>, odd: &mut BTreeS
 
 /// Returns whether a name can be published itself.
 pub(super) fn is_fine(name: &str) -> bool {
-    (1..=MAX_NAME_CHARS).contains(&name.len()) && name.bytes().all(is_plain)
+    (1..=MAX_NAME_CHARS).contains(&name.len()) && name.bytes().all(is_plain) && !is_on_every_object(name)
+}
+
+/// Returns whether each object of `JavaScript` has such a member. The validators of its clients take that for the property, and
+/// refuse every value that has no such property.
+pub(super) fn is_on_every_object(name: &str) -> bool {
+    matches!(
+        name,
+        "constructor"
+            | "hasOwnProperty"
+            | "isPrototypeOf"
+            | "propertyIsEnumerable"
+            | "toLocaleString"
+            | "toString"
+            | "valueOf"
+            | "__defineGetter__"
+            | "__defineSetter__"
+            | "__lookupGetter__"
+            | "__lookupSetter__"
+            | "__proto__"
+    )
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -256,6 +276,15 @@ mod tests {
         let names = published(&["a.b-c_d", "$filter", "First Name", "ids[]", &"x".repeat(65)]);
         let names: Vec<_> = names.iter().flatten().map(String::as_str).collect();
         assert_eq!(names, ["a.b-c_d", "filter", "First_Name", "ids", "x".repeat(64).as_str()]);
+    }
+
+    #[test]
+    fn names_that_every_object_of_javascript_has_get_a_hash() {
+        let names = published(&["toString", "$valueOf", "__proto__", "to_string"]);
+        let names: Vec<_> = names.iter().flatten().map(String::as_str).collect();
+        assert!(names.iter().all(|name| is_fine(name)), "{names:?}");
+        let begins = ["toString_", "valueOf_", "__proto___", "to_string"];
+        assert!(names.iter().zip(begins).all(|(name, begin)| name.starts_with(begin)), "{names:?}");
     }
 
     #[test]

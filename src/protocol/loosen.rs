@@ -13,6 +13,7 @@ use indexmap::{IndexMap, map::Entry};
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
+    aliases,
     json::{self, to_raw},
     types::{self, ARRAY, NULL, OBJECT},
 };
@@ -87,7 +88,8 @@ impl<'a> Reading<'a> {
             ..Loose::default()
         };
         if let Some(Value::Object(properties)) = members.get("properties") {
-            for (name, schema) in properties {
+            // A validator in JavaScript finds such a property in every object, and its value to be no value of the schema.
+            for (name, schema) in properties.iter().filter(|(name, _)| !aliases::is_on_every_object(name)) {
                 if self.visits_left == 0 || !self.spend(name) {
                     break;
                 }

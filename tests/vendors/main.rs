@@ -188,6 +188,10 @@ fn a_definition_that_a_vendor_refuses_is_noticed() {
         with("/inputSchema/properties/a", json!({"anyOf": [{"type": "string"}], "description": "D"})),
         with("/inputSchema/properties/a", json!({"oneOf": [{"type": "string"}]})),
         with("/inputSchema/properties/a", json!({"$ref": "#"})),
+        with(
+            "/inputSchema/properties/a",
+            json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        ),
         with("/inputSchema/properties/a", deep),
         with("/icons", json!([{"src": "x".repeat(3_000)}])),
     ] {

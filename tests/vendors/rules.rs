@@ -29,6 +29,7 @@ enum Check {
     Has { r#type: String, keyword: String },
     Nowhere { keywords: Vec<String> },
     Alone { keyword: String },
+    Last { keyword: String, r#type: String },
     Pattern { without: Vec<String> },
     Format { any_of: Vec<String> },
     Enums { values: usize, many: usize, chars_of_many: usize },
@@ -137,6 +138,11 @@ impl Check {
             }
             Self::Alone { keyword } => {
                 schemas.find(|s| s.contains_key(keyword) && s.len() > 1).map(|_| format!("{keyword} with others"))
+            }
+            Self::Last { keyword, r#type } => {
+                let last = |s: &&Map<String, Value>| s.get(keyword)?.as_array()?.last().cloned();
+                let is_last = |s: &&Map<String, Value>| last(s).is_some_and(|last| last["type"] == *r#type);
+                schemas.find(is_last).map(|_| format!("{keyword} ends with {type}"))
             }
             Self::Pattern { without } => {
                 let mut patterns = schemas.filter_map(|s| text(s, "pattern"));

@@ -10,8 +10,20 @@ pub fn any() -> impl Strategy<Value = Value> {
         1 => select(odd()),
     ];
     leaf.prop_recursive(6, 64, 5, |inner| {
-        let names =
-            select(vec!["a", "b", "First Name", "$filter", "ids[]", "创建", "", "x.y-z", "$ref", "type", "enum"]);
+        let names = select(vec![
+            "a",
+            "b",
+            "First Name",
+            "$filter",
+            "ids[]",
+            "创建",
+            "",
+            "x.y-z",
+            "toString",
+            "$ref",
+            "type",
+            "enum",
+        ]);
         let properties = vec((names.clone(), inner.clone()), 0..5)
             .prop_map(|all| Value::Object(all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()));
         let list = vec(inner.clone(), 0..4).prop_map(Value::Array);

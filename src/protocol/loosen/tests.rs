@@ -37,6 +37,15 @@ fn types_and_names_stay_and_null_comes_beside_every_type() {
 }
 
 #[test]
+fn names_that_every_object_of_javascript_has_are_left_out() {
+    let inner = json!({"type": "object", "properties": {"valueOf": {"type": "number"}, "b": {"type": "number"}}});
+    let own = json!({"type": "object", "properties": {"toString": {"type": "string"}, "constructor": {}, "a": inner}});
+    let numbers = json!({"b": {"type": ["number", "null"]}});
+    assert_eq!(loosened(&own)["properties"], json!({"a": {"type": ["object", "null"], "properties": numbers}}));
+    assert_eq!(loosened(&json!({"properties": {"toString": {"type": "string"}}})), Value::Null, "nothing is left");
+}
+
+#[test]
 fn what_is_no_schema_is_anything() {
     for odd in [
         json!(true),

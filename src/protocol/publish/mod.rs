@@ -3,6 +3,7 @@
 //!
 //! `tests/vendors` holds their rules, with sources. A schema that keeps them goes out as it came. Any other is read anew:
 //! - one type for each sub-schema, or `anyOf` and nothing else; null, which repairs of arguments take, is not told of;
+//! - alternatives end with another than an array, for some frameworks tell vendors of the last one's type alone;
 //! - no reference, `allOf`, `oneOf`, condition, pattern of names or keyword that means nothing to clients: local references
 //!   and `allOf` are put in place, and alternatives of the root become the union of their properties;
 //! - names of properties are made of letters, digits, `_`, `.` and `-` (see [`aliases`](super::aliases));

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     keywords::{self, MANY_NAMES},
     mend::{MAX_DEPTH, MAX_LISTED},
+    unions::is_array,
 };
 use crate::protocol::aliases;
 
@@ -53,6 +54,7 @@ impl Reading {
         }
         (2..=MAX_COMPARED).contains(&branches.len())
             && branches.iter().filter(is_list).count() <= 1
+            && branches.last().is_some_and(|branch| !is_array(branch))
             && branches.iter().all(|branch| branch.get("anyOf").is_none() && self.schema(branch, depth))
     }
 

@@ -36,6 +36,27 @@ fn branches_that_come_to_say_the_same_are_one() {
 }
 
 #[test]
+fn alternatives_end_with_another_than_an_array() {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "number"}));
+    let list = |items: &Value| json!({"type": "array", "items": items});
+    for (own, expected) in [
+        (json!([text, list(&text)]), json!({"anyOf": [list(&text), text]})),
+        (
+            json!([number, text, list(&text), list(&number)]),
+            json!({"anyOf": [number, list(&text), list(&number), text]}),
+        ),
+        (json!([list(&text), number]), json!({"anyOf": [list(&text), number]})),
+        (json!([list(&text), list(&number)]), list(&json!({"anyOf": [text, number]}))),
+        (json!([list(&list(&text)), list(&text)]), list(&json!({"anyOf": [list(&text), text]}))),
+    ] {
+        assert_eq!(property(json!({"anyOf": own})), expected, "{own}");
+        assert_eq!(property(list(&json!({"oneOf": own}))), list(&expected), "{own}");
+    }
+    assert_eq!(property(json!({"type": ["string", "array"], "items": text})), json!({"anyOf": [list(&text), text]}));
+    assert_eq!(anything()["anyOf"].as_array().unwrap().last(), Some(&free_object()));
+}
+
+#[test]
 fn every_place_has_one_type() {
     for (own, expected) in [
         (json!({"type": ["string", "null"], "nullable": true}), json!({"type": "string"})),

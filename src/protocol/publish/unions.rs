@@ -16,7 +16,23 @@ pub(super) fn any() -> Map<String, Value> {
     };
     let mut all = simple();
     all.push(json!({"type": "array", "items": {"anyOf": simple()}}));
+    end_with_no_array(&mut all);
     Map::from_iter([("anyOf".to_owned(), Value::Array(all))])
+}
+
+/// Returns whether a schema is that of an array.
+pub(super) fn is_array(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|r#type| r#type == "array")
+}
+
+/// Puts another alternative than an array last, where there is one. `LangChain` tells Gemini of the last one's type alone, and
+/// an array without its items costs the whole request.
+fn end_with_no_array(alternatives: &mut [Value]) {
+    if let Some(at) = alternatives.iter().rposition(|schema| !is_array(schema))
+        && let Some(end) = alternatives.get_mut(at..)
+    {
+        end.rotate_left(1);
+    }
 }
 
 /// Returns a shorter schema for any value, for a schema that has many such.
@@ -51,11 +67,25 @@ pub(super) fn either(alternatives: Vec<Map<String, Value>>) -> Option<Map<String
         0 => None,
         1 => all.into_iter().next(),
         2..=MAX_ALTERNATIVES => {
-            let all = all.into_iter().map(Value::Object).collect();
+            let mut all: Vec<Value> = all.into_iter().map(Value::Object).collect();
+            end_with_no_array(&mut all);
+            if all.iter().all(is_array) {
+                return one_array(all);
+            }
             Some(Map::from_iter([("anyOf".to_owned(), Value::Array(all))]))
         }
         _ => None,
     }
+}
+
+/// Joins arrays to one, whose items are those of any of them.
+fn one_array(arrays: Vec<Value>) -> Option<Map<String, Value>> {
+    let items = arrays.into_iter().filter_map(|mut array| match array.get_mut("items").map(Value::take) {
+        Some(Value::Object(items)) => Some(items),
+        _ => None,
+    });
+    let items = either(items.collect())?;
+    Some(Map::from_iter([("type".to_owned(), json!("array")), ("items".to_owned(), items.into())]))
 }
 
 /// Joins alternatives that are lists of texts and no more to one such.
