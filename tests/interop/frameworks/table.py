@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parents[3] / "docs/clients.md"
+VENDORS = {"openai": "OpenAI", "openai-strict": "OpenAI strict", "anthropic": "Anthropic", "gemini": "Gemini", "bedrock": "Bedrock"}
 BEGIN, END = "<!-- frameworks: made by tests/interop/frameworks/run -->\n", "<!-- end of frameworks -->\n"
 COLUMNS = {
     "revision": "revision",
     "query": "`?token=`",
-    "forms": "tools made for",
+    "vendors": "vendors that take its tools",
     "structured": "structured result",
     "failed": "failed result",
     "dynamic": "`mode=dynamic`",
@@ -30,7 +31,12 @@ def mode(facts: dict[str, str]) -> str:
 def table(folder: Path) -> str:
     rows = [["client", *COLUMNS.values(), "mode for many tools"]]
     rows.append(["---"] * len(rows[0]))
-    found = [json.loads(file.read_text()) for file in folder.glob("*.json")]
+    found = []
+    for file in folder.glob("*.json"):
+        facts = json.loads(file.read_text())
+        tried = [asked["tools"] for asked in json.loads(file.with_suffix(".asked").read_text()).values()]
+        facts["vendors"] = ", ".join(name for api, name in VENDORS.items() if api in tried[0]) or "–"
+        found.append(facts)
     for facts in sorted(found, key=lambda facts: facts["package"].strip("@")):
         cells = [facts.get(key, "–") for key in COLUMNS]
         rows.append([f"`{facts['package']}` {facts['version']}", *cells, mode(facts)])

@@ -1,13 +1,20 @@
 """Google's Agent Development Kit."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import MagicMock
 
+from google.adk.agents import LlmAgent
+from google.adk.models import Gemini
+from google.adk.runners import InMemoryRunner
 from google.adk.tools.mcp_tool import McpToolset, StreamableHTTPConnectionParams
 
+from vendors import refused
+
+os.environ["GOOGLE_API_KEY"] = "none"
 PACKAGE = "google-adk"
 RENEWAL = "by `header_provider`, in a new session"
 PATIENCE = "`timeout`"
@@ -24,11 +31,10 @@ class Framework:
         self.tools = {tool.name: tool for tool in await self.toolset.get_tools(self.context)}
         return list(self.tools)
 
-    async def forms(self) -> dict[str, list[Any]]:
-        await self.names()
-        made = [tool._get_declaration().model_dump(exclude_none=True, mode="json") for tool in self.tools.values()]
-        schema = [tool.get("parameters_json_schema") or tool.get("parameters") for tool in made]
-        return {"Gemini": [{"name": tool["name"], "parameters": found} for tool, found in zip(made, schema)]}
+    async def ask(self, at: str) -> None:
+        model = Gemini(model="gemini-3-pro", base_url=f"{at}/gemini")
+        agent = LlmAgent(name="test", model=model, tools=[self.toolset])
+        await refused(InMemoryRunner(agent).run_debug("Hello", quiet=True))
 
     async def call(self, name: str, arguments: Any) -> dict[str, Any]:
         result = await self.tools[name].run_async(args=arguments, tool_context=self.context)

@@ -23,9 +23,8 @@ class Framework:
     async def names(self) -> list[str]:
         return [tool.name for tool in await self.client.list_tools()]
 
-    async def forms(self) -> dict[str, list[Any]]:
-        tools = await self.client.list_tools()
-        return {"MCP": [{"name": tool.name, "parameters": tool.input_schema} for tool in tools]}
+    async def ask(self, at: str) -> None:
+        """Leaves models to others."""
 
     async def call(self, name: str, arguments: Any) -> dict[str, Any]:
         try:

@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from langchain_anthropic.chat_models import convert_to_anthropic_tool
-from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_google_genai._function_utils import convert_to_genai_function_declarations
+from langchain_anthropic import ChatAnthropic
+from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from langchain_mcp_adapters.tools import load_mcp_tools
+from langchain_openai import ChatOpenAI
 
 from signing import signed
+from vendors import refused
 
 PACKAGE = "langchain-mcp-adapters"
 RENEWAL = "by `auth`, asked at each request"
@@ -28,18 +29,14 @@ class Framework:
         self.tools = {tool.name: tool for tool in await load_mcp_tools(self.session)}
         return list(self.tools)
 
-    async def forms(self) -> dict[str, list[Any]]:
+    async def ask(self, at: str) -> None:
         await self.names()
-        tools = list(self.tools.values())
-        openai = [convert_to_openai_tool(tool)["function"] for tool in tools]
-        anthropic = [convert_to_anthropic_tool(tool) for tool in tools]
-        gemini = convert_to_genai_function_declarations(tools)
-        declared = gemini.function_declarations if hasattr(gemini, "function_declarations") else [d for t in gemini for d in t.function_declarations]
-        return {
-            "OpenAI": [{"name": tool["name"], "parameters": tool["parameters"]} for tool in openai],
-            "Anthropic": [{"name": tool["name"], "parameters": tool["input_schema"]} for tool in anthropic],
-            "Gemini": [{"name": tool.name, "parameters": None} for tool in declared],
-        }
+        openai = ChatOpenAI(model="gpt-5", base_url=f"{at}/openai", api_key="none", max_retries=0)
+        strict = ChatOpenAI(model="gpt-5", base_url=f"{at}/openai-strict", api_key="none", max_retries=0)
+        anthropic = ChatAnthropic(model="claude-opus-5", base_url=f"{at}/anthropic", api_key="none", max_retries=0)
+        gemini = ChatGoogleGenerativeAI(model="gemini-3-pro", base_url=f"{at}/gemini", api_key="none", max_retries=1)
+        for model, options in [(openai, {}), (strict, {"strict": True}), (anthropic, {}), (gemini, {})]:
+            await refused(model.bind_tools(list(self.tools.values()), **options).ainvoke("Hello"))
 
     async def call(self, name: str, arguments: Any) -> dict[str, Any]:
         call = {"type": "tool_call", "id": "1", "name": name, "args": arguments}

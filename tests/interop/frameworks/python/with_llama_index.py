@@ -1,5 +1,6 @@
 """LlamaIndex's tools."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,7 @@ import httpx2
 from llama_index.tools.mcp import BasicMCPClient, McpToolSpec
 
 from signing import signed
+from vendors import tell
 
 PACKAGE = "llama-index-tools-mcp"
 RENEWAL = "by `http_client`, asked at each request"
@@ -25,10 +27,10 @@ class Framework:
         self.tools = {tool.metadata.name: tool for tool in listed}
         return list(self.tools)
 
-    async def forms(self) -> dict[str, list[Any]]:
+    async def ask(self, at: str) -> None:
         await self.names()
-        made = [tool.metadata.to_openai_tool(skip_length_check=True)["function"] for tool in self.tools.values()]
-        return {"OpenAI": [{"name": tool["name"], "parameters": tool["parameters"]} for tool in made]}
+        made = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in self.tools.values()]
+        await asyncio.to_thread(tell, f"{at}/openai", made)
 
     async def call(self, name: str, arguments: Any) -> dict[str, Any]:
         output = await self.tools[name].acall(**arguments)

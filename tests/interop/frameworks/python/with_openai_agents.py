@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-from agents import RunContextWrapper
+from agents import Agent, OpenAIResponsesModel, Runner
 from agents.mcp import MCPServerStreamableHttp, MCPUtil
 from agents.tool_context import ToolContext
+from openai import AsyncOpenAI
 
 from signing import signed
+from vendors import refused
 
 PACKAGE = "openai-agents"
 RENEWAL = "by `auth`, asked at each request"
@@ -29,13 +31,12 @@ class Framework:
     async def names(self) -> list[str]:
         return list(await self.tools())
 
-    async def forms(self) -> dict[str, list[Any]]:
-        listed = await self.server.list_tools()
-        forms = {}
-        for vendor, strict in [("OpenAI", False), ("OpenAI strict", True)]:
-            made = [MCPUtil.to_function_tool(tool, self.server, strict) for tool in listed]
-            forms[vendor] = [{"name": tool.name, "parameters": tool.params_json_schema} for tool in made]
-        return forms
+    async def ask(self, at: str) -> None:
+        for api, strict in [("openai", False), ("openai-strict", True)]:
+            client = AsyncOpenAI(base_url=f"{at}/{api}", api_key="none", max_retries=0)
+            model = OpenAIResponsesModel("gpt-5", client)
+            config: Any = {"convert_schemas_to_strict": strict}
+            await refused(Runner.run(Agent("test", model=model, mcp_servers=[self.server], mcp_config=config), "Hello"))
 
     async def call(self, name: str, arguments: Any) -> dict[str, Any]:
         tool = (await self.tools())[name]

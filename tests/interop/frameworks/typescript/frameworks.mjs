@@ -1,10 +1,18 @@
 // Connects each framework as its documentation does: `connect(url, headers, isPatient)` gives what the probe asks of it.
 
+import { createAnthropic } from '@ai-sdk/anthropic'
+import { createGoogle } from '@ai-sdk/google'
 import { createMCPClient } from '@ai-sdk/mcp'
-import { MCPServerStreamableHttp, mcpToFunctionTool } from '@openai/agents'
-import { convertToOpenAITool } from '@langchain/core/utils/function_calling'
+import { createOpenAI } from '@ai-sdk/openai'
+import { ChatAnthropic } from '@langchain/anthropic'
 import { MultiServerMCPClient } from '@langchain/mcp-adapters'
+import { ChatOpenAI } from '@langchain/openai'
+import { Agent as MastraAgent } from '@mastra/core/agent'
 import { MCPClient } from '@mastra/mcp'
+import { Agent, MCPServerStreamableHttp, OpenAIResponsesModel, run } from '@openai/agents'
+import { generateText } from 'ai'
+import OpenAI from 'openai'
+import { refused } from './vendors.mjs'
 
 const shown = (content) => (typeof content === 'string' ? content : content.map((part) => part.text ?? '').join('\n'))
 /** A fetch that sends what the headers are by then. */
@@ -13,6 +21,12 @@ const signed = (headers) => (url, init) => {
   for (const [name, value] of Object.entries(headers())) all.set(name, value)
   return fetch(url, { ...init, headers: all })
 }
+/** Models of the AI SDK, whose APIs are below `at`. */
+const models = (at) => [
+  createOpenAI({ baseURL: `${at}/openai`, apiKey: 'none' })('gpt-5'),
+  createAnthropic({ baseURL: `${at}/anthropic`, apiKey: 'none' })('claude-opus-5'),
+  createGoogle({ baseURL: `${at}/gemini`, apiKey: 'none' })('gemini-3-pro'),
+]
 
 export const frameworks = {
   'ai-sdk': {
@@ -26,10 +40,9 @@ export const frameworks = {
       const names = async () => Object.keys((tools = await client.tools()))
       return {
         names,
-        async forms() {
+        async ask(at) {
           await names()
-          const made = Object.entries(tools).map(([name, tool]) => ({ name, parameters: tool.inputSchema.jsonSchema }))
-          return { 'AI SDK': made }
+          for (const model of models(at)) await refused(() => generateText({ model, tools, prompt: 'Hello', maxRetries: 0 }))
         },
         async call(name, args) {
           const result = await tools[name].execute(args, { toolCallId: '1', messages: [] })
@@ -52,9 +65,13 @@ export const frameworks = {
       await server.connect()
       return {
         names: async () => (await server.listTools()).map((tool) => tool.name),
-        async forms() {
-          const tools = await server.listTools()
-          return { OpenAI: tools.map((tool) => mcpToFunctionTool(tool, server, false)) }
+        async ask(at) {
+          for (const [api, convertSchemasToStrict] of [['openai', false], ['openai-strict', true]]) {
+            const client = new OpenAI({ baseURL: `${at}/${api}`, apiKey: 'none', maxRetries: 0 })
+            const model = new OpenAIResponsesModel(client, 'gpt-5')
+            const agent = new Agent({ name: 'test', model, mcpServers: [server], mcpConfig: { convertSchemasToStrict } })
+            await refused(() => run(agent, 'Hello'))
+          }
         },
         async call(name, args) {
           const result = await server.callTool(name, args)
@@ -69,7 +86,7 @@ export const frameworks = {
     package: '@langchain/mcp-adapters',
     renewal: "by `authProvider`",
     patience: '`defaultToolTimeout`',
-    limits: 'lists once for each connection',
+    limits: 'lists once for each connection; OpenAI refuses its tools with `strict`',
     async connect(url, headers, isPatient) {
       const options = isPatient ? { defaultToolTimeout: 100_000 } : {}
       const client = new MultiServerMCPClient({
@@ -81,9 +98,13 @@ export const frameworks = {
       const names = async () => (tools = await client.getTools()).map((tool) => tool.name)
       return {
         names,
-        async forms() {
+        async ask(at) {
           await names()
-          return { OpenAI: tools.map((tool) => convertToOpenAITool(tool).function) }
+          // It leaves schemas as they are for `strict`, which OpenAI would refuse.
+          const openai = new ChatOpenAI({ model: 'gpt-5', apiKey: 'none', maxRetries: 0, configuration: { baseURL: `${at}/openai` } })
+          const anthropic = new ChatAnthropic({ model: 'claude-opus-5', apiKey: 'none', maxRetries: 0, anthropicApiUrl: `${at}/anthropic` })
+          await refused(() => openai.bindTools(tools).invoke('Hello'))
+          await refused(() => anthropic.bindTools(tools).invoke('Hello'))
         },
         async call(name, args) {
           const tool = tools.find((tool) => tool.name === name)
@@ -112,9 +133,12 @@ export const frameworks = {
       await names()
       return {
         names,
-        async forms() {
+        async ask(at) {
           await names()
-          return { Mastra: Object.keys(tools).map((name) => ({ name, parameters: { type: 'object' } })) }
+          for (const model of models(at)) {
+            const agent = new MastraAgent({ id: 'test', name: 'test', instructions: 'Hello', model, tools, maxRetries: 0 })
+            await refused(() => agent.generate('Hello'))
+          }
         },
         async call(name, args) {
           try {
