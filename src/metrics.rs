@@ -51,7 +51,7 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ("mcp_upstream_retries_total", C, "Reads that were sent to the upstream once more"),
     ("mcp_upstream_breaker_open", G, "1 while the upstream keeps failing and is left alone, else 0"),
     ("mcp_upstream_connections_refused_total", C, "Connections to the upstream closed because what came on them answered no request, or not unambiguously"),
-    ("mcp_catalog_lookups_total", C, "Lookups of a user's tools, by result: fresh, stale, coalesced, loaded, failed"),
+    ("mcp_catalog_lookups_total", C, "Lookups of a user's tools, by result: fresh, stale, coalesced, loaded, kept, failed"),
     ("mcp_catalog_bytes", G, "Memory that the tools of all users take, each set of equal ones counted once for each worker, and once as a shared list"),
     ("mcp_catalog_lists_total", C, "Lists of an app's actions that loads have taken, by source: read, shared"),
     ("mcp_catalog_sharing", G, "1 while the users of a workspace share lists of actions, 0 where that is off or two of them were told different ones"),

@@ -4,6 +4,8 @@
 
 #[path = "store/bounds.rs"]
 mod bounds;
+#[path = "store/bytes.rs"]
+mod bytes;
 #[path = "api/files.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod files;

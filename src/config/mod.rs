@@ -135,6 +135,8 @@ pub struct Catalog {
     pub stale: Duration,
     #[serde(rename = "negative_s", with = "seconds")]
     pub negative: Duration,
+    #[serde(rename = "keep_s", with = "seconds")]
+    pub keep: Duration,
     pub max_bytes: Count,
     pub shared: Sharing,
     pub max_apps: Count,
@@ -315,6 +317,7 @@ impl Settings {
             ("membrane.max_connections", some(m.max_connections), "a number from 1"),
             ("membrane.max_response_bytes", some(m.max_response_bytes), "a number from 1"),
             ("catalog.max_bytes", some(self.catalog.max_bytes), "a number from 1"),
+            ("catalog.keep_s", self.catalog.keep.as_secs() <= 604_800, "a number to 604800"),
             ("catalog.max_apps", some(self.catalog.max_apps), "a number from 1"),
             ("outputs.max_tokens", self.outputs.max_tokens.get() >= 300, "a number from 300"),
             ("outputs.keep_s", self.outputs.keep.as_secs() <= 86_400, "a number to 86400"),

@@ -149,6 +149,12 @@ impl CatalogCache {
         Arc::new(Loaded { lender, ..Loaded::new(catalog, now, fresh_until) })
     }
 
+    /// Returns a catalog that was kept since before this process started: it is served while it is loaded anew, or can't be.
+    pub fn thawed(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<Loaded> {
+        let lender = catalog.is_lent().then(|| self.sharing.clone());
+        Arc::new(Loaded { lender, ..Loaded::new(catalog, now, now) })
+    }
+
     /// Returns the catalog as it is known, fresh or stale, for a look that is no use of it.
     pub fn peek(&self, key: &CatalogKey, now: Instant) -> Option<Arc<Catalog>> {
         let loaded = self.entries.peek(key)?.loaded.as_ref()?;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{
     Accounts,
     app_tools::{AppTools, spelling},
+    kept::Place,
     names,
     noted::NotedListing,
     tool::Tool,
@@ -77,6 +78,8 @@ pub struct Part {
     pub tools: Arc<AppTools>,
     /// Time at which the tools were loaded.
     pub since: Instant,
+    /// Place at which the app's actions are kept, where they are.
+    pub place: Option<Place>,
 }
 
 /// Why a tool that was there is there no more. With the app's name.
@@ -123,7 +126,7 @@ impl Catalog {
     /// Returns the catalog of a URL that lets only some tools be seen.
     #[must_use]
     pub fn only(&self, may_be_seen: impl Fn(&Tool) -> bool) -> Self {
-        let part = |part: &Part| Part { tools: part.tools.only(&may_be_seen), since: part.since };
+        let part = |part: &Part| Part { tools: part.tools.only(&may_be_seen), ..part.clone() };
         let parts = self.parts.iter().map(part).filter(|part| !part.tools.tools().is_empty());
         let seen = Self {
             parts: parts.collect(),

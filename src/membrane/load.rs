@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::{LocalBoxFuture, Shared},
+    stream,
+};
 use metrics::counter;
 
 use super::{
@@ -19,7 +23,7 @@ use super::{
     shared_lists::{Sharing, Taken},
     tool::App,
 };
-use crate::ids::UserKey;
+use crate::ids::{IntegrationKey, UserKey};
 
 /// Integrations of one load. Each costs a request at least.
 const MAX_INTEGRATIONS: usize = 1000;
@@ -46,11 +50,16 @@ pub struct Manner {
     pub negative: Duration,
 }
 
+/// A catalog that was kept, if it was. It may be waited for in several places.
+pub type Thawed = Shared<LocalBoxFuture<'static, Option<Arc<Catalog>>>>;
+
 /// Tools that a load may take rather than read them.
 #[derive(Clone)]
 pub struct Known {
     /// The catalog as it was before.
     pub before: Option<Before>,
+    /// The catalog as it was kept before this process started, where there is none of its own.
+    pub thawed: Option<Thawed>,
     /// Lists that other users have read.
     pub sharing: Sharing,
     /// Time of a change of which the load is to learn: no list from before it is taken.
@@ -126,24 +135,40 @@ pub async fn load_catalog(
         name: app.name.clone(),
         retry: manner.negative,
     });
-    let failed = failed.collect();
-    // Of parts that are kept it is not known which were lent.
-    let was_lent = before.is_some_and(|before| before.catalog.is_lent());
-    let is_lent = parts.iter().any(|part| match part {
-        Loaded::Read(_) => false,
-        Loaded::Lent(_) => true,
-        Loaded::Kept(_) | Loaded::Failed(_) => was_lent,
-    });
+    let failed: Vec<_> = failed.collect();
+    // Tools of the catalog before stand in, and those that are gone are remembered; of none it is known whether it was lent.
+    let thawed = known.thawed.as_ref().and_then(|thawed| thawed.peek()?.as_ref());
+    let mut earlier = before.map(|before| &before.catalog).into_iter().chain(thawed);
+    let was_lent = earlier.any(|catalog| catalog.is_lent());
+    let is_lent = was_lent || parts.iter().any(|part| matches!(part, Loaded::Lent(_)));
     let parts = parts.into_iter().filter_map(|part| match part {
         Loaded::Read(part) | Loaded::Lent(part) | Loaded::Kept(part) => Some(part),
         Loaded::Failed(stand_in) => stand_in,
     });
-    let of_app = |source: &Source<'_>| (source.app.key.clone(), Accounts::of(source.connections.iter().copied()));
-    let accounts = sources.iter().map(of_app).collect();
+    let parts: Vec<Part> = parts.collect();
+    if let Some(keeper) = client.upstream().keeper.as_ref().filter(|_| failed.is_empty()) {
+        let connections: Vec<_> = sources.iter().flat_map(|source| &source.connections).copied().collect();
+        // Catalogs of which a list could not be kept are not kept either.
+        if let Some(lists) = parts.iter().map(|part| part.place).collect::<Option<Vec<_>>>() {
+            keeper.keep_catalog(reader.user(), apps, &connections, &lists, is_lent);
+        }
+    }
     let before = before.map(|before| &*before.catalog);
-    // Tools that are gone are remembered from the catalog before.
-    let is_lent = is_lent || was_lent;
-    Ok(Catalog::new(parts.collect(), before, failed).with_accounts(accounts, before).lent(is_lent))
+    let accounts = accounts_in(&sources);
+    Ok(Catalog::new(parts, before, failed).with_accounts(accounts, before).lent(is_lent))
+}
+
+/// Returns a user's accounts of each app, by the user's connections.
+pub(super) fn accounts_of<'a>(
+    connections: impl Iterator<Item = &'a Connection>,
+    apps: &Apps,
+) -> BTreeMap<IntegrationKey, Accounts> {
+    accounts_in(&sources(connections, apps))
+}
+
+fn accounts_in(sources: &[Source<'_>]) -> BTreeMap<IntegrationKey, Accounts> {
+    let of_app = |source: &Source<'_>| (source.app.key.clone(), Accounts::of(source.connections.iter().copied()));
+    sources.iter().map(of_app).collect()
 }
 
 /// Outcome of loading one integration.
@@ -206,10 +231,10 @@ async fn load_part(
         None => Taken::Alone,
     };
     let reading = match taken {
-        Taken::Lent(tools) => {
+        Taken::Lent(AppList { tools, place, .. }) => {
             counter!("mcp_catalog_lists_total", "source" => "shared").increment(1);
             // As old as the load: how old lists are that are lent is bounded where they are kept.
-            return Ok(Loaded::Lent(Part { tools, since: Instant::now() }));
+            return Ok(Loaded::Lent(Part { tools, since: Instant::now(), place }));
         }
         Taken::Read(reading) => Some(reading),
         Taken::Alone => None,
@@ -220,10 +245,15 @@ async fn load_part(
         reading.ends(&list);
     }
     match list {
-        Ok(AppList { tools, .. }) => Ok(Loaded::Read(Part { tools, since: Instant::now() })),
+        Ok(AppList { tools, place, .. }) => Ok(Loaded::Read(Part { tools, since: Instant::now(), place })),
         // The token ended on the way; a list without half the tools would look as if they were gone.
         Err(error) if error.is_unauthenticated() => Err(error),
         Err(error) => {
+            let thawed = match &known.thawed {
+                Some(thawed) if earlier.is_none() => thawed.clone().await,
+                _ => None,
+            };
+            let earlier = earlier.or_else(|| thawed.as_ref()?.part(&app.key));
             let (tools, what) = match earlier {
                 Some(_) => ("kept", "its tools stay as they were"),
                 None => ("missing", "its tools are missing"),

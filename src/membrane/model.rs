@@ -1,7 +1,7 @@
 //! Membrane's wire format, as far as it matters here. Every member may be missing or odd: schemas differ between the API's
 //! versions and between what workspaces have set up. Only what is needed can cost an app or a tool.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::lenient::{flag, object, presence, text};
@@ -32,7 +32,7 @@ pub struct Customer {
 }
 
 /// An account that a user has connected.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
     /// Id of the connection, by which runs name it.
@@ -65,19 +65,20 @@ pub struct Connection {
 }
 
 /// Step that a connection waits for its user to take.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientAction {
     /// Text on what is to be done.
     #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
     /// Address of the page on which the user does it.
-    #[serde(default, deserialize_with = "text")]
+    // Such a page may let whoever opens it in, so it is kept nowhere.
+    #[serde(default, deserialize_with = "text", skip_serializing)]
     pub ui_url: Option<String>,
 }
 
 /// App, as connections and actions name it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Integration {
     /// Id of the integration, by which its actions are listed.
@@ -99,7 +100,7 @@ pub struct Integration {
 }
 
 /// Something that can be done with an app.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Action {
     /// Its key, the second part of the tool's name.

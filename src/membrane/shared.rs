@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{app_tools::AppTools, tool::App};
+use super::{app_list::AppList, app_tools::AppTools, tool::App};
 use crate::{ids::UserKey, token::AccessToken};
 
 /// Whether lists are shared at all. Once it is off, it stays so. Cheap to clone, and the same on every thread.
@@ -58,7 +58,7 @@ pub struct ListKey {
 /// A good read of a list.
 #[derive(Debug, Clone)]
 pub(super) struct Read {
-    pub tools: Arc<AppTools>,
+    pub list: AppList,
     pub user: UserKey,
     /// Token that it was read with, to ask again with where another user is told something else.
     pub token: AccessToken,
@@ -80,7 +80,7 @@ pub(super) struct Need {
 #[derive(Debug)]
 pub(super) enum Step {
     /// Takes this list.
-    Lend(Arc<AppTools>),
+    Lend(AppList),
     /// Reads it with the user's own token.
     Read,
     /// Waits for others who are reading it.
@@ -120,7 +120,7 @@ pub(super) struct Ages {
 impl SharedList {
     /// Returns the tools that it holds in memory.
     pub fn tools(&self) -> Option<&Arc<AppTools>> {
-        self.last.as_ref().map(|last| &last.tools)
+        self.last.as_ref().map(|last| &last.list.tools)
     }
 
     /// Returns the need of a user who comes now.
@@ -134,9 +134,7 @@ impl SharedList {
         let is_personal = self.personal.is_some_and(|since| now.duration_since(since) < ages.personal);
         let step = match &self.last {
             _ if is_personal => Step::Read,
-            Some(last) if self.is_agreed && is_new_enough(last.begun, need, ages, now) => {
-                Step::Lend(Arc::clone(&last.tools))
-            }
+            Some(last) if self.is_agreed && is_new_enough(last.begun, need, ages, now) => Step::Lend(last.list.clone()),
             _ if self.is_checked => Step::Wait,
             _ if self.is_agreed && !self.reading.is_empty() => Step::Wait,
             _ if self.is_agreed || self.others(&need.user) < 2 => Step::Read,
@@ -178,7 +176,7 @@ impl SharedList {
             self.last = Some(read);
             return Finding::Noted;
         };
-        let (is_same, is_theirs) = (last.tools.content() == read.tools.content(), last.user == read.user);
+        let (is_same, is_theirs) = (last.list.tools.content() == read.list.tools.content(), last.user == read.user);
         if is_same {
             self.is_agreed |= !is_theirs;
         } else if self.is_checked {
@@ -234,7 +232,8 @@ mod tests {
 
     fn read(name: &str, actions: &[&str], begun: Instant) -> Read {
         let token = AccessToken::parse(&format!("pat-{name}"), SystemTime::now()).unwrap();
-        Read { tools: Arc::new(app("slack", actions)), user: user(name), token, begun }
+        let list = AppList { tools: Arc::new(app("slack", actions)), place: None, is_personal: false };
+        Read { list, user: user(name), token, begun }
     }
 
     fn step(list: &mut SharedList, name: &str, now: Instant) -> Step {

@@ -5,7 +5,6 @@
 
 use std::{
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -17,7 +16,6 @@ use tokio::sync::oneshot;
 use super::{
     MembraneClient, MembraneError,
     app_list::{AppList, read_app},
-    app_tools::AppTools,
     lists::{ActionsOf, Reader},
     report::Report,
     shared::{Ages, Finding, ListKey, Need, Read, SharedList, SharingSwitch, Step},
@@ -46,7 +44,7 @@ pub struct Sharing {
 /// List as a load gets it.
 pub(super) enum Taken {
     /// Read by other users, who agree on it.
-    Lent(Arc<AppTools>),
+    Lent(AppList),
     /// To be read with the user's own token, and reported.
     Read(Reading),
     /// To be read with the user's own token. Nobody wants to know what it holds.
@@ -191,7 +189,7 @@ impl SharedLists {
             let step = if is_on { Some(entry.list.step(&need, ages, now)) } else { None };
             let taken = match step {
                 None => Taken::Alone,
-                Some(Step::Lend(tools)) => Taken::Lent(tools),
+                Some(Step::Lend(list)) => Taken::Lent(list),
                 Some(Step::Wait) => {
                     entry.waiting.push(Waiting { need, token, reply });
                     continue;
@@ -245,6 +243,9 @@ impl SharedLists {
                 "two users of a workspace are told different actions of an integration: no list is shared any more, and \
                  each user's are read apart until the server is started again; set catalog.shared to \"off\""
             );
+            if let Some(keeper) = &self.client.upstream().keeper {
+                keeper.note_end_of_sharing();
+            }
         }
         let all: Vec<_> = self.entries.iter().map(|(key, _)| key.clone()).collect();
         for key in all {
@@ -303,8 +304,8 @@ impl Handler<ListRead> for SharedLists {
         entry.list.ended(&user, begun);
         match outcome {
             Outcome::Good(AppList { is_personal: true, .. }) => entry.list.found_personal(now),
-            Outcome::Good(AppList { tools, .. }) => {
-                let finding = entry.list.read(Read { tools, user, token, begun }, self.ages, now);
+            Outcome::Good(list) => {
+                let finding = entry.list.read(Read { list, user, token, begun }, self.ages, now);
                 if let (Finding::Differs(other), Some(earlier)) = (finding, entry.list.last().cloned()) {
                     self.check(key.clone(), &earlier, Some(other), ctx);
                 }
@@ -334,7 +335,7 @@ impl Handler<ListChecked> for SharedLists {
                 entry.list.checked(None, false);
                 entry.list.found_personal(Instant::now());
             }
-            (Ok(again), Some(other)) if again.tools.content() == other.tools.content() => {
+            (Ok(again), Some(other)) if again.tools.content() == other.list.tools.content() => {
                 entry.list.checked(Some(other), true);
             }
             (Ok(_), _) => self.turn_off(&key),

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use awc::http::Uri;
@@ -17,6 +18,7 @@ use super::{
     authorization_server::{AuthorizationServer, Discovered},
     breaker::Breaker,
     interner::Interner,
+    kept::{Keeper, Shelf},
     pool::Pool,
     retry::Budget,
     switch::Switch,
@@ -59,6 +61,8 @@ pub struct Upstream {
     pub(super) reads: Arc<Turns>,
     /// The tools that were loaded, each set once.
     pub(super) tools: Interner,
+    /// Tools that are kept outside this process, where they are.
+    pub(super) keeper: Option<Arc<Keeper>>,
     /// Threads for work on large messages.
     pub(super) pool: Pool,
     /// Whether it has connection requests, as far as is known.
@@ -154,11 +158,20 @@ impl Upstream {
             budget: Budget::default(),
             reads: Turns::new(settings.concurrency.get(), Share::AtMost(settings.per_user_concurrency.get())),
             tools: Interner::default(),
+            keeper: None,
             pool: Pool::default(),
             connecting: Switch::default(),
             changes: broadcast::Sender::new(CHANGES),
             discovered: Discovered::default(),
         })
+    }
+
+    /// Returns the upstream as one whose users' tools are kept on a shelf for a time; not at all if that is zero.
+    #[must_use]
+    pub fn kept_on(self, shelf: Arc<dyn Shelf>, ttl: Duration) -> Self {
+        let base = self.bases.http_1.clone();
+        let keeper = (!ttl.is_zero()).then(|| Arc::new(Keeper::new(shelf, ttl, &base)));
+        Self { keeper, ..self }
     }
 
     /// Returns the address of a path as `awc` wants it.

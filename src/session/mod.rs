@@ -15,6 +15,7 @@ pub mod pulse;
 pub mod queue;
 pub mod registry;
 pub mod runtime;
+mod shelf;
 pub mod storage;
 pub mod streams;
 pub mod token_end;

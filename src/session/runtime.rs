@@ -19,6 +19,7 @@ use super::{
     directory::Directory,
     messages::{Drain, Hear},
     registry::{Common, Sessions},
+    shelf::StoreShelf,
     storage::Storage,
 };
 use crate::{
@@ -66,6 +67,7 @@ impl Runtime {
             all_sessions: settings.sessions.max.get(),
         });
         let membranes = PerWorker::new(count);
+        let shelf = Arc::new(StoreShelf(Arc::clone(&store)));
         let common = Common {
             sessions: Directory::new(count, store.bus().is_some()),
             allowances,
@@ -79,7 +81,7 @@ impl Runtime {
             sharing: Sharing::new(count, &settings.catalog),
             started: AtomicUsize::new(0),
             admission: Arc::new(Admission::new(settings)),
-            upstream: Arc::new(upstream),
+            upstream: Arc::new(upstream.kept_on(shelf, settings.catalog.keep)),
         }))
     }
 

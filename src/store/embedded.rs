@@ -284,6 +284,14 @@ impl SessionStore for EmbeddedStore {
         self.ask("claim_note", move |connection| notes::claim(connection, key, &text, lasting))
     }
 
+    fn put_bytes(&self, key: Digest, bytes: Vec<u8>, ttl: Duration) -> StoreFuture<()> {
+        self.ask("put_bytes", move |connection| notes::put_bytes(connection, key, &bytes, ttl))
+    }
+
+    fn get_bytes(&self, key: Digest) -> StoreFuture<Option<Vec<u8>>> {
+        self.ask("get_bytes", move |connection| notes::bytes(connection, key))
+    }
+
     fn expire(&self) -> StoreFuture<usize> {
         let horizon = self.horizon();
         self.ask("expire", move |connection| {

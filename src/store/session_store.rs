@@ -98,6 +98,12 @@ pub trait SessionStore: Send + Sync {
     /// Keeps a note unless there is one, which is given. Of several who claim at once, one gets nothing.
     fn claim_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<Option<String>>;
 
+    /// Keeps bytes under a key for a time, in place of any that are there.
+    fn put_bytes(&self, key: Digest, bytes: Vec<u8>, ttl: Duration) -> StoreFuture<()>;
+
+    /// Returns the bytes that are kept under a key.
+    fn get_bytes(&self, key: Digest) -> StoreFuture<Option<Vec<u8>>>;
+
     /// Ends the sessions whose retention is over, and tells how many there were.
     fn expire(&self) -> StoreFuture<usize>;
 

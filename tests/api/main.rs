@@ -96,6 +96,7 @@ mod tls_support;
 mod token_ends;
 mod traces;
 mod upstream;
+mod warm_starts;
 mod web_pages;
 mod webhooks;
 mod wire;

@@ -7,7 +7,6 @@ use std::sync::{
 
 use actix_web::{HttpRequest, http::header::AUTHORIZATION};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -73,17 +72,6 @@ async fn a_user_of_a_warm_workspace_costs_one_request() {
     assert!(is_sharing(&server));
     // What is shared is a list of tools: each still runs in its caller's own account.
     server.client("eve").open().await.output("gmail_list-emails", json!({})).await;
-}
-
-#[tokio::test]
-async fn a_crowd_that_comes_at_once_reads_each_list_twice() {
-    let builder = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").env("MCP__CATALOG__FRESH_S", "3600");
-    let server = builder.start();
-    spoil(&server, json!([{"path": "/actions", "delayMs": 50}])).await;
-    let users: Vec<_> = (0..50).map(|i| server.client(&format!("user-{i}"))).collect();
-    let lists = join_all(users.iter().map(async |client| client.clone().open().await.tool_names().await));
-    assert!(lists.await.iter().all(|names| *names == all_names()));
-    assert_eq!(requests(&server).await, (50, 2 * catalog().len() as u64));
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ fn apps(count: usize) -> Vec<(App, Vec<Tool>)> {
 
 fn make_catalog(apps: Vec<(App, Vec<Tool>)>) -> Catalog {
     let since = Instant::now();
-    let part = |(app, tools): (App, Vec<Tool>)| Part { tools: AppTools::new(&app, tools).into(), since };
+    let part = |(app, tools): (App, Vec<Tool>)| Part { tools: AppTools::new(&app, tools).into(), since, place: None };
     Catalog::new(apps.into_iter().map(part).collect(), None, Vec::new())
 }
 

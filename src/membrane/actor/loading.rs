@@ -4,14 +4,16 @@
 use std::{
     cell::Cell,
     collections::HashMap,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use actix::{AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture};
+use futures_util::future::{Either, select};
 use metrics::counter;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{Asked, MembraneActor, TokenChecked};
 use crate::{
@@ -24,6 +26,7 @@ use crate::{
         load::{Before, Known, Manner, load_catalog},
         report::Report,
         shared_lists::Sharing,
+        thaw::thaw,
     },
     metrics::count_lookup,
     secret::Fingerprint,
@@ -62,6 +65,14 @@ struct Load {
     /// Whether what it loads has changed since it began.
     is_outdated: bool,
     waiting: Vec<Asked<Arc<Loaded>, MembraneError>>,
+}
+
+/// To self: a user's tools are known from before this process started.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CatalogThawed {
+    key: CatalogKey,
+    catalog: Arc<Catalog>,
 }
 
 /// To self: a load has ended.
@@ -137,25 +148,57 @@ impl MembraneActor {
         // After a change every list is read anew: it may be one of what the user has just connected.
         let is_of_change = is_of_change || before.as_ref().is_some_and(|before| !before.is_reusable);
         let not_before = is_of_change.then(Instant::now);
-        let known = Known { before, sharing: self.loading.sharing.clone(), not_before };
+        let (user, apps, sharing) = (key.0.clone(), key.1.clone(), self.loading.sharing.clone());
+        // A catalog of this process's own is newer than any that was kept.
+        let is_first = self.client.upstream().keeper.is_some() && self.loading.cache.before(&key).is_none();
+        let thawed = is_first.then(|| thaw(Rc::clone(&self.client), sharing.switch().clone(), user, apps));
+        let known = Known { before, thawed, sharing, not_before };
         let (client, manner, addr) = (Rc::clone(&self.client), self.loading.manner, ctx.address());
         let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
         actix::spawn(trace.around(async move {
-            let (user, apps) = key.clone();
+            let ((user, apps), thawed_key) = (key.clone(), key.clone());
             // Sent on drop, whatever ends the future: a load that stayed in `loads` would keep the user's tools from
             // ever being loaded.
             let mut report = Report::new(addr.clone(), CatalogLoaded { key, outcome: given_up });
             let told = Cell::new(false);
             let reader = Reader::new(token.clone(), user.clone(), is_proven, manner.max_bytes);
+            let (accepted, thawed) = (Notify::new(), known.thawed.clone());
             let on_accepted = || {
                 // Called for each page. The first answer is the verdict, long before the last page has come.
                 if !told.replace(true) {
                     reader.accept();
+                    accepted.notify_one();
                     let token = token.fingerprint();
                     addr.do_send(TokenChecked { token, verdict: Ok(user.clone()) });
                 }
             };
-            let outcome = load_catalog(&client, &reader, &apps, manner, known, on_accepted).await;
+            let load = async {
+                let outcome = load_catalog(&client, &reader, &apps, manner, known, on_accepted).await;
+                // Whether or not it was: nobody is to wait for it any more.
+                accepted.notify_one();
+                outcome
+            };
+            let thaw = async {
+                let Some(thawed) = thawed else { return };
+                if !is_proven {
+                    accepted.notified().await;
+                }
+                // For a token that the upstream has accepted since the start, as everything is.
+                if reader.is_accepted()
+                    && let Some(catalog) = thawed.await
+                {
+                    addr.do_send(CatalogThawed { key: thawed_key, catalog });
+                }
+            };
+            let outcome = match select(pin!(load), pin!(thaw)).await {
+                Either::Left((Ok(catalog), _)) => Ok(catalog),
+                // What was kept must be there before a failure is told, which may come sooner than the store answers.
+                Either::Left((Err(error), thaw)) => {
+                    thaw.await;
+                    Err(error)
+                }
+                Either::Right(((), load)) => load.await,
+            };
             report.say(|loaded| loaded.outcome = outcome.map(Arc::new));
         }));
     }
@@ -250,6 +293,23 @@ impl Handler<KnownCatalog> for MembraneActor {
 
     fn handle(&mut self, KnownCatalog { user, apps }: KnownCatalog, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.loading.cache.peek(&(user, apps), Instant::now()))
+    }
+}
+
+impl Handler<CatalogThawed> for MembraneActor {
+    type Result = ();
+
+    fn handle(&mut self, CatalogThawed { key, catalog }: CatalogThawed, _: &mut Context<Self>) {
+        // After a change it is known to be wrong.
+        let load = self.loading.loads.get_mut(&key).filter(|load| !load.is_outdated);
+        let Some(load) = load else { return };
+        let loaded = self.loading.cache.thawed(catalog, Instant::now());
+        for (_, reply) in load.waiting.drain(..) {
+            count_lookup("kept");
+            // The answer is dropped where its request was given up.
+            let _ = reply.send(Ok(Arc::clone(&loaded)));
+        }
+        self.loading.cache.put(key, loaded);
     }
 }
 

@@ -24,7 +24,7 @@ fn key(user: &str) -> CatalogKey {
 fn catalog(tools: &Arc<AppTools>, since: Instant, failed_count: usize) -> Arc<Catalog> {
     let failed = FailedApp { key: IntegrationKey::new("gmail"), name: "Gmail".to_owned(), retry: seconds(5) };
     let failed = std::iter::repeat_n(failed, usize::from(failed_count > 0)).collect();
-    Arc::new(Catalog::new(vec![Part { tools: Arc::clone(tools), since }], None, failed))
+    Arc::new(Catalog::new(vec![Part { tools: Arc::clone(tools), since, place: None }], None, failed))
 }
 
 fn put(cache: &mut CatalogCache, key: CatalogKey, catalog: Arc<Catalog>, now: Instant) {
@@ -103,7 +103,8 @@ fn what_other_users_have_read_is_served_only_while_lists_are_shared() {
     let mut cache = CatalogCache::new(&settings().catalog, sharing.clone());
     let (ann, bob, now) = (key("ann"), key("bob"), Instant::now());
     let tools = Interner::default().share(app("slack", &["a"]));
-    let lent = Catalog::new(vec![Part { tools: Arc::clone(&tools), since: now }], None, Vec::new()).lent(true);
+    let lent =
+        Catalog::new(vec![Part { tools: Arc::clone(&tools), since: now, place: None }], None, Vec::new()).lent(true);
     put(&mut cache, ann.clone(), Arc::new(lent), now);
     put(&mut cache, bob.clone(), catalog(&tools, now, 0), now);
     cache.outdate(|user| *user == ann.0);

@@ -7,6 +7,7 @@ fn catalog(apps: &[(&str, &[&str])], before: Option<&Catalog>) -> Catalog {
     let part = |(integration, actions): &(&str, &[&str])| Part {
         tools: Arc::new(app(integration, actions)),
         since: Instant::now(),
+        place: None,
     };
     Catalog::new(apps.iter().map(part).collect(), before, Vec::new())
 }

@@ -1,4 +1,4 @@
-//! Statements on notes: short texts under keys.
+//! Statements on notes: short texts under keys, and bytes.
 
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +33,25 @@ pub(super) fn claim(
         put(connection, key, text, lasting)?;
     }
     Ok(there)
+}
+
+/// Keeps bytes for a time. They stand in the table of notes, whose columns take any type: a table of its own would make the
+/// file unreadable to an older server that somebody goes back to.
+pub(super) fn put_bytes(connection: &Connection, key: Digest, bytes: &[u8], ttl: Duration) -> rusqlite::Result<()> {
+    let until = millis(SystemTime::now() + ttl);
+    let mut put = connection.prepare_cached("INSERT OR REPLACE INTO notes (key, until, text) VALUES (?, ?, ?)")?;
+    put.execute(params![bytes_key(key), until, bytes]).map(|_| ())
+}
+
+/// Returns bytes, unless their time is over.
+pub(super) fn bytes(connection: &Connection, key: Digest) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut query = connection.prepare_cached("SELECT text FROM notes WHERE key = ? AND until > ?")?;
+    query.query_row(params![bytes_key(key), millis(SystemTime::now())], |row| row.get(0)).optional()
+}
+
+/// Returns the key of bytes, which is no note's.
+fn bytes_key(key: Digest) -> String {
+    format!("bytes:{}", key.to_hex())
 }
 
 /// Forgets notes whose time is over.

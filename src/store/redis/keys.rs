@@ -47,6 +47,11 @@ pub(super) fn note(key: Digest) -> String {
     format!("mcp:note:{}", key.to_hex())
 }
 
+/// Returns the key of bytes.
+pub(super) fn bytes(key: Digest) -> String {
+    format!("mcp:bytes:{}", key.to_hex())
+}
+
 /// There as long as a server lives.
 pub(super) fn replica(replica: &str) -> String {
     format!("mcp:replica:{replica}")

@@ -280,6 +280,16 @@ impl SessionStore for RedisStore {
         })
     }
 
+    fn put_bytes(&self, key: Digest, bytes: Vec<u8>, ttl: Duration) -> StoreFuture<()> {
+        let mut put = Cmd::set(keys::bytes(key), bytes);
+        put.arg("PX").arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        self.link.command("put_bytes", put)
+    }
+
+    fn get_bytes(&self, key: Digest) -> StoreFuture<Option<Vec<u8>>> {
+        self.link.command("get_bytes", Cmd::get(keys::bytes(key)))
+    }
+
     fn expire(&self) -> StoreFuture<usize> {
         // Keys expire by themselves.
         Box::pin(async { Ok(0) })
