@@ -277,7 +277,7 @@ class SigningIn:
     def must_have_a_token(self) -> None:
         assert self.tokens.tokens
         # Neither may show in the log.
-        USED.update([self.tokens.tokens.access_token.rsplit(".", 1)[1], self.back["code"]])
+        USED.update([self.tokens.tokens.access_token.rsplit(".", 1)[-1], self.back["code"]])
 
 
 @pytest.mark.anyio
