@@ -2,7 +2,8 @@
 //! them. Processor time is counted by the system, so that it matters little what else the machine does. Asserts nothing.
 //!
 //! ```text
-//! cargo bench --bench scaling
+//! cargo bench --bench scaling               # all of it
+//! cargo bench --bench scaling -- streams    # streams that clients listen on alone
 //! ```
 
 #![expect(
@@ -21,6 +22,7 @@ mod process;
 #[path = "../api/redis.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
 mod redis;
+mod streams;
 
 use std::{
     io::{BufRead, Write},
@@ -46,10 +48,14 @@ fn main() -> ExitCode {
     // `cargo test --all-targets` comes by, too.
     if std::env::args().any(|argument| argument == "--bench") {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let streams_alone = std::env::args().any(|argument| argument == "streams");
         runtime.block_on(async {
-            by_store().await;
-            by_tools().await;
-            by_users().await;
+            if !streams_alone {
+                by_store().await;
+                by_tools().await;
+                by_users().await;
+            }
+            streams::streams().await;
         });
     }
     ExitCode::SUCCESS
