@@ -198,7 +198,7 @@ fn refusal(tool: &Tool, faults: &str) -> CallToolResult {
 async fn success(client: &MembraneClient, tool: &Arc<Tool>, output: Option<Box<RawValue>>, era: Era) -> CallToolResult {
     let (of, bytes) = (Arc::clone(tool), output.as_ref().map_or(0, |output| output.get().len()));
     let write = move || {
-        let text = output.as_deref().map(json::compact);
+        let text = output.map(json::compact);
         let structured = of.output_schema(era).map(|published| conform(text.as_deref(), published));
         (text.unwrap_or_else(|| NO_OUTPUT.to_owned()), structured)
     };

@@ -6,19 +6,32 @@ use serde_json::value::RawValue;
 
 /// Returns the same JSON without the white space between its tokens; every number and string stays as it was written.
 #[must_use]
-pub fn compact(raw: &RawValue) -> String {
-    let mut rest = raw.get();
-    let mut compact = String::with_capacity(rest.len());
-    loop {
-        let (outside, string) = rest.split_at(rest.find('"').unwrap_or(rest.len()));
-        compact.extend(outside.split_ascii_whitespace());
-        if string.is_empty() {
-            return compact;
-        }
-        let (string, after) = string.split_at(string_bytes(string.as_bytes()));
-        compact.push_str(string);
-        rest = after;
+pub fn compact(raw: Box<RawValue>) -> String {
+    let text = String::from(Box::<str>::from(raw));
+    // Most servers write none, and a copy would take the memory of a large output twice.
+    if parts(&text).all(|(outside, _)| !outside.contains(|c: char| c.is_ascii_whitespace())) {
+        return text;
     }
+    let mut compact = String::with_capacity(text.len());
+    for (outside, string) in parts(&text) {
+        compact.extend(outside.split_ascii_whitespace());
+        compact.push_str(string);
+    }
+    compact
+}
+
+/// Returns JSON in parts: what is outside of strings, each with the string after it.
+fn parts(json: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (outside, string) = rest.split_at(rest.find('"').unwrap_or(rest.len()));
+        let (string, after) = string.split_at(string_bytes(string.as_bytes()));
+        rest = after;
+        Some((outside, string))
+    })
 }
 
 /// Returns how long the string is with which JSON begins, its quotes included; all there is, where it does not end.
@@ -160,8 +173,10 @@ mod tests {
             (" true ", "true"),
         ];
         for (text, expected) in cases {
-            let raw: &RawValue = serde_json::from_str(text).unwrap();
+            let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
             assert_eq!(compact(raw), expected, "{text}");
+            let raw = RawValue::from_string(expected.to_owned()).unwrap();
+            assert_eq!(compact(raw), expected, "compact already");
         }
     }
 

@@ -14,7 +14,7 @@ const ANNOTATIONS: [&str; 7] = ["title", "description", "default", "examples", "
 /// where there is no room even for these.
 #[must_use]
 pub fn schema_in_short(schema: &RawValue) -> Option<String> {
-    let whole = json::compact(schema);
+    let whole = json::compact(schema.to_owned());
     if whole.len() <= MAX_BYTES {
         return Some(whole);
     }

@@ -305,7 +305,7 @@ impl Action {
         }
         // Files are written for people, the wire is not.
         let compact = |schema: Option<Box<RawValue>>| {
-            let compact = schema.map(|schema| RawValue::from_string(json::compact(&schema)));
+            let compact = schema.map(|schema| RawValue::from_string(json::compact(schema)));
             compact.transpose()
         };
         let listed = Listed {

@@ -7,7 +7,7 @@ use crate::protocol::{json::to_raw, loosen::loosen};
 fn conformed(schema: &Value, output: &str) -> String {
     let published = loosen(&to_raw(schema)).unwrap();
     let output: &RawValue = serde_json::from_str(output).unwrap();
-    conform(Some(&json::compact(output)), &published).get().to_owned()
+    conform(Some(&json::compact(output.to_owned())), &published).get().to_owned()
 }
 
 #[test]

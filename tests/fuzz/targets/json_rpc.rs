@@ -64,7 +64,7 @@ fn read(message: &Message) {
 fn untouched(call: &CallTool, params: Option<&RawValue>) {
     let arguments = call.arguments.get();
     assert!(arguments == "{}" || params.is_some_and(|params| params.get().contains(arguments)), "{arguments}");
-    let compact = json::compact(&call.arguments);
+    let compact = json::compact(call.arguments.clone());
     let [was, is] = [arguments, &compact].map(serde_json::from_str::<Value>);
     assert_eq!(was.ok(), is.ok(), "compacting changes what {arguments} says");
 }
