@@ -41,6 +41,7 @@ GET /me                                       | 200  | 200       | 200     | 200
 GET /icon.svg                                 | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /mcp/server-card                          | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /connect/AAAAAAAAAAAAAAAAAAAAAA           | 404  | 404       | 404     | 404    | 404      | 404     | 404
+GET /connect/signed-in                        | 403  | 403       | 403     | 403    | 403      | 403     | 403
 POST /connect/AAAAAAAAAAAAAAAAAAAAAA          | 404  | 404       | 404     | 404    | 404      | 404     | 404
 GET /healthz                                  | 200  | 200       | 200     | 200    | 200      | 200     | 200
 GET /readyz                                   | 200  | 200       | 200     | 200    | 200      | 200     | 200

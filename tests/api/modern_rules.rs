@@ -20,7 +20,9 @@ fn in_chat<'a>(server: &'a Server, user: &str) -> Client<'a> {
 /// MCP 2026-07-28, server/utilities/caching § Cacheable Results, § Cacheable Model.
 #[tokio::test]
 async fn lists_and_discovery_say_how_long_and_for_whom_they_may_be_kept() {
-    let server = Server::builder().env("MCP__CATALOG__FRESH_S", "600").env("MCP__CATALOG__NEGATIVE_S", "7").start();
+    let server = Server::builder().env("MCP__CATALOG__FRESH_S", "600").env("MCP__CATALOG__NEGATIVE_S", "7");
+    // Lists that are lent are there as soon as the user is known.
+    let server = server.env("MCP__CATALOG__SHARED", "off").start();
     let (partial_ms, fresh_ms, hour_ms) = (7_000, 600_000, 3_600_000);
     let hints = |result: &Value| (result["ttlMs"].clone(), result["cacheScope"].clone());
     // Before anything is known of a user's tools, what is said for want of them is no answer for an hour, nor for others.
