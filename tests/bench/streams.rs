@@ -81,7 +81,7 @@ pub async fn streams() {
         ("MCP__MEMBRANE__MAX_CONNECTIONS", "64"),
         ("MCP__MEMBRANE__CONCURRENCY", "64"),
         ("MCP__CATALOG__FRESH_S", "3600"),
-        ("MCP__LOG__FILTER", "error"),
+        ("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info"),
     ];
     let server = Process::start(&[], &settings);
     let http = Client::new();
