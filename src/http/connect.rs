@@ -91,18 +91,18 @@ pub(super) async fn answer(
         return pages::tell(StatusCode::FORBIDDEN, "Open the link itself", text);
     }
     // Whoever sends a form needs no token, so nothing is read of it before its link is found.
-    match look_up(&worker, &name).await {
-        Ok(Some((_, None))) => {}
+    let link = match look_up(&worker, &name).await {
+        Ok(Some((link, None))) => link,
         Ok(Some((_, Some(used)))) => return pages::tell_use(StatusCode::GONE, used),
         Ok(None) => return pages::gone(),
         Err(_) => return pages::unavailable(),
-    }
+    };
     let Some(Form { answer }) = read_form(payload).await else {
         return pages::tell(StatusCode::BAD_REQUEST, "That is no answer", "Open the link again.");
     };
     let response = match answer {
-        Answer::Go => go_on(&worker, &name).await,
-        Answer::No => follow(&worker, &name, LinkUse::Declined).await,
+        Answer::Go => go_on(&worker, &name, &link).await,
+        Answer::No => follow(&worker, &name, &link, LinkUse::Declined).await,
     };
     response.unwrap_or_else(|_unavailable| pages::unavailable())
 }
@@ -114,16 +114,15 @@ pub(super) async fn signed_in(request: HttpRequest, worker: Data<Worker>, way: Q
 }
 
 /// Sends a user who has pressed the button on: to sign in first, where they have a login.
-async fn go_on(worker: &Worker, name: &str) -> Result<HttpResponse, Error> {
-    let Some((link, _)) = look_up(worker, name).await? else { return Ok(pages::gone()) };
+async fn go_on(worker: &Worker, name: &str, link: &Link) -> Result<HttpResponse, Error> {
     if let Some(server) = oauth::offered(worker)
         && let Some(SignInBegun { page, browser }) =
-            worker.tools.begin_sign_in(name, &link, &server, &oauth::scope(&server)).await?
+            worker.tools.begin_sign_in(name, link, &server, &oauth::scope(&server)).await?
     {
         // The link is not used up by it, so a user who can't sign in opens it again.
-        return Ok(lead_to(&page).cookie(cookie(&link, browser)).finish());
+        return Ok(lead_to(&page).cookie(cookie(link, browser)).finish());
     }
-    follow(worker, name, LinkUse::Opened).await
+    follow(worker, name, link, LinkUse::Opened).await
 }
 
 async fn come_back(request: &HttpRequest, worker: &Worker, way: WayBack) -> Result<HttpResponse, Error> {
@@ -138,7 +137,7 @@ async fn come_back(request: &HttpRequest, worker: &Worker, way: WayBack) -> Resu
         }
         _ => None,
     };
-    let Some(SignInEnded { link: name, token }) = ended else {
+    let Some(SignInEnded { name, link, token }) = ended else {
         let text = "You have not signed in, or began to in another browser. Nothing was done. Open the link again.";
         return Ok(pages::tell(StatusCode::FORBIDDEN, "Not signed in", text));
     };
@@ -146,13 +145,12 @@ async fn come_back(request: &HttpRequest, worker: &Worker, way: WayBack) -> Resu
     let token = AccessToken::parse(token.reveal(), now)?;
     let address = address::of(request, worker.settings.server.proxies.get());
     let caller = worker.auth.authenticate(token, Proof::Customer, address).await?;
-    let Some((link, _)) = look_up(worker, &name).await? else { return Ok(pages::gone()) };
     let user = caller.user();
     if (user.workspace(), user.user()) != (&*link.workspace, &*link.user) {
         log::info!(target: "session", user:%; "a link to connect an app was opened by another user than the one who asked");
         return Ok(pages::of_another(&link, user));
     }
-    follow(worker, &name, LinkUse::Opened).await
+    follow(worker, &name, &link, LinkUse::Opened).await
 }
 
 /// Returns the cookie by which a browser that comes back is known. It is sent to these pages alone, and no script reads it.
@@ -193,8 +191,7 @@ async fn read_form(mut payload: Payload) -> Option<Form> {
 }
 
 /// Uses a link up.
-async fn follow(worker: &Worker, name: &str, r#use: LinkUse) -> Result<HttpResponse, Error> {
-    let Some((link, _)) = look_up(worker, name).await? else { return Ok(pages::gone()) };
+async fn follow(worker: &Worker, name: &str, link: &Link, r#use: LinkUse) -> Result<HttpResponse, Error> {
     // Of two answers that come at once the first one counts.
     if let Some(used) = worker.tools.use_link(name, r#use).await? {
         return Ok(pages::tell_use(StatusCode::GONE, used));

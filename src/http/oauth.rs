@@ -24,7 +24,7 @@ use super::{
     reply::{self, no_such_path},
     worker::Worker,
 };
-use crate::{config::Discovery, membrane::AuthorizationServer};
+use crate::{config::Discovery, membrane::AuthorizationServer, protocol::lifecycle::SERVER_INFO};
 
 /// The scope of a user's own access: the one that is offered.
 const SCOPE: &str = "tenant";
@@ -88,7 +88,7 @@ pub(super) async fn resource(request: HttpRequest, worker: Data<Worker>, path: O
         "authorization_servers": [issuer],
         "scopes_supported": scopes_of_resource(&server),
         "bearer_methods_supported": ["header"],
-        "resource_name": "Integration App MCP Server",
+        "resource_name": SERVER_INFO.name,
     }))
 }
 

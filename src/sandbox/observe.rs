@@ -125,7 +125,7 @@ impl Observer {
     /// Passes a request on after a time, unless it is to be spoilt.
     ///
     /// # Errors
-    /// Those of the service.
+    /// Errors of the service around which it stands.
     pub async fn stand_around<B: MessageBody>(
         &self,
         latency: Duration,

@@ -1,6 +1,6 @@
 //! The workers of the process: each thread has a registry with its sessions, and a Membrane actor of its own.
 //!
-//! What belongs to a user, such as catalogs, lives on the worker of the user's hash, so that there is one of it.
+//! State of a user, such as catalogs, lives on the worker of the user's hash, so that there is one of it.
 
 use std::{
     rc::Rc,

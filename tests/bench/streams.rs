@@ -1,4 +1,4 @@
-//! What streams that clients listen on cost a server: memory, a change that all of them are told of, and all coming back at
+//! Cost of the streams that clients listen on: memory, a change that all of them are told of, and all coming back at
 //! once after a restart.
 
 use std::{

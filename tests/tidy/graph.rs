@@ -13,7 +13,7 @@ pub struct Edge {
     pub name: String,
 }
 
-/// What the files need of each other, and the paths of this crate that lead nowhere.
+/// Needs of the files of each other, and the paths of this crate that lead nowhere.
 #[derive(Debug, Default)]
 pub struct Graph {
     pub edges: BTreeSet<Edge>,

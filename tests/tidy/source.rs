@@ -126,7 +126,7 @@ pub struct Token {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Word(String),
-    /// What a text literal stands for.
+    /// Text that a literal stands for.
     Text(String),
     Number(String),
     /// `::`.

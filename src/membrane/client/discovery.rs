@@ -20,7 +20,7 @@ const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 const MAX_BYTES: usize = 65_536;
 
 /// Time for one request to the authorization server.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Time after which metadata is read again. An operator of the upstream who turns OAuth on, or moves it, need not tell anybody.
 const READ_AGAIN: Duration = Duration::from_secs(600);
@@ -62,22 +62,14 @@ impl MembraneClient {
         // A place without a document leads on to the next. Trouble ends the search, or it would pass for an upstream
         // without OAuth.
         for path in self.upstream.metadata_paths(WELL_KNOWN) {
-            match tokio::time::timeout(PATIENCE, self.read_public(&path)).await {
-                Err(_elapsed) => return Err(MembraneError::Timeout { after_ms: PATIENCE.as_millis() }),
-                Ok(Err(error)) => return Err(error),
-                Ok(Ok(None)) => {}
-                Ok(Ok(Some(text))) => return Ok(read_metadata(&text)),
+            if let Some(text) = self.ask_publicly(Method::GET, &path, None).await? {
+                return Ok(read_metadata(&text));
             }
         }
         Ok(None)
     }
 
-    /// Reads a document that is there for everybody, so that no user's token goes along. None where there is none.
-    async fn read_public(&self, path: &str) -> Result<Option<String>, MembraneError> {
-        self.ask_publicly(Method::GET, path, None).await
-    }
-
-    /// Sends a request without a token to a path of the host. None where the answer is a refusal.
+    /// Sends a request without any user's token to a path of the host. None where the answer is a refusal.
     pub(super) async fn ask_publicly(
         &self,
         method: Method,
@@ -104,6 +96,8 @@ impl MembraneClient {
             Ok(Some(String::from_utf8_lossy(&body).into_owned()))
         };
         // Connections carry one token each; these carry none.
-        wire::Connector::with_token(Secret::new("").fingerprint(), Box::pin(sent)).await
+        let sent = wire::Connector::with_token(Secret::new("").fingerprint(), Box::pin(sent));
+        let sent = tokio::time::timeout(PATIENCE, sent).await;
+        sent.unwrap_or(Err(MembraneError::Timeout { after_ms: PATIENCE.as_millis() }))
     }
 }

@@ -8,15 +8,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{MembraneClient, discovery::PATIENCE};
+use super::MembraneClient;
 use crate::{
     membrane::{AuthorizationServer, MembraneError},
-    protocol::json,
+    protocol::{json, lifecycle::SERVER_INFO},
     secret::Secret,
 };
-
-/// Name by which this server registers, for the page on which users say yes.
-const NAME: &str = "Integration App MCP Server";
 
 /// Answer to a registration (RFC 7591 § 3.2.1).
 #[derive(Deserialize)]
@@ -75,14 +72,15 @@ impl MembraneClient {
             token_endpoint_auth_method: &'a str,
         }
         let body = json::to_string(&Body {
-            client_name: NAME,
+            // For the page on which users say yes.
+            client_name: SERVER_INFO.name,
             redirect_uris: [redirect],
             grant_types: ["authorization_code"],
             response_types: ["code"],
             token_endpoint_auth_method: "none",
         });
         let path = self.upstream.registration_path(server).ok_or_else(elsewhere)?;
-        let answer = self.ask_in_time(&path, "application/json", body).await?;
+        let answer = self.ask_publicly(Method::POST, &path, Some(("application/json", body))).await?;
         let answer = answer.and_then(|answer| serde_json::from_str::<Registered>(&answer).ok());
         answer.map(|answer| answer.client_id).ok_or_else(|| MembraneError::Malformed("no client id".to_owned()))
     }
@@ -107,15 +105,11 @@ impl MembraneClient {
         // Pairs of texts always encode.
         let form = form.unwrap_or_default();
         let path = self.upstream.own_path(&server.token_endpoint).ok_or_else(elsewhere)?;
-        let answer = self.ask_in_time(&path, "application/x-www-form-urlencoded", form).await?;
+        let form = Some(("application/x-www-form-urlencoded", form));
+        let answer = self.ask_publicly(Method::POST, &path, form).await?;
         // Dropped with the answer, which is neither logged nor kept.
         let answer = answer.and_then(|answer| serde_json::from_str::<Granted>(&answer).ok());
         Ok(answer.map(|answer| Secret::new(&answer.access_token)))
-    }
-
-    async fn ask_in_time(&self, path: &str, kind: &'static str, body: String) -> Result<Option<String>, MembraneError> {
-        let asked = tokio::time::timeout(PATIENCE, self.ask_publicly(Method::POST, path, Some((kind, body)))).await;
-        asked.unwrap_or(Err(MembraneError::Timeout { after_ms: PATIENCE.as_millis() }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sign-ins of users who open links.
 
+use super::Link;
 use crate::secret::Secret;
 
 /// Sign-in that a browser is sent to.
@@ -14,7 +15,9 @@ pub struct SignInBegun {
 /// Sign-in of a user, for a link.
 pub struct SignInEnded {
     /// Name of the link.
-    pub link: String,
+    pub name: String,
+    /// Link that the user has opened.
+    pub link: Link,
     /// Token of the user who has signed in.
     pub token: Secret,
 }

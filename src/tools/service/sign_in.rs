@@ -1,6 +1,6 @@
 //! Sign-in of the user who opens a link, so that nobody connects an account for another user.
 //!
-//! It is bound to the browser that pressed the button. A user who has signed in could else hand the last step to somebody else,
+//! The way back is bound to the browser that pressed the button. A user who has signed in could else hand the last step to somebody else,
 //! whose account would then be theirs to use.
 
 use std::time::{Duration, SystemTime};
@@ -74,13 +74,13 @@ impl ToolService {
         let bond = Bond { purpose: STATE, facts: &[browser] };
         let state = self.sealer().await?.open(bond, state, SystemTime::now());
         let state = state.and_then(|state| serde_json::from_str::<State>(&state).ok());
-        let Some(State { link, verifier }) = state else { return Ok(None) };
-        let redirect = self.link(&link).await?.and_then(|link| link.signs_in_at).as_deref().map(back);
-        let Some(redirect) = redirect else { return Ok(None) };
+        let Some(State { link: name, verifier }) = state else { return Ok(None) };
+        let Some(link) = self.link(&name).await? else { return Ok(None) };
+        let Some(redirect) = link.signs_in_at.as_deref().map(back) else { return Ok(None) };
         let (client, verifier) = (self.registration(server, &redirect).await?, Secret::new(&verifier));
         let sign_in = SignIn { client: &client, redirect: &redirect, verifier: &verifier };
         let token = self.0.client.redeem(server, &sign_in, code).await?;
-        Ok(token.map(|token| SignInEnded { link, token }))
+        Ok(token.map(|token| SignInEnded { name, link, token }))
     }
 
     /// Returns the id under which this server is registered for users who come back to `redirect`.
