@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     config::Settings,
-    sandbox::{Kept, Sandbox, token},
+    sandbox::{KeyLife, Sandbox, token},
     secret::Secret,
 };
 
@@ -78,12 +78,12 @@ pub fn print_sandbox(addresses: Addresses, sandbox: &Sandbox, guest: &Secret, pr
     let token = guest.reveal();
     let days = token::LIFE.as_secs() / (24 * 60 * 60);
     let life = match sandbox.kept {
-        Kept::ForGood => format!("good for {days} days"),
-        Kept::WhileItRuns => "good until the server stops".to_owned(),
+        KeyLife::ForGood => format!("good for {days} days"),
+        KeyLife::WhileItRuns => "good until the server stops".to_owned(),
     };
     let secret = match sandbox.kept {
-        Kept::ForGood => String::new(),
-        Kept::WhileItRuns => format!(" --secret {}", sandbox.secret.reveal()),
+        KeyLife::ForGood => String::new(),
+        KeyLife::WhileItRuns => format!(" --secret {}", sandbox.secret.reveal()),
     };
     let ask = sandbox
         .unconnected

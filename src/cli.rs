@@ -15,7 +15,7 @@ use crate::{
     banner::{self, Addresses},
     config::{self, Settings, Sources},
     doctor, healthcheck, logging,
-    sandbox::{Kept, Sandbox, token},
+    sandbox::{KeyLife, Sandbox, token},
     secret::Secret,
     server::{Server, install_tls},
 };
@@ -128,7 +128,7 @@ fn key_of_sandbox(settings: &Settings) -> Option<Secret> {
 /// Returns what ends with the server, though a user may count on it.
 fn fleeting(settings: &Settings, sandbox: Option<&Sandbox>) -> Vec<&'static str> {
     let is_in_memory = settings.store.url.is_empty() && settings.store.path.as_os_str().is_empty();
-    let has_drawn_key = sandbox.is_some_and(|sandbox| sandbox.kept == Kept::WhileItRuns);
+    let has_drawn_key = sandbox.is_some_and(|sandbox| sandbox.kept == KeyLife::WhileItRuns);
     [
         (is_in_memory, "sessions, chats and their enabled tools (set store.path or store.url)"),
         (has_drawn_key, "the sandbox's tokens (set store.path or sandbox.secret)"),
@@ -180,7 +180,7 @@ fn serve(mut settings: Settings) -> Result<(), Failure> {
     #[cfg(feature = "otel")]
     let _exporter = match settings.telemetry.otlp_endpoint.as_str() {
         "" => None,
-        endpoint => Some(trace::Exporter::start(endpoint)?),
+        endpoint => Some(trace::TraceExporter::start(endpoint)?),
     };
     actix_web::rt::System::new().block_on(async {
         let sandbox = start_sandbox(&mut settings)?;

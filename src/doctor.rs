@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     config::{Count, Settings, unsupported_proxy},
-    healthcheck::{self, Ill},
+    healthcheck::{self, HealthcheckError},
     membrane::{MembraneClient, MembraneError, Upstream},
     secret::Secret,
     store::{self, StoreError},
@@ -111,7 +111,7 @@ fn listener(part: &'static str, host: &str, port: Count) -> (Finding, bool) {
     };
     match healthcheck::check_at(host, port.port()) {
         Ok(()) => (Finding::good(part, format!("a server runs on {address}, and is alive")), true),
-        Err(Ill::Failing { answer, .. }) if error.kind() == io::ErrorKind::AddrInUse => {
+        Err(HealthcheckError::Unhealthy { answer, .. }) if error.kind() == io::ErrorKind::AddrInUse => {
             let what = format!("{address} is taken by what answers {answer:?} when asked for its health");
             (Finding::bad(part, what, format!("Set {part}.host or {part}.port, or see to the server there.")), false)
         }

@@ -11,7 +11,7 @@
 //! upstream by the thread's own [`membrane::MembraneClient`].
 //!
 //! ```text
-//! http ──▶ session ──▶ tools ──▶ auth ──▶ membrane, store ──▶ protocol, allowance ──▶ error, token, pieces ──▶ ids, secret
+//! http ──▶ session ──▶ tools ──▶ auth ──▶ membrane, store ──▶ protocol, user_limits ──▶ error, token, chunks ──▶ ids, secret
 //! ```
 //!
 //! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
@@ -23,9 +23,9 @@
 //! | a route, a header, a status | [`http`] |
 //! | deadlines and limits of clients' connections | `http::connections`, `http::bodies` |
 //! | who is let in | [`token`], [`auth`], [`membrane::trust`], [`membrane::signature`] |
-//! | what a user may use | [`allowance`], `membrane::turns` |
+//! | what a user may use | [`user_limits`], `membrane::turns` |
 //! | what a message says | [`protocol`] |
-//! | what is sent compressed, and compressed once | [`pieces`] |
+//! | what is sent compressed, and compressed once | [`chunks`] |
 //! | which tools a request sees, and how it calls one | [`tools`] |
 //! | which of a user's accounts a call acts on, and what is told of them | [`membrane::accounts`], [`membrane::noted`], `tools::accounts` |
 //! | how tools are loaded and named, and what a call sends | [`membrane::load`], [`membrane::tool`], [`membrane::call`] |
@@ -63,9 +63,9 @@
 //! - Invariant: a request upstream is made in the [`trace`] of the request that it is made for, and tells no collector a token.
 //! - Invariant: a token is a [`secret::Secret`], which shows itself to the wire only.
 
-pub mod allowance;
 pub mod auth;
 pub mod banner;
+pub mod chunks;
 pub mod cli;
 pub mod config;
 pub mod doctor;
@@ -76,7 +76,6 @@ pub mod ids;
 pub mod logging;
 pub mod membrane;
 pub mod metrics;
-pub mod pieces;
 pub mod protocol;
 pub mod sandbox;
 pub mod seal;
@@ -89,4 +88,5 @@ pub mod store;
 pub mod token;
 pub mod tools;
 pub mod trace;
+pub mod user_limits;
 pub mod workers;

@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 /// Kind of a metric, as Prometheus tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// A number that only grows.
     Counter,
     /// A number as it is now.
@@ -25,11 +25,11 @@ pub enum Kind {
     /// How often something took how long.
     Histogram,
 }
-use Kind::{Counter as C, Gauge as G, Histogram as H};
+use MetricKind::{Counter as C, Gauge as G, Histogram as H};
 
 /// Every metric of ours with what it counts; those of the process come from `metrics-process`.
 #[rustfmt::skip]
-pub const METRICS: &[(&str, Kind, &str)] = &[
+pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("mcp_build_info", G, "1, with the version of the server as a label"),
     ("mcp_http_requests_total", C, "HTTP requests answered, by method, route, era of the protocol and status"),
     ("mcp_http_request_duration_seconds", H, "Time until the answer to an HTTP request begins, by method and route"),
@@ -111,12 +111,12 @@ const MAX_INTEGRATIONS: usize = 100;
 
 /// Recorder of the metrics, with the text that Prometheus reads.
 #[derive(Clone)]
-pub struct Exporter {
+pub struct MetricsExporter {
     prometheus: PrometheusHandle,
     process: metrics_process::Collector,
 }
 
-impl Exporter {
+impl MetricsExporter {
     /// Begins to count. What was counted before is lost, so this comes first.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ fn with<K: Hash + Eq, V>(handles: &Handles<K, V>, key: K, make: impl FnOnce(&K) 
 
 /// An HTTP request that was answered. Labels are static texts: whoever counts has to choose from what it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Request {
+pub struct AnsweredRequest {
     /// HTTP method of the request, as a label.
     pub method: &'static str,
     /// Pattern of the route, as a label.
@@ -200,10 +200,10 @@ pub struct Request {
     pub status: u16,
 }
 
-impl Request {
+impl AnsweredRequest {
     /// Counts the request, whose answer began after `time`.
     pub fn count(self, time: Duration) {
-        thread_local! { static HANDLES: Handles<Request, (Counter, Histogram)> = RefCell::default(); }
+        thread_local! { static HANDLES: Handles<AnsweredRequest, (Counter, Histogram)> = RefCell::default(); }
         let make = |&Self { method, route, era, status }: &Self| {
             let status = status.to_string();
             (

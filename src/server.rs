@@ -21,17 +21,17 @@ use crate::{
         connections::{self, Limits, Traffic},
     },
     membrane::{Upstream, UpstreamError},
-    metrics::Exporter,
+    metrics::MetricsExporter,
     secret::Secret,
     session::{
         Runtime, WorkerContext,
-        pulse::{Loss, count_passive, look_after},
+        health::{Loss, count_passive, look_after},
     },
     store::{self, StoreError},
 };
 
 /// How often the workers are looked after.
-const BEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Connections that may wait to be accepted, for when many clients come back at once; those beyond it would come a second
 /// late. The system may allow fewer.
@@ -107,7 +107,7 @@ pub struct Server {
     settings: Arc<Settings>,
     told_to_stop: Pin<Box<dyn Future<Output = ()>>>,
     hangups: Signal,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Server {
@@ -122,7 +122,7 @@ impl Server {
         }
         let told_to_stop = Box::pin(told_to_stop()?);
         let hangups = signal(SignalKind::hangup())?;
-        let exporter = Exporter::install()?;
+        let exporter = MetricsExporter::install()?;
         let workers = match settings.server.workers.get() {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
@@ -144,7 +144,7 @@ impl Server {
             settings: Arc::clone(settings),
             told_to_stop,
             hangups,
-            patience: settings.server.shutdown,
+            timeout: settings.server.shutdown,
         })
     }
 
@@ -168,9 +168,9 @@ impl Server {
         let (handle, admin_handle) = (self.server.handle(), self.admin_server.handle());
         let stopping =
             Stopping { server: handle, traffic: self.admin.traffic.clone(), runtime: self.admin.runtime.clone() };
-        actix::spawn(stopping.stop_when_told(self.told_to_stop, self.patience));
+        actix::spawn(stopping.stop_when_told(self.told_to_stop, self.timeout));
         actix::spawn(ignore_hangups(self.hangups));
-        actix::spawn(self.admin.runtime.clone().follow_news());
+        actix::spawn(self.admin.runtime.clone().follow_replicas());
         if self.settings.oauth.enabled != Discovery::Off {
             actix::spawn(self.admin.runtime.clone().follow_authorization_server(self.settings));
         }
@@ -198,11 +198,11 @@ fn listen(section: &'static str, host: &str, port: u16) -> Result<(TcpListener, 
 
 /// Looks after the workers and keeps the metrics small, until something is lost for good.
 async fn watch(admin: Admin) -> Loss {
-    let each = async |pulse| {
-        count_passive(&admin.runtime, pulse, BEAT).await;
+    let each = async |health| {
+        count_passive(&admin.runtime, health, HEARTBEAT).await;
         admin.exporter.tidy_up();
     };
-    look_after(&admin.runtime, BEAT, each).await
+    look_after(&admin.runtime, HEARTBEAT, each).await
 }
 
 /// Parts of the server that end one after the other.
@@ -214,15 +214,15 @@ struct Stopping {
 
 impl Stopping {
     /// Stops the server once it is told to, and gives what is running so long to finish.
-    async fn stop_when_told(self, told: impl Future<Output = ()>, patience: Duration) {
+    async fn stop_when_told(self, told: impl Future<Output = ()>, timeout: Duration) {
         told.await;
         log::info!("told to stop: finishing what is running");
         self.traffic.drain();
         // A client that comes back for a stream must find the next instance, not this one.
         self.server.pause().await;
-        let is_done = tokio::time::timeout(patience, self.finish()).await.is_ok();
+        let is_done = tokio::time::timeout(timeout, self.finish()).await.is_ok();
         if !is_done {
-            log::warn!("calls were still running after {} s and are given up", patience.as_secs());
+            log::warn!("calls were still running after {} s and are given up", timeout.as_secs());
         }
         self.server.stop(is_done).await;
     }

@@ -17,7 +17,7 @@ use integration_app_mcp_server::session::{
 use proptest::{collection::vec, prelude::*};
 
 /// More than any run sends, so that nothing is ever behind the tail.
-const LIMITS: Limits = Limits { events: 1000, bytes: 1 << 20, lasting: Duration::from_secs(3600) };
+const LIMITS: Limits = Limits { events: 1000, bytes: 1 << 20, ttl: Duration::from_secs(3600) };
 
 /// Few enough bytes for readers to be closed as too slow.
 const QUEUE_BYTES: usize = 40;

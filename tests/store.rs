@@ -34,8 +34,8 @@ use integration_app_mcp_server::{
     },
     secret::Secret,
     store::{
-        Bounds, Cursor, EmbeddedStore, EnabledTool, Entered, News, Opened, RedisStore, SentEvent, SessionRecord,
-        SessionStore, SharedEventLog, record::SessionState, redis::Room,
+        Bounds, Cursor, EmbeddedStore, EnabledTool, Entered, Opened, RedisStore, ReplicaEvent, SentEvent,
+        SessionRecord, SessionStore, SharedEventLog, record::SessionState, redis::LogLimits,
     },
 };
 use redis::Redis;
@@ -50,7 +50,7 @@ fn kept_for(retention: Duration) -> Bounds {
     Bounds { retention, sessions_per_user: 1000, chats_per_user: 1000 }
 }
 
-const ROOM: Room = Room { events: 4, bytes: 100, lasting: Duration::from_secs(60) };
+const ROOM: LogLimits = LogLimits { events: 4, bytes: 100, ttl: Duration::from_secs(60) };
 
 fn open_redis(redis: &Redis, bounds: Bounds) -> RedisStore {
     RedisStore::open(&redis.url(), None, PATIENCE, bounds, ROOM).unwrap()
@@ -248,8 +248,8 @@ async fn everything_in_redis_expires_but_its_format() {
     store.open(session, record(&ann(), &[]), Some(chat("monday"))).await.unwrap();
     store.event_log().unwrap().append(session, event(1, 1, b"x")).await.unwrap();
     let keys = redis.lines("KEYS *");
-    let lasting: Vec<_> = keys.iter().filter(|key| redis.command(&format!("PTTL {key}")).unwrap() == ":-1").collect();
-    assert_eq!(lasting, ["mcp:format"], "of {keys:?}");
+    let ttl: Vec<_> = keys.iter().filter(|key| redis.command(&format!("PTTL {key}")).unwrap() == ":-1").collect();
+    assert_eq!(ttl, ["mcp:format"], "of {keys:?}");
     let mut kinds: Vec<_> = keys.iter().map(|key| key.splitn(3, ':').take(2).collect::<Vec<_>>().join(":")).collect();
     kinds.sort_unstable();
     let expected = ["chat-ages", "chats", "events", "format", "replica", "session", "sessions"];
@@ -375,23 +375,23 @@ async fn news_come_to_all_the_others_or_to_one() {
     let [mine, other, third] = stores.each_ref().map(|store| store.bus().unwrap());
     let mut heard = [mine, other, third].map(|bus| bus.hear());
     for news in &mut heard {
-        assert!(matches!(news.recv().await, Some(News::Missed)), "whatever was told before");
+        assert!(matches!(news.recv().await, Some(ReplicaEvent::Missed)), "whatever was told before");
     }
     let token = Secret::new("token").fingerprint();
     let session = SessionId::draw();
-    mine.tell_one(other.replica(), &News::Changed(session)).await.unwrap();
-    mine.tell(&News::Distrusted(token)).await.unwrap();
+    mine.tell_one(other.replica(), &ReplicaEvent::Changed(session)).await.unwrap();
+    mine.tell(&ReplicaEvent::Revoked(token)).await.unwrap();
     stores[2].open(session, record(&ann(), &[]), None).await.unwrap();
     stores[2].save(session, record(&ann(), &["a"]), None).await.unwrap();
     stores[2].close(session, ann()).await.unwrap();
 
     let [mine, other, third] = &mut heard;
-    assert!(matches!(other.recv().await, Some(News::Changed(changed)) if changed == session));
+    assert!(matches!(other.recv().await, Some(ReplicaEvent::Changed(changed)) if changed == session));
     for news in [&mut *other, third] {
-        assert!(matches!(news.recv().await, Some(News::Distrusted(told)) if told == token));
+        assert!(matches!(news.recv().await, Some(ReplicaEvent::Revoked(told)) if told == token));
     }
     for news in [mine, other] {
-        assert!(matches!(news.recv().await, Some(News::Changed(changed)) if changed == session));
-        assert!(matches!(news.recv().await, Some(News::Closed(closed)) if closed == session));
+        assert!(matches!(news.recv().await, Some(ReplicaEvent::Changed(changed)) if changed == session));
+        assert!(matches!(news.recv().await, Some(ReplicaEvent::Closed(closed)) if closed == session));
     }
 }

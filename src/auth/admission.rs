@@ -37,7 +37,7 @@ pub struct Admission {
     overall: Arc<Budgets<Pool>>,
     /// Questions that may be in flight. The upstream's other turns are for users who are known.
     questions: Arc<Semaphore>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// Pool that an overall budget is for. Strangers who exhaust theirs keep no known user out.
@@ -72,7 +72,7 @@ impl Admission {
             users: Budgets::per_minute(FAILURES_OF_USER),
             overall: Budgets::per_minute(failures.saturating_mul(NonZeroU32::MIN.saturating_add(OVERALL - 1))),
             questions: Arc::new(Semaphore::new(in_flight)),
-            patience: settings.membrane.read_timeout,
+            timeout: settings.membrane.read_timeout,
         }
     }
 
@@ -81,7 +81,7 @@ impl Admission {
     /// # Errors
     /// [`Error::TooManyFailures`]; [`Error::UpstreamUnavailable`] where too many others are being asked.
     pub async fn admit(&self, address: ClientAddress, standing: Standing) -> Result<Question, Error> {
-        let until = Instant::now() + self.patience;
+        let until = Instant::now() + self.timeout;
         let charges = match standing {
             // The very token was good before, so this is no guess, however many come from the address.
             Standing::AcceptedBefore | Standing::Trusted(_) => Charges::default(),

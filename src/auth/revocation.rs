@@ -11,7 +11,7 @@ pub use crate::membrane::RevokeToken;
 use crate::{
     membrane::MembraneActor,
     secret::Fingerprint,
-    store::{News, SessionStore},
+    store::{ReplicaEvent, SessionStore},
     token::AccessToken,
     workers::PerWorker,
 };
@@ -52,7 +52,7 @@ impl Revocations {
         let token = token.fingerprint();
         self.revoke_here(token);
         if let Some(bus) = self.0.store.bus() {
-            drop(bus.tell(&News::Distrusted(token)));
+            drop(bus.tell(&ReplicaEvent::Revoked(token)));
         }
     }
 

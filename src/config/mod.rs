@@ -263,7 +263,7 @@ pub struct Sandbox {
 
 /// A value that a setting can't have.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct InvalidSetting {
     /// Key of the setting, such as `server.port`.
     pub key: &'static str,
     /// Values that the setting may have.
@@ -273,7 +273,7 @@ pub struct Fault {
 impl Settings {
     /// Returns the settings whose values are of the right type but out of range.
     #[must_use]
-    pub fn faults(&self) -> Vec<Fault> {
+    pub fn faults(&self) -> Vec<InvalidSetting> {
         let port = |n: Count| u16::try_from(n.0).is_ok();
         let page = |n: Count| (1..=1000).contains(&n.0);
         let head = |n: Count| (1024..=131_072).contains(&n.0);
@@ -347,31 +347,36 @@ impl Settings {
             ("sandbox.page_size", page(self.sandbox.page_size), "a number from 1 to 1000"),
         ];
         let faulty = checks.into_iter().filter(|(_, sound, _)| !sound);
-        faulty.map(|(key, _, allowed)| Fault { key, allowed }).collect()
+        faulty.map(|(key, _, allowed)| InvalidSetting { key, allowed }).collect()
     }
 }
 
 impl Settings {
     /// Returns the settings that do not go together, which only shows when all sources are read.
     #[must_use]
-    pub fn conflict(&self) -> Option<Fault> {
+    pub fn conflict(&self) -> Option<InvalidSetting> {
         if self.server.max_pending_body_bytes.0 / 4 < self.server.max_body_bytes.0 {
             let allowed = "at least four times server.max_body_bytes, since a user may have a quarter of it";
-            return Some(Fault { key: "server.max_pending_body_bytes", allowed });
+            return Some(InvalidSetting { key: "server.max_pending_body_bytes", allowed });
         }
         let is_tls = self.store.url.reveal().starts_with("rediss://");
         if !self.store.ca_file.as_os_str().is_empty() && !is_tls {
-            return Some(Fault { key: "store.ca_file", allowed: "empty, unless store.url is a rediss:// URL" });
+            return Some(InvalidSetting {
+                key: "store.ca_file",
+                allowed: "empty, unless store.url is a rediss:// URL",
+            });
         }
         let (key, secret) = (self.auth.workspace_key.is_empty(), self.auth.workspace_secret.is_empty());
         if key != secret {
             let key = if key { "auth.workspace_key" } else { "auth.workspace_secret" };
             let allowed = "set, as the other of auth.workspace_key and auth.workspace_secret is";
-            return Some(Fault { key, allowed });
+            return Some(InvalidSetting { key, allowed });
         }
         let workspaces = &self.auth.workspaces;
-        (!key && !workspaces.is_empty() && !workspaces.contains(&self.auth.workspace_key))
-            .then_some(Fault { key: "auth.workspaces", allowed: "empty, or a list that holds auth.workspace_key" })
+        (!key && !workspaces.is_empty() && !workspaces.contains(&self.auth.workspace_key)).then_some(InvalidSetting {
+            key: "auth.workspaces",
+            allowed: "empty, or a list that holds auth.workspace_key",
+        })
     }
 }
 

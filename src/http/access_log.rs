@@ -110,7 +110,8 @@ pub async fn log_requests<B: MessageBody>(request: ServiceRequest, next: Next<B>
     if status >= 500 {
         span.fail(status);
     }
-    metrics::Request { method: method(request.method()), route: route(request.path()), era, status }.count(time);
+    metrics::AnsweredRequest { method: method(request.method()), route: route(request.path()), era, status }
+        .count(time);
     log::info!(
         target: "access",
         method = request.method().as_str(),

@@ -12,9 +12,9 @@ use metrics::gauge;
 use super::{connections::Traffic, health, origin::Names, page, read, reply};
 use crate::{
     config,
-    metrics::Exporter,
+    metrics::MetricsExporter,
     protocol::revision::Era,
-    session::{Runtime, pulse::feel_pulse},
+    session::{Runtime, health::check_health},
 };
 
 /// State that the handlers of the admin listener share.
@@ -23,7 +23,7 @@ pub struct Admin {
     /// Workers of the process, for their health.
     pub runtime: Runtime,
     /// Metrics, as Prometheus reads them.
-    pub exporter: Exporter,
+    pub exporter: MetricsExporter,
     /// Numbers of the connections of clients.
     pub traffic: Traffic,
 }
@@ -65,7 +65,7 @@ async fn refuse_foreign<B: MessageBody>(
 
 /// `GET /metrics`, in the text format of Prometheus.
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
-    feel_pulse(&admin.runtime, health::PATIENCE).await;
+    check_health(&admin.runtime, health::TIMEOUT).await;
     let connections = u32::try_from(admin.traffic.connections()).unwrap_or(u32::MAX);
     gauge!("mcp_connections").set(connections);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(admin.exporter.render())

@@ -43,7 +43,7 @@ struct Counts {
 
 /// Share of the bytes that one body takes. Dropped, it is free again.
 #[derive(Debug)]
-struct Held {
+struct BodyShare {
     of: PendingBodies,
     sender: Option<UserKey>,
     arrived: usize,
@@ -77,8 +77,8 @@ impl PendingBodies {
         Ok(body)
     }
 
-    fn hold(&self, sender: Option<&UserKey>) -> Held {
-        Held { of: self.clone(), sender: sender.cloned(), arrived: 0, counted: 0 }
+    fn hold(&self, sender: Option<&UserKey>) -> BodyShare {
+        BodyShare { of: self.clone(), sender: sender.cloned(), arrived: 0, counted: 0 }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
@@ -87,7 +87,7 @@ impl PendingBodies {
     }
 }
 
-impl Held {
+impl BodyShare {
     /// Counts bytes that have arrived.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for BodyShare {
     fn drop(&mut self) {
         if self.counted == 0 {
             return;
@@ -135,7 +135,7 @@ impl Drop for Held {
     }
 }
 
-async fn collect(mut payload: Payload, mut held: Held, limit: usize) -> Result<Bytes, Error> {
+async fn collect(mut payload: Payload, mut held: BodyShare, limit: usize) -> Result<Bytes, Error> {
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
         let part = part.map_err(|broken| Error::BadRequest(format!("the body can't be read: {broken}")))?;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     /// Bodies of 10 MB that arrive in parts, up to the first that is refused.
-    fn flood(bodies: &PendingBodies, sender: &str) -> (Vec<Held>, Error) {
+    fn flood(bodies: &PendingBodies, sender: &str) -> (Vec<BodyShare>, Error) {
         let mut held = Vec::new();
         loop {
             let mut body = bodies.hold(Some(&user(sender)));

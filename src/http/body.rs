@@ -14,21 +14,21 @@ const MAX_PART_BYTES: usize = 256 * 1024;
 
 /// Pieces that are sent one after the other.
 #[derive(Debug)]
-pub struct Pieces {
-    pieces: std::vec::IntoIter<Bytes>,
+pub struct ChunkedBody {
+    chunks: std::vec::IntoIter<Bytes>,
     current: Bytes,
     size: usize,
 }
 
-impl Pieces {
+impl ChunkedBody {
     /// Returns a body of the given pieces.
     #[must_use]
-    pub fn new(pieces: Vec<Bytes>) -> Self {
-        Self { size: pieces.iter().map(Bytes::len).sum(), pieces: pieces.into_iter(), current: Bytes::new() }
+    pub fn new(chunks: Vec<Bytes>) -> Self {
+        Self { size: chunks.iter().map(Bytes::len).sum(), chunks: chunks.into_iter(), current: Bytes::new() }
     }
 }
 
-impl MessageBody for Pieces {
+impl MessageBody for ChunkedBody {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {
@@ -37,8 +37,8 @@ impl MessageBody for Pieces {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         while self.current.is_empty() {
-            match self.pieces.next() {
-                Some(piece) => self.current = piece,
+            match self.chunks.next() {
+                Some(chunk) => self.current = chunk,
                 None => return Poll::Ready(None),
             }
         }
@@ -47,7 +47,7 @@ impl MessageBody for Pieces {
     }
 
     fn try_into_bytes(self) -> Result<Bytes, Self> {
-        match (self.current.is_empty(), self.pieces.as_slice()) {
+        match (self.current.is_empty(), self.chunks.as_slice()) {
             (true, [only]) if only.len() <= MAX_PART_BYTES => Ok(only.clone()),
             _ => Err(self),
         }
@@ -68,10 +68,10 @@ mod tests {
             vec!["a".into(), Bytes::new(), "b".into()],
             vec!["<".into(), large, ">".into()],
         ];
-        for pieces in cases {
-            let body = Pieces::new(pieces.clone());
-            assert_eq!(body.size(), BodySize::Sized(pieces.concat().len() as u64));
-            assert_eq!(to_bytes(body).await.unwrap(), pieces.concat());
+        for chunks in cases {
+            let body = ChunkedBody::new(chunks.clone());
+            assert_eq!(body.size(), BodySize::Sized(chunks.concat().len() as u64));
+            assert_eq!(to_bytes(body).await.unwrap(), chunks.concat());
         }
     }
 }

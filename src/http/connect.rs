@@ -46,12 +46,12 @@ const BROWSER_FOR: CookieAge = CookieAge::minutes(15);
 /// Answer to the form.
 #[derive(Deserialize)]
 struct Form {
-    answer: Answer,
+    answer: Choice,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer {
+enum Choice {
     Go,
     No,
 }
@@ -101,8 +101,8 @@ pub(super) async fn answer(
         return pages::tell(StatusCode::BAD_REQUEST, "That is no answer", "Open the link again.");
     };
     let response = match answer {
-        Answer::Go => go_on(&worker, &name, &link).await,
-        Answer::No => follow(&worker, &name, &link, LinkUse::Declined).await,
+        Choice::Go => go_on(&worker, &name, &link).await,
+        Choice::No => follow(&worker, &name, &link, LinkUse::Declined).await,
     };
     response.unwrap_or_else(|_unavailable| pages::unavailable())
 }

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::session::{
     Runtime,
-    pulse::{feel_pulse, loss},
+    health::{check_health, loss},
 };
 
 /// How long a shard may take to answer: in all that time its thread would have served nobody.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// State of each part that a request may need.
 #[derive(Debug, Serialize)]
@@ -24,12 +24,12 @@ const OK: &str = "ok";
 
 /// `GET /healthz`: whether all actors live and the loop of every shard turns. If not, only a restart helps.
 pub(super) async fn alive(runtime: &Runtime) -> HttpResponse {
-    let pulse = feel_pulse(runtime, PATIENCE).await;
-    let (status, text) = match (loss(runtime, pulse), pulse.silent) {
+    let health = check_health(runtime, TIMEOUT).await;
+    let (status, text) = match (loss(runtime, health), health.silent) {
         (Some(loss), _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{loss}: the server ends itself\n")),
         (None, 0) => (StatusCode::OK, "ok\n".to_owned()),
         (None, silent) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{silent} of {} shards don't answer\n", pulse.workers))
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{silent} of {} shards don't answer\n", health.workers))
         }
     };
     HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(text)
@@ -67,8 +67,8 @@ pub(super) async fn readiness(runtime: &Runtime) -> Readiness {
     let mut checks = BTreeMap::new();
     let mut check = |part, fault: Option<String>| checks.insert(part, fault.unwrap_or_else(|| OK.to_owned()));
     check("server", runtime.is_draining().then(|| "it is stopping".to_owned()));
-    let pulse = feel_pulse(runtime, PATIENCE).await;
-    check("shards", (pulse.silent > 0).then(|| format!("{} of {} don't answer", pulse.silent, pulse.workers)));
+    let health = check_health(runtime, TIMEOUT).await;
+    check("shards", (health.silent > 0).then(|| format!("{} of {} don't answer", health.silent, health.workers)));
     // Only what another instance may do better is a reason to send requests there. Without a store that all share, or an
     // upstream that all have, each of them still serves what needs neither.
     let store = runtime.store_trouble();

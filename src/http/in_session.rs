@@ -10,19 +10,19 @@ use super::{
     access_log, base, caller::authenticate, headers, query::Query, reply, respond::Running, spans, worker::Worker,
 };
 use crate::{
+    chunks::into_bytes,
     error::Error,
     ids::{ChatId, RequestTag, SessionId},
     membrane::{Caller, Proof},
-    pieces::plain,
     protocol::{
-        answer::Answer,
+        answer::ServerResult,
         jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
         request::{ClientNotification, ClientRequest},
         revision::{Era, Revision},
     },
     session::{
         SessionActor, SessionRegistry,
-        messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, Record},
+        messages::{CallTool, Cancel, Deliver, Describe, FindTool, ListTools, OpenReply, SendOnStream},
         profile::Profile,
     },
     tools::{AskBy, Instructions, Origin, Scope, instructions, mode},
@@ -64,7 +64,7 @@ impl InSession {
 
     /// Returns the session as it is now, wherever it was last changed.
     pub(super) async fn up_to_date(self) -> Result<Self, Error> {
-        self.worker.sessions.catch_up(self.session, self.caller.user()).await?;
+        self.worker.sessions.refresh(self.session, self.caller.user()).await?;
         Ok(self)
     }
 
@@ -108,17 +108,17 @@ impl InSession {
         request: Result<ClientRequest, Error>,
         id: RequestId,
         mut span: Span,
-    ) -> Result<Answer, Error> {
+    ) -> Result<ServerResult, Error> {
         let caller = self.caller.clone();
         let answer = match request {
             Ok(ClientRequest::ListTools) => {
-                self.deliver(ListTools { caller, era: Era::Legacy, scope: None }).await.map(Answer::Tools)
+                self.deliver(ListTools { caller, era: Era::Legacy, scope: None }).await.map(ServerResult::Tools)
             }
             Ok(ClientRequest::CallTool(call)) => {
                 spans::note_tool(&mut span, &call);
-                self.deliver(CallTool { caller, id, origin: self.origin(), call }).await.map(Answer::Call)
+                self.deliver(CallTool { caller, id, origin: self.origin(), call }).await.map(ServerResult::Call)
             }
-            Ok(ClientRequest::Ping) => self.describe().await.map(|_| Answer::Empty),
+            Ok(ClientRequest::Ping) => self.describe().await.map(|_| ServerResult::Empty),
             Ok(ClientRequest::Initialize(_)) => self.describe().await.and(Err(Error::AlreadyInitialized)),
             Err(error) => self.describe().await.and(Err(error)),
         };
@@ -150,13 +150,17 @@ impl InSession {
         let (stream, events) = self.deliver(OpenReply { request: request.clone() }).await?;
         let response = reply::resumable(events, &self.worker.settings.streams);
         let (sessions, session, caller) = (self.worker.sessions.clone(), self.session, self.caller.clone());
-        let end = Record { stream, request: request.clone(), message: None };
+        let end = SendOnStream { stream, request: request.clone(), message: None };
         // A stream without an end would keep the session in memory, and the server from stopping.
         let end = scopeguard::guard(end, move |end| sessions.tell(session, &caller, end));
         actix_web::rt::spawn(async move {
             while let Some(message) = running.next().await {
                 // A session that is gone has nobody to tell.
-                if self.deliver(Record { stream, request: request.clone(), message: Some(message) }).await.is_err() {
+                if self
+                    .deliver(SendOnStream { stream, request: request.clone(), message: Some(message) })
+                    .await
+                    .is_err()
+                {
                     break;
                 }
             }
@@ -222,9 +226,9 @@ pub(super) fn progress_token(request: &Result<ClientRequest, Error>) -> Option<R
 }
 
 /// Returns the response to a request; none where the client has cancelled it.
-pub(super) fn response_to(id: &RequestId, answer: Result<Answer, Error>) -> Option<Vec<Bytes>> {
+pub(super) fn response_to(id: &RequestId, answer: Result<ServerResult, Error>) -> Option<Vec<Bytes>> {
     match answer {
-        Ok(answer) => Some(plain(jsonrpc::result_response(id, answer.into_pieces()))),
+        Ok(answer) => Some(into_bytes(jsonrpc::result_response(id, answer.into_chunks()))),
         Err(Error::Cancelled) => None,
         Err(error) => Some(vec![jsonrpc::error_response(Some(id), &error, Era::Legacy)]),
     }

@@ -61,11 +61,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::protocol::param_headers::vouch;
+    use crate::protocol::param_headers::sanitize_annotations;
 
     #[test]
     fn headers_must_say_what_the_arguments_say() {
-        let (headers, _) = vouch(&mut json!({"properties": {"x": {"type": "string", "x-mcp-header": "X"}}}));
+        let (headers, _) =
+            sanitize_annotations(&mut json!({"properties": {"x": {"type": "string", "x-mcp-header": "X"}}}));
         let cases: [(Value, &[&str], bool); 15] = [
             (json!({"x": "us-west1"}), &["us-west1"], true),
             (json!({"x": "us-west1"}), &[" us-west1\t"], true),

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Why a POST is refused, with the id to answer under.
-pub(super) struct Refused {
+pub(super) struct RefusedPost {
     id: Option<RequestId>,
     error: Error,
     era: Era,
@@ -36,16 +36,16 @@ pub(super) struct Refused {
 pub(super) async fn post(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> HttpResponse {
     match answer(http, payload, worker).await {
         Ok(response) => response,
-        Err(Refused { id, error, era }) => reply::error(id.as_ref(), &error, era),
+        Err(RefusedPost { id, error, era }) => reply::error(id.as_ref(), &error, era),
     }
 }
 
-async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Result<HttpResponse, Refused> {
+async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Result<HttpResponse, RefusedPost> {
     let header_era = headers::era(&http);
-    let refused = |id: Option<RequestId>, era| move |error| Refused { id, error, era };
+    let refused = |id: Option<RequestId>, era| move |error| RefusedPost { id, error, era };
     let (caller, query) = enter(&http, &worker).await.map_err(refused(None, header_era))?;
     let (accepts, body) = read(&http, payload, &caller, &worker).await.map_err(refused(None, header_era))?;
-    let body = jsonrpc::parse(&body).map_err(|Unusable { id, error }| Refused { id, error, era: header_era })?;
+    let body = jsonrpc::parse(&body).map_err(|Unusable { id, error }| RefusedPost { id, error, era: header_era })?;
     note_method(&http, &body);
 
     let (id, params) = match &body {

@@ -20,11 +20,11 @@ use futures_util::{Stream, StreamExt};
 use metrics::gauge;
 use serde::Serialize;
 
-use super::{body::Pieces, headers::Accepts};
+use super::{body::ChunkedBody, headers::Accepts};
 use crate::{
+    chunks::{Chunk, gzip, into_bytes},
     config,
     error::{Error, ErrorKind},
-    pieces::{Piece, gzip, plain},
     protocol::{
         json,
         jsonrpc::{self, RequestId},
@@ -152,18 +152,18 @@ fn challenge(problem: &TokenProblem) -> String {
 
 /// Returns a message in pieces. What lists are made of is sent compressed to whoever takes that, and compressed when
 /// that first happens.
-pub async fn answer(message: Vec<Piece>, accepts: Accepts) -> HttpResponse {
-    let listings = || message.iter().filter_map(Piece::listing);
+pub async fn answer(message: Vec<Chunk>, accepts: Accepts) -> HttpResponse {
+    let listings = || message.iter().filter_map(Chunk::listing);
     if listings().map(|listing| listing.json().len()).sum::<usize>() < MIN_COMPRESSED_BYTES {
-        return json(plain(message));
+        return json(into_bytes(message));
     }
-    let mut response = if accepts.gzip { compressed(message).await } else { json(plain(message)) };
+    let mut response = if accepts.gzip { compressed(message).await } else { json(into_bytes(message)) };
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
     response
 }
 
-async fn compressed(message: Vec<Piece>) -> HttpResponse {
-    let listings = || message.iter().filter_map(Piece::listing);
+async fn compressed(message: Vec<Chunk>) -> HttpResponse {
+    let listings = || message.iter().filter_map(Chunk::listing);
     let to_do: Vec<_> = listings().filter(|listing| !listing.is_deflated()).cloned().collect();
     if !to_do.is_empty() {
         // It takes longer than a worker may be kept. What can't be done then is sent as it is.
@@ -175,14 +175,14 @@ async fn compressed(message: Vec<Piece>) -> HttpResponse {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             response
         }
-        None => json(plain(message)),
+        None => json(into_bytes(message)),
     }
 }
 
 /// Returns JSON in pieces as a response.
 #[must_use]
-pub fn json(pieces: Vec<Bytes>) -> HttpResponse {
-    let mut response = HttpResponse::with_body(StatusCode::OK, Pieces::new(pieces)).map_into_boxed_body();
+pub fn json(chunks: Vec<Bytes>) -> HttpResponse {
+    let mut response = HttpResponse::with_body(StatusCode::OK, ChunkedBody::new(chunks)).map_into_boxed_body();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -194,9 +194,9 @@ pub fn json_value<T: Serialize>(value: &T) -> HttpResponse {
 }
 
 /// Returns a JSON-RPC message as an event.
-pub fn message(pieces: &[Bytes]) -> sse::Event {
+pub fn message(chunks: &[Bytes]) -> sse::Event {
     // Our messages are JSON, which is text; should one not be, the client sees where.
-    let text = String::from_utf8(pieces.concat()).unwrap_or_else(|error| error.to_string());
+    let text = String::from_utf8(chunks.concat()).unwrap_or_else(|error| error.to_string());
     sse::Event::Data(sse::Data::new(json::on_one_line(text)).event("message"))
 }
 

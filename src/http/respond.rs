@@ -15,9 +15,9 @@ use tokio::time::{Interval, interval_at};
 
 use super::{headers::Accepts, panics, posted::Post, reply};
 use crate::{
+    chunks::{Chunk, into_bytes},
     config,
     error::Error,
-    pieces::{Piece, plain},
     protocol::{
         jsonrpc::{self, RequestId},
         revision::Era,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How a client wants to be answered.
-pub(super) struct Manner {
+pub(super) struct ResponseMode {
     era: Era,
     accepts: Accepts,
     progress_token: Option<RequestId>,
@@ -34,7 +34,7 @@ pub(super) struct Manner {
     settings: config::Streams,
 }
 
-impl Manner {
+impl ResponseMode {
     /// Returns how the client of a POST wants to be answered about a call, which may take long.
     pub(super) fn of_call(post: &Post, era: Era, progress_token: Option<RequestId>) -> Self {
         let settings = post.worker.settings.streams.clone();
@@ -59,7 +59,7 @@ impl Manner {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Vec<Piece>, Error>>>>;
+type PendingAnswer = Pin<Box<dyn Future<Output = Result<Vec<Chunk>, Error>>>>;
 
 /// State of a request when its response begins.
 pub(super) enum Response {
@@ -79,17 +79,17 @@ impl Response {
     }
 }
 
-/// Waits for the result that `answer` comes to, as long as the client's manner allows.
+/// Waits for the result that `answer` comes to, as long as the client's mode of response allows.
 ///
 /// # Errors
 /// Those of the answer, as long as no stream has begun; then they are its last event.
 pub(super) async fn respond(
     id: RequestId,
-    answer: impl Future<Output = Result<Vec<Piece>, Error>> + 'static,
-    manner: Manner,
+    answer: impl Future<Output = Result<Vec<Chunk>, Error>> + 'static,
+    response_mode: ResponseMode,
 ) -> Result<Response, Error> {
-    let (waits, streams_if_late) = (!manner.streams_at_once(), manner.streams_if_late());
-    let Manner { era, accepts, progress_token, settings, .. } = manner;
+    let (waits, streams_if_late) = (!response_mode.streams_at_once(), response_mode.streams_if_late());
+    let ResponseMode { era, accepts, progress_token, settings, .. } = response_mode;
     let mut running = Running::new(id, answer, progress_token, era, &settings);
     if waits && let Some(answer) = &mut running.answer {
         let soon = match streams_if_late {
@@ -108,7 +108,7 @@ pub(super) async fn respond(
 pub(super) struct Running {
     id: RequestId,
     /// Gone when the answer has come.
-    answer: Option<Answer>,
+    answer: Option<PendingAnswer>,
     begun: Instant,
     ticks: Option<Ticks>,
     era: Era,
@@ -141,7 +141,7 @@ impl Running {
     /// Returns a request that comes to `answer`.
     pub(super) fn new(
         id: RequestId,
-        answer: impl Future<Output = Result<Vec<Piece>, Error>> + 'static,
+        answer: impl Future<Output = Result<Vec<Chunk>, Error>> + 'static,
         progress_token: Option<RequestId>,
         era: Era,
         settings: &config::Streams,
@@ -173,7 +173,7 @@ impl Running {
         };
         self.answer = None;
         match result {
-            Ok(result) => Some(plain(jsonrpc::result_response(&self.id, result))),
+            Ok(result) => Some(into_bytes(jsonrpc::result_response(&self.id, result))),
             Err(Error::Cancelled) => None,
             Err(error) => Some(vec![jsonrpc::error_response(Some(&self.id), &error, self.era)]),
         }

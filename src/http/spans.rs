@@ -8,16 +8,16 @@ use crate::{
     ids::SessionId,
     metrics,
     protocol::{
-        answer::Answer,
+        answer::ServerResult,
         jsonrpc::Request,
         request::{CallTool, TracePlace, trace_of},
     },
-    trace::{Context, Kind, Span, TRACEPARENT, TRACESTATE},
+    trace::{Context, Span, SpanKind, TRACEPARENT, TRACESTATE},
 };
 
 /// Returns the span of a request, in the trace that its headers name.
 pub(super) fn of_request(request: &ServiceRequest, method: &str, route: &str) -> Span {
-    let mut span = Span::begin(Kind::Server, context(request.headers()), format_args!("{method} {route}"));
+    let mut span = Span::begin(SpanKind::Server, context(request.headers()), format_args!("{method} {route}"));
     span.note("http.request.method", method);
     span.note("http.route", route);
     span
@@ -44,7 +44,7 @@ pub(super) fn of_method(method: &str, named: Option<TracePlace>, session: Option
     let told = named.map(|(parent, state)| Context::read(&parent, state.as_deref()));
     let parent = told.filter(|told| !told.is_nowhere()).unwrap_or_else(Context::current);
     let method = metrics::known_method(method);
-    let mut span = Span::begin(Kind::Internal, parent, format_args!("{method}"));
+    let mut span = Span::begin(SpanKind::Internal, parent, format_args!("{method}"));
     span.note("mcp.method.name", method);
     note_session(&mut span, session);
     span
@@ -63,9 +63,9 @@ pub(super) fn note_tool(span: &mut Span, call: &CallTool) {
 }
 
 /// Ends the span of a message with what came of it.
-pub(super) fn end(mut span: Span, outcome: &Result<Answer, Error>) {
+pub(super) fn end(mut span: Span, outcome: &Result<ServerResult, Error>) {
     match outcome {
-        Ok(Answer::Call(result)) if result.is_error() => span.fail("tool_error"),
+        Ok(ServerResult::Call(result)) if result.is_error() => span.fail("tool_error"),
         Ok(_) => {}
         Err(error) => span.fail(format_args!("{:?}", error.kind())),
     }

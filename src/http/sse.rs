@@ -29,7 +29,7 @@ use crate::{
     ids::SessionId,
     membrane::Proof,
     protocol::{
-        answer::Answer,
+        answer::ServerResult,
         jsonrpc::{self, Body, Message, Request},
         lifecycle::{InitializeParams, InitializeResult},
         request::ClientRequest,
@@ -66,10 +66,10 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
         // A stream that has ended took its session along, so there is none to come back to.
         return Err(Error::SessionNotFound);
     }
-    let permit = caller.allowance().stream()?;
+    let permit = caller.user_limits().stream()?;
     let user = caller.user().clone();
     let profile = Profile { revision: None, client: None, opens_pages: false, scope: query.scope(max_apps)? };
-    let counted = session_permit(&worker.sessions, caller.allowance()).await?;
+    let counted = session_permit(&worker.sessions, caller.user_limits()).await?;
     let open = OpenSession { user: user.clone(), permit: counted, profile, chat: None };
     let session = worker.sessions.open(worker.number, open).await?;
     access_log::note(http, |line| line.session = Some(session));
@@ -104,7 +104,7 @@ fn messages(events: queue::Receiver<Event>) -> impl Stream<Item = sse::Event> {
     stream::unfold(events, async |mut events| {
         let message = match events.next().await? {
             Event::ToolsChanged => reply::message(&[jsonrpc::notification("notifications/tools/list_changed").into()]),
-            Event::Message(pieces) => reply::message(&pieces),
+            Event::Message(chunks) => reply::message(&chunks),
         };
         Some((message, events))
     })
@@ -130,9 +130,9 @@ pub(super) async fn post(http: HttpRequest, payload: Payload, worker: Data<Worke
     }
 }
 
-type Refused = (Option<jsonrpc::RequestId>, Error);
+type RefusedMessage = (Option<jsonrpc::RequestId>, Error);
 
-async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Result<(), Refused> {
+async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Result<(), RefusedMessage> {
     let refused = |error| (None, error);
     let query = Query::of(http);
     let caller = authenticate(http, &query, worker, Proof::Customer).await.map_err(refused)?;
@@ -187,7 +187,7 @@ async fn answer(in_session: &InSession, request: Request) {
     let progress_token = progress_token(&read);
     let (asked, span) = in_session.clone().traced(&request);
     let id = request.id.clone();
-    let answer = async move { asked.answer(read, id, span).await.map(Answer::into_pieces) };
+    let answer = async move { asked.answer(read, id, span).await.map(ServerResult::into_chunks) };
     let mut running =
         Running::new(request.id, answer, progress_token, Era::Legacy, &in_session.worker.settings.streams);
     while let Some(message) = running.next().await {
@@ -202,10 +202,10 @@ async fn push(in_session: &InSession, message: Option<Vec<Bytes>>) {
     }
 }
 
-async fn introduce(in_session: &InSession, params: InitializeParams) -> Result<Answer, Error> {
+async fn introduce(in_session: &InSession, params: InitializeParams) -> Result<ServerResult, Error> {
     let revision = Revision::negotiate(&params.protocol_version);
     let (client, opens_pages) = (params.client_info, params.capabilities.opens_pages);
     let profile = in_session.deliver(Introduce { revision, client, opens_pages }).await?;
     let instructions = instructions(&in_session.worker, &in_session.caller, &profile.scope).await;
-    Ok(Answer::Initialize(InitializeResult::new(revision, instructions.text)))
+    Ok(ServerResult::Initialize(InitializeResult::new(revision, instructions.text)))
 }

@@ -15,14 +15,14 @@ use super::{
     param_headers,
     posted::Post,
     reply,
-    respond::{Manner, respond},
+    respond::{ResponseMode, respond},
     spans,
 };
 use crate::{
     error::Error,
     ids::SessionId,
     protocol::{
-        answer::{Answer, ToolList},
+        answer::{ServerResult, ToolList},
         elicitation::ClientCapabilities,
         jsonrpc::{Request, RequestId},
         modern::{self, LASTING_TTL_MS},
@@ -54,12 +54,12 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
     match request {
         ModernRequest::Listen(_) if !post.accepts.events => Err(Error::NotAcceptable("text/event-stream")),
         ModernRequest::Listen(filter) => {
-            let permit = post.caller.allowance().stream()?;
+            let permit = post.caller.user_limits().stream()?;
             let events = permit.hold(subscription(message.id, filter, listen(&post).await?));
             Ok(reply::events(events, post.worker.settings.streams.keep_alive))
         }
         ModernRequest::CallTool(call) => {
-            let manner = Manner::of_call(&post, Era::Modern, call.progress_token.clone());
+            let response_mode = ResponseMode::of_call(&post, Era::Modern, call.progress_token.clone());
             // What refuses a call has a status of its own, so it must be known before a stream begins.
             let session = chat_session(&post).await?;
             spans::note_session(&mut span, session);
@@ -70,10 +70,10 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
                 spans::end(span, &answer);
                 Ok(modern::result(answer?, 0))
             };
-            Ok(respond(message.id, result, manner).await?.into_response())
+            Ok(respond(message.id, result, response_mode).await?.into_response())
         }
         ModernRequest::ListTools => {
-            let manner = Manner::of_other(&post, Era::Modern);
+            let response_mode = ResponseMode::of_other(&post, Era::Modern);
             let result = async move {
                 let listed = async {
                     let session = chat_session(&post).await?;
@@ -81,14 +81,14 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
                     list_tools(&post, session).await
                 };
                 let (answer, ttl_ms) =
-                    listed.await.map_or_else(|e| (Err(e), 0), |(list, ttl)| (Ok(Answer::Tools(list)), ttl));
+                    listed.await.map_or_else(|e| (Err(e), 0), |(list, ttl)| (Ok(ServerResult::Tools(list)), ttl));
                 spans::end(span, &answer);
                 Ok(modern::result(answer?, ttl_ms))
             };
-            Ok(respond(message.id, result, manner).await?.into_response())
+            Ok(respond(message.id, result, response_mode).await?.into_response())
         }
         ModernRequest::Discover => {
-            let manner = Manner::of_other(&post, Era::Modern);
+            let response_mode = ResponseMode::of_other(&post, Era::Modern);
             let result = async move {
                 let told = instructions(&post.worker, &post.caller, &post.scope).await;
                 let catalog = &post.worker.settings.catalog;
@@ -96,7 +96,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
                 let personal_ttl_ms = told.is_personal.then(|| millis(ttl));
                 Ok(modern::discover(&told.text, personal_ttl_ms))
             };
-            Ok(respond(message.id, result, manner).await?.into_response())
+            Ok(respond(message.id, result, response_mode).await?.into_response())
         }
     }
 }
@@ -109,7 +109,7 @@ async fn chat_session(post: &Post) -> Result<Option<SessionId>, Error> {
     let profile = Profile { revision, client: None, opens_pages: false, scope: post.scope.clone() };
     let entered = async {
         let session = post.worker.chats.enter(&post.caller, chat, profile).await?;
-        post.worker.sessions.catch_up(session, post.caller.user()).await?;
+        post.worker.sessions.refresh(session, post.caller.user()).await?;
         Ok(session)
     };
     let session = match entered.await {
@@ -170,7 +170,7 @@ async fn prepare(
         let (caller, scope) = (post.caller.clone(), post.scope.clone());
         post.worker.sessions.deliver(session, &post.caller, None, BeginCall { caller, scope, origin, call }).await?
     } else {
-        let limit = post.caller.allowance().calls_at_once();
+        let limit = post.caller.user_limits().calls_at_once();
         post.worker.tools.prepare(stateless_view(post), limit, origin, call).get().await?
     };
     let sent = |name: &str| post.http.headers().get_all(name).map(HeaderValue::as_bytes).collect::<Vec<_>>();
@@ -179,16 +179,16 @@ async fn prepare(
 }
 
 /// Runs a call here, in its own request. What it enables goes into the session of the chat; without one, into the result.
-async fn run(post: &Post, session: Option<SessionId>, call: ReadyCall) -> Result<Answer, Error> {
+async fn run(post: &Post, session: Option<SessionId>, call: ReadyCall) -> Result<ServerResult, Error> {
     match (post.worker.tools.run(call, Era::Modern).await?, session) {
-        (Outcome::Result(result), _) => Ok(Answer::Call(result)),
-        (Outcome::Ask(asked), _) => Ok(Answer::InputRequired(asked)),
-        (Outcome::Enable(selection), None) => Ok(Answer::Call(selection.result_with_definitions())),
+        (Outcome::Result(result), _) => Ok(ServerResult::Call(result)),
+        (Outcome::Ask(asked), _) => Ok(ServerResult::InputRequired(asked)),
+        (Outcome::Enable(selection), None) => Ok(ServerResult::Call(selection.result_with_definitions())),
         (Outcome::Enable(selection), Some(session)) => {
             let result = selection.result();
             let enable = Enable { tools: selection.tools, over: None };
             post.worker.sessions.deliver(session, &post.caller, None, enable).await?;
-            Ok(Answer::Call(result))
+            Ok(ServerResult::Call(result))
         }
     }
 }

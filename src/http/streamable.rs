@@ -13,16 +13,16 @@ use super::{
     pages,
     posted::Post,
     reply,
-    respond::{Manner, Response, respond},
+    respond::{Response, ResponseMode, respond},
     spans,
     worker::Worker,
 };
 use crate::{
+    chunks::into_bytes,
     error::Error,
     ids::SessionId,
-    pieces::plain,
     protocol::{
-        answer::Answer,
+        answer::ServerResult,
         jsonrpc::{self, Body, Message, Request, Unusable},
         lifecycle::{InitializeParams, InitializeResult},
         request::ClientRequest,
@@ -98,21 +98,21 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
         (request, _) => request,
     };
     let (mut in_session, span) = in_session(&post, session).await?.traced(&message);
-    let manner = match &request {
+    let response_mode = match &request {
         Ok(ClientRequest::CallTool(call)) => {
             in_session = in_session.for_calls(&post.http);
-            Manner::of_call(&post, Era::Legacy, call.progress_token.clone())
+            ResponseMode::of_call(&post, Era::Legacy, call.progress_token.clone())
         }
-        _ => Manner::of_other(&post, Era::Legacy),
+        _ => ResponseMode::of_other(&post, Era::Legacy),
     };
-    if manner.streams_at_once() {
+    if response_mode.streams_at_once() {
         // What refuses the request must be said before the stream begins.
         in_session.refuse(request.as_ref()).await?;
     }
     let id = message.id.clone();
     let relay = in_session.clone();
-    let answer = async move { in_session.answer(request, id, span).await.map(Answer::into_pieces) };
-    match respond(message.id, answer, manner).await? {
+    let answer = async move { in_session.answer(request, id, span).await.map(ServerResult::into_chunks) };
+    match respond(message.id, answer, response_mode).await? {
         Response::Ready(response) => Ok(response),
         Response::Running(running) => relay.relay(running).await,
     }
@@ -122,7 +122,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     let mut span = spans::of_message(message, None);
     let revision = Revision::negotiate(&params.protocol_version);
     let Instructions { text, .. } = instructions(&post.worker, &post.caller, &post.scope).await;
-    let permit = session_permit(&post.worker.sessions, post.caller.allowance()).await?;
+    let permit = session_permit(&post.worker.sessions, post.caller.user_limits()).await?;
     let open = OpenSession {
         user: post.caller.user().clone(),
         permit,
@@ -138,8 +138,8 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     access_log::note(&post.http, |line| line.session = Some(session));
     spans::note_session(&mut span, Some(session));
 
-    let answer = Answer::Initialize(InitializeResult::new(revision, text));
-    let message = plain(jsonrpc::result_response(&message.id, answer.into_pieces()));
+    let answer = ServerResult::Initialize(InitializeResult::new(revision, text));
+    let message = into_bytes(jsonrpc::result_response(&message.id, answer.into_chunks()));
     let mut response = match post.accepts.json {
         true => reply::json(message),
         false => reply::events(stream::iter([reply::message(&message)]), post.worker.settings.streams.keep_alive),
@@ -167,15 +167,15 @@ async fn answer_batch(
         let events: Vec<_> = answers.iter().map(|answer| reply::message(answer)).collect();
         return Ok(reply::events(stream::iter(events), post.worker.settings.streams.keep_alive));
     }
-    let mut pieces = Vec::new();
+    let mut chunks = Vec::new();
     let mut before = Bytes::from_static(b"[");
     for answer in answers {
-        pieces.push(before);
-        pieces.extend(answer);
+        chunks.push(before);
+        chunks.extend(answer);
         before = Bytes::from_static(b",");
     }
-    pieces.push(Bytes::from_static(b"]"));
-    Ok(reply::json(pieces))
+    chunks.push(Bytes::from_static(b"]"));
+    Ok(reply::json(chunks))
 }
 
 /// `GET /mcp`: the session's stream of notifications, or any of its streams after the event that `Last-Event-ID` names.
@@ -189,7 +189,7 @@ pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpRespo
             return Err(Error::NotAcceptable("text/event-stream"));
         }
         let after = headers::last_event_id(&request)?;
-        let permit = in_session.caller.allowance().stream()?;
+        let permit = in_session.caller.user_limits().stream()?;
         Ok(permit.hold(in_session.deliver(OpenStream { after }).await?))
     };
     match stream.await {

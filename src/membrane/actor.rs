@@ -14,16 +14,16 @@ pub use self::loading::Watchers;
 use self::{batching::Lookups, loading::Loading};
 use super::{
     Authenticate, Caller, MembraneClient, Ping, Proof, Recognise, Report, RevokeToken, Standing, model::Customer,
-    shared_lists::Sharing, signature::WorkspaceSecret, trust::Trust,
+    shared_lists::Sharing, signature::WorkspaceSecret, trust::VerifiedTokens,
 };
 use crate::{
-    allowance::Allowances,
     config::Settings,
     error::Error,
     ids::UserKey,
     secret::Fingerprint,
     token::{AccessToken, Claim, TokenProblem},
     trace,
+    user_limits::LimitsOfUsers,
 };
 
 /// To self: the upstream's verdict on a token.
@@ -43,7 +43,7 @@ pub struct MembraneActor {
     workspace: Option<WorkspaceSecret>,
     /// Workspaces whose users may use this server; all, where it is empty.
     workspaces: Vec<String>,
-    trust: Trust,
+    trust: VerifiedTokens,
     /// Requests that wait for the verdict on a token.
     checks: HashMap<Fingerprint, Vec<Asked<Caller, Error>>>,
     loading: Loading,
@@ -55,7 +55,7 @@ impl MembraneActor {
     #[must_use]
     pub fn new(
         client: Rc<MembraneClient>,
-        allowances: Allowances,
+        limits_of_users: LimitsOfUsers,
         sharing: Sharing,
         watchers: Watchers,
         settings: &Settings,
@@ -64,7 +64,7 @@ impl MembraneActor {
             client,
             workspace: WorkspaceSecret::of(&settings.auth),
             workspaces: settings.auth.workspaces.clone(),
-            trust: Trust::new(settings.auth.trust, settings.auth.max_trusted.get(), allowances),
+            trust: VerifiedTokens::new(settings.auth.trust, settings.auth.max_trusted.get(), limits_of_users),
             checks: HashMap::new(),
             loading: Loading::new(watchers, sharing, settings),
             lookups: Lookups::default(),

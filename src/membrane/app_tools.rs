@@ -13,8 +13,8 @@ use super::{
     tool::{App, Tool},
 };
 use crate::{
+    chunks::PrecompressedJson,
     ids::{IntegrationKey, ToolName},
-    pieces::Listing,
     protocol::revision::Era,
     search::AppIndex,
 };
@@ -46,9 +46,9 @@ pub struct AppTools {
     by_keys: HashMap<String, usize>,
     /// By name with `-` for each `_`, in that order; some may be alike in that.
     by_spelling: Vec<(String, usize)>,
-    listing: Arc<Listing>,
+    listing: Arc<PrecompressedJson>,
     /// The listing for the modern era; mostly the same.
-    modern_listing: Arc<Listing>,
+    modern_listing: Arc<PrecompressedJson>,
     content: Content,
     /// The content with the names that the keys alone give.
     plain_content: Content,
@@ -119,11 +119,11 @@ impl AppTools {
         let mut by_spelling: Vec<_> = tools.iter().enumerate().map(|(i, tool)| (spelling(tool.name()), i)).collect();
         by_spelling.sort_unstable();
         let is_the_same = |tool: &Arc<Tool>| tool.definition(Era::Modern) == tool.definition(Era::Legacy);
-        let listing = Arc::new(Listing::new(listing));
+        let listing = Arc::new(PrecompressedJson::new(listing));
         // Most apps have no tool that differs, and their one listing is compressed once.
         let modern_listing = match tools.iter().all(is_the_same) {
             true => Arc::clone(&listing),
-            false => Arc::new(Listing::new(join(tools.iter().map(|tool| tool.definition(Era::Modern))))),
+            false => Arc::new(PrecompressedJson::new(join(tools.iter().map(|tool| tool.definition(Era::Modern))))),
         };
         let listed = listing.json().len();
         let texts: usize = tools.iter().flat_map(|tool| tool.texts()).map(<[u8]>::len).sum();
@@ -237,7 +237,7 @@ impl AppTools {
 
     /// Returns the definitions of all tools for clients of an era as JSON, joined by commas.
     #[must_use]
-    pub fn listing(&self, era: Era) -> &Arc<Listing> {
+    pub fn listing(&self, era: Era) -> &Arc<PrecompressedJson> {
         match era {
             Era::Legacy => &self.listing,
             Era::Modern => &self.modern_listing,

@@ -27,7 +27,7 @@ const BYTES_PER_ENTRY: usize = 1024;
 
 /// Catalogs of one worker's users, bounded in bytes. See the [module](self).
 pub struct CatalogCache {
-    entries: LruCache<CatalogKey, Entry>,
+    entries: LruCache<CatalogKey, CacheEntry>,
     /// How many entries hold which tools.
     holders: HashMap<Content, usize>,
     bytes: usize,
@@ -39,8 +39,8 @@ pub struct CatalogCache {
 }
 
 #[derive(Default)]
-struct Entry {
-    loaded: Option<Arc<Loaded>>,
+struct CacheEntry {
+    loaded: Option<Arc<CachedCatalog>>,
     failed: Option<(MembraneError, Instant)>,
     /// The token with which it was last asked for.
     token: Option<AccessToken>,
@@ -51,7 +51,7 @@ struct Entry {
 /// A holder of a weak reference may serve it without asking the cache while it [is fresh](Loaded::is_fresh). The cache drops
 /// its own reference on replacement, invalidation and eviction, which ends all others.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct CachedCatalog {
     catalog: Arc<Catalog>,
     at: Instant,
     fresh_until: Instant,
@@ -61,7 +61,7 @@ pub struct Loaded {
     lender: Option<SharingSwitch>,
 }
 
-impl Loaded {
+impl CachedCatalog {
     /// Returns a catalog that was loaded `at` this time.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, at: Instant, fresh_until: Instant) -> Self {
@@ -90,13 +90,13 @@ impl Loaded {
 
 /// Result of looking a catalog up.
 #[derive(Debug)]
-pub enum Found {
+pub enum CacheState {
     /// Catalog that counts as it is.
-    Fresh(Arc<Loaded>),
+    Fresh(Arc<CachedCatalog>),
     /// The catalog as it was; time to load it anew.
-    Stale(Arc<Loaded>),
+    Stale(Arc<CachedCatalog>),
     /// The catalog as it was; loading it anew has failed just now.
-    StaleAfterFailure(Arc<Loaded>),
+    StaleAfterFailure(Arc<CachedCatalog>),
     /// No catalog, and loading it has failed just now.
     Failed(MembraneError),
     /// No catalog that counts, and no reason not to load it.
@@ -120,25 +120,26 @@ impl CatalogCache {
     }
 
     /// Looks a catalog up for a use of it.
-    pub fn find(&mut self, key: &CatalogKey, now: Instant) -> Found {
+    pub fn find(&mut self, key: &CatalogKey, now: Instant) -> CacheState {
         self.entries.promote(key);
-        let Some(entry) = self.entries.peek(key) else { return Found::Missing };
-        let is_kept = |loaded: &&Arc<Loaded>| now.duration_since(loaded.at) < self.stale && !loaded.is_withdrawn();
+        let Some(entry) = self.entries.peek(key) else { return CacheState::Missing };
+        let is_kept =
+            |loaded: &&Arc<CachedCatalog>| now.duration_since(loaded.at) < self.stale && !loaded.is_withdrawn();
         let loaded = entry.loaded.as_ref().filter(is_kept);
         let failed = entry.failed.as_ref().filter(|(_, at)| now.duration_since(*at) < self.negative);
         match (loaded, failed) {
-            (Some(loaded), _) if loaded.is_fresh(now) => Found::Fresh(Arc::clone(loaded)),
+            (Some(loaded), _) if loaded.is_fresh(now) => CacheState::Fresh(Arc::clone(loaded)),
             // An outdated catalog serves here, too: while loads fail, old tools are better than none.
-            (Some(loaded), Some(_)) => Found::StaleAfterFailure(Arc::clone(loaded)),
-            (None, Some((error, _))) => Found::Failed(error.clone()),
-            (Some(loaded), None) if !loaded.is_outdated => Found::Stale(Arc::clone(loaded)),
+            (Some(loaded), Some(_)) => CacheState::StaleAfterFailure(Arc::clone(loaded)),
+            (None, Some((error, _))) => CacheState::Failed(error.clone()),
+            (Some(loaded), None) if !loaded.is_outdated => CacheState::Stale(Arc::clone(loaded)),
             // An outdated catalog is known to be wrong, so its caller waits for the next.
-            _ => Found::Missing,
+            _ => CacheState::Missing,
         }
     }
 
     /// Returns a catalog that was loaded just now.
-    pub fn loaded(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<Loaded> {
+    pub fn loaded(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<CachedCatalog> {
         // A partial catalog is loaded again soon. A whole one is as old as its oldest part, which an earlier, partial
         // load may have brought.
         let fresh_until = match catalog.is_partial() {
@@ -146,13 +147,13 @@ impl CatalogCache {
             false => catalog.since().unwrap_or(now) + self.fresh,
         };
         let lender = catalog.is_lent().then(|| self.sharing.clone());
-        Arc::new(Loaded { lender, ..Loaded::new(catalog, now, fresh_until) })
+        Arc::new(CachedCatalog { lender, ..CachedCatalog::new(catalog, now, fresh_until) })
     }
 
     /// Returns a catalog that was kept since before this process started: it is served while it is loaded anew, or can't be.
-    pub fn thawed(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<Loaded> {
+    pub fn thawed(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<CachedCatalog> {
         let lender = catalog.is_lent().then(|| self.sharing.clone());
-        Arc::new(Loaded { lender, ..Loaded::new(catalog, now, now) })
+        Arc::new(CachedCatalog { lender, ..CachedCatalog::new(catalog, now, now) })
     }
 
     /// Returns the catalog as it is known, fresh or stale, for a look that is no use of it.
@@ -185,7 +186,7 @@ impl CatalogCache {
     }
 
     /// Takes in a catalog that was loaded.
-    pub fn put(&mut self, key: CatalogKey, loaded: Arc<Loaded>) {
+    pub fn put(&mut self, key: CatalogKey, loaded: Arc<CachedCatalog>) {
         // Held before the old ones are released, so that tools of both are never counted as gone.
         for tools in loaded.catalog.held() {
             self.hold(tools);
@@ -221,18 +222,18 @@ impl CatalogCache {
                 let (catalog, lender) = (Arc::clone(&loaded.catalog), loaded.lender.clone());
                 let (at, fresh_until) = (loaded.at, loaded.fresh_until);
                 // A value of its own rather than a flag in the old one: that ends the weak references of workers to it.
-                *loaded = Arc::new(Loaded { catalog, at, fresh_until, is_outdated: true, lender });
+                *loaded = Arc::new(CachedCatalog { catalog, at, fresh_until, is_outdated: true, lender });
             }
             outdated.push(key.clone());
         }
         outdated
     }
 
-    fn entry(&mut self, key: CatalogKey) -> &mut Entry {
+    fn entry(&mut self, key: CatalogKey) -> &mut CacheEntry {
         if !self.entries.contains(&key) {
             self.grow(BYTES_PER_ENTRY);
         }
-        self.entries.get_or_insert_mut(key, Entry::default)
+        self.entries.get_or_insert_mut(key, CacheEntry::default)
     }
 
     fn hold(&mut self, tools: &AppTools) {

@@ -74,7 +74,7 @@ pub enum Ran {
 const MAX_TREE_BYTES: usize = 4 << 20;
 
 /// Time that a large value waits for its check: one takes some 50 ms, and an unchecked call is better than a late one.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Calls `tool` with arguments that reach the upstream exactly as they are, or repaired where they are wrong.
 ///
@@ -177,7 +177,7 @@ async fn check(client: &MembraneClient, tool: &Arc<Tool>, arguments: &RawValue) 
     }
     let (of, arguments) = (Arc::clone(tool), arguments.to_owned());
     let work = move || of.input().check_or_mend(of.name(), &arguments);
-    client.upstream().pool.run_within(PATIENCE, work).await.unwrap_or_else(|| {
+    client.upstream().pool.run_within(TIMEOUT, work).await.unwrap_or_else(|| {
         Unchecked::Busy.note(tool.name());
         Checked::Sound
     })

@@ -17,15 +17,15 @@ use super::{
     tool::Tool,
 };
 use crate::{
+    chunks::Chunk,
     ids::{IntegrationKey, ToolName},
-    pieces::Piece,
     protocol::{answer::ToolList, revision::Era},
 };
 
 /// The tools of a user, in the order of integration key and action key.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    parts: Vec<Part>,
+    parts: Vec<AppCatalog>,
     /// Tools that were there before, of apps that have changed since.
     gone: Vec<Arc<AppTools>>,
     /// Apps that could not be asked, whether or not earlier tools of theirs stand in.
@@ -73,7 +73,7 @@ impl FailedApp {
 
 /// The tools of an app, as they were at a time.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct AppCatalog {
     /// Tools of the app, shared with users who have the same.
     pub tools: Arc<AppTools>,
     /// Time at which the tools were loaded.
@@ -97,7 +97,7 @@ impl Catalog {
     /// Returns a catalog of these parts, each of another app, in place of the one `before`. `failed` apps could not be
     /// asked.
     #[must_use]
-    pub fn new(mut parts: Vec<Part>, before: Option<&Self>, failed: Vec<FailedApp>) -> Self {
+    pub fn new(mut parts: Vec<AppCatalog>, before: Option<&Self>, failed: Vec<FailedApp>) -> Self {
         parts.sort_by(|a, b| a.tools.integration().cmp(b.tools.integration()));
         let connected = parts.iter().map(|part| part.tools.integration().clone()).collect();
         let mut catalog = Self { parts, failed, connected, ..Self::default() };
@@ -126,7 +126,7 @@ impl Catalog {
     /// Returns the catalog of a URL that lets only some tools be seen.
     #[must_use]
     pub fn only(&self, may_be_seen: impl Fn(&Tool) -> bool) -> Self {
-        let part = |part: &Part| Part { tools: part.tools.only(&may_be_seen), ..part.clone() };
+        let part = |part: &AppCatalog| AppCatalog { tools: part.tools.only(&may_be_seen), ..part.clone() };
         let parts = self.parts.iter().map(part).filter(|part| !part.tools.tools().is_empty());
         let seen = Self {
             parts: parts.collect(),
@@ -286,7 +286,7 @@ impl Catalog {
 
     /// Returns the tools of an app, and since when they are known.
     #[must_use]
-    pub fn part(&self, integration: &IntegrationKey) -> Option<&Part> {
+    pub fn part(&self, integration: &IntegrationKey) -> Option<&AppCatalog> {
         self.parts.iter().find(|part| part.tools.integration() == integration)
     }
 
@@ -340,7 +340,7 @@ impl Catalog {
                 Some(noted) => noted.listing(part, era),
                 None => part.listing(era),
             };
-            list.push(Piece::Listing(Arc::clone(listing)));
+            list.push(Chunk::PrecompressedJson(Arc::clone(listing)));
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Check {
 
 #[derive(Debug)]
 enum Compiled {
-    Kept(Kept),
+    CountedValidator(CountedValidator),
     /// There is no room to keep it: it is compiled for each check.
     Dropped,
     /// The schema does not compile, so that values pass unchecked.
@@ -43,9 +43,9 @@ enum Compiled {
 
 /// A compiled schema that is counted.
 #[derive(Debug)]
-struct Kept(Validator);
+struct CountedValidator(Validator);
 
-impl Kept {
+impl CountedValidator {
     fn new(validator: Validator) -> Option<Self> {
         let fits = |kept: usize| kept.checked_add(validator.bytes()).filter(|bytes| *bytes <= MAX_KEPT_BYTES);
         // Taken before the schema is kept, so that threads can't exceed the bound together.
@@ -53,7 +53,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for CountedValidator {
     fn drop(&mut self) {
         KEPT_BYTES.fetch_sub(self.0.bytes(), Ordering::Relaxed);
     }
@@ -124,7 +124,7 @@ impl Check {
 
     /// Returns whether the next check will take its time, whatever the value.
     pub(super) fn is_slow(&self) -> bool {
-        let is_ready = matches!(self.compiled.get(), Some(Compiled::Kept(_) | Compiled::Failed));
+        let is_ready = matches!(self.compiled.get(), Some(Compiled::CountedValidator(_) | Compiled::Failed));
         !is_ready && self.text().len() > SLOW_SCHEMA_BYTES
     }
 
@@ -163,10 +163,10 @@ impl Check {
                 log::warn!(tool = tool.as_str(); "values pass unchecked, for a schema does not compile: {error}");
                 Compiled::Failed
             }
-            Ok(validator) => Kept::new(validator).map_or(Compiled::Dropped, Compiled::Kept),
+            Ok(validator) => CountedValidator::new(validator).map_or(Compiled::Dropped, Compiled::CountedValidator),
         });
         let validator = match compiled {
-            Compiled::Kept(kept) => Some(&kept.0),
+            Compiled::CountedValidator(kept) => Some(&kept.0),
             Compiled::Dropped => {
                 fresh = Validator::compile(&self.schema).ok();
                 fresh.as_ref()
@@ -225,7 +225,7 @@ mod tests {
         let tool = ToolName::new("app_do");
         let first = check(&json!({"type": "string"}));
         assert!(first.check(&tool, &json!(1)).is_err());
-        let Some(Compiled::Kept(kept)) = first.compiled.get() else { panic!("it is not kept") };
+        let Some(Compiled::CountedValidator(kept)) = first.compiled.get() else { panic!("it is not kept") };
         let bytes = kept.0.bytes();
         let taken = MAX_KEPT_BYTES - bytes;
         KEPT_BYTES.fetch_add(taken, Ordering::Relaxed);

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use url::{Url, form_urlencoded};
 
 use self::{
-    exchange::{Request, http_client},
+    exchange::{OutgoingRequest, http_client},
     lists::Reader,
 };
 use super::{
@@ -153,7 +153,7 @@ impl MembraneClient {
         let turn = self.run_turns.take(&party, self.settings.run_timeout).await;
         // Held until the answer is read, as the connection is taken for as long.
         let _turn = turn.ok_or_else(|| busy(self.settings.run_timeout))?;
-        let request = Request { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
+        let request = OutgoingRequest { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
         let exchange = self.exchange(request, token, self.settings.run_timeout);
         let answer = async {
             match exchange.await? {
@@ -205,7 +205,7 @@ impl MembraneClient {
         loop {
             let turn = self.upstream.reads.take(party, self.settings.read_timeout).await;
             let turn = turn.ok_or_else(|| busy(self.settings.read_timeout))?;
-            let request = Request { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
+            let request = OutgoingRequest { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
             let exchange = self.exchange(request, token, self.settings.read_timeout);
             let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };
             let outcome = self.observe(endpoint.trim_start_matches('/'), answer).await;
@@ -247,9 +247,9 @@ impl MembraneClient {
 }
 
 /// Returns a request that had no turn in time.
-pub(super) fn busy(patience: Duration) -> MembraneError {
+pub(super) fn busy(timeout: Duration) -> MembraneError {
     metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
-    MembraneError::Busy { after_ms: patience.as_millis() }
+    MembraneError::Busy { after_ms: timeout.as_millis() }
 }
 
 /// Returns the path of these segments, each of which may hold any character.

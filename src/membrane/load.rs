@@ -16,7 +16,7 @@ use metrics::counter;
 use super::{
     Accounts, Apps, Catalog, MembraneClient, MembraneError,
     app_list::{AppList, read_app},
-    catalog::{FailedApp, Part},
+    catalog::{AppCatalog, FailedApp},
     lists::{ActionsOf, Reader},
     model::Connection,
     shared::ListKey,
@@ -37,7 +37,7 @@ struct Source<'a> {
 
 /// Options with which catalogs are loaded.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub struct LoadOptions {
     /// Requests of one load that may be in flight or wait for the user's turn.
     pub concurrency: usize,
     /// How long tools are taken as loaded.
@@ -57,7 +57,7 @@ pub type Thawed = Shared<LocalBoxFuture<'static, Option<Arc<Catalog>>>>;
 #[derive(Clone)]
 pub struct Known {
     /// The catalog as it was before.
-    pub before: Option<Before>,
+    pub before: Option<Previous>,
     /// The catalog as it was kept before this process started, where there is none of its own.
     pub thawed: Option<Thawed>,
     /// Lists that other users have read.
@@ -68,7 +68,7 @@ pub struct Known {
 
 /// The catalog as it was before.
 #[derive(Debug, Clone)]
-pub struct Before {
+pub struct Previous {
     /// Catalog that the load will replace.
     pub catalog: Arc<Catalog>,
     /// Whether parts that are still fresh need not be loaded again.
@@ -85,7 +85,7 @@ pub async fn load_catalog(
     client: &MembraneClient,
     reader: &Reader,
     apps: &Apps,
-    manner: Manner,
+    options: LoadOptions,
     known: Known,
     on_accepted: impl Fn(),
 ) -> Result<Catalog, MembraneError> {
@@ -101,7 +101,7 @@ pub async fn load_catalog(
     }
     // The token is accepted by now, so the rest may be asked side by side.
     let others = stream::iter(filters).map(|filter| client.connections(reader, filter, &on_accepted));
-    let others: Vec<_> = others.buffered(manner.concurrency).try_collect().await?;
+    let others: Vec<_> = others.buffered(options.concurrency).try_collect().await?;
     connections.extend(others);
     let mut sources = sources(connections.iter().flatten(), apps);
     let left_out = sources.len().saturating_sub(MAX_INTEGRATIONS);
@@ -112,40 +112,40 @@ pub async fn load_catalog(
 
     let (client, known) = (&client, &known);
     let before = known.before.as_ref();
-    let parts: Vec<Loaded> = stream::iter(&sources)
+    let parts: Vec<AppOutcome> = stream::iter(&sources)
         .map(|source| async move {
             let earlier = before.and_then(|before| before.catalog.part(&source.app.key));
             // Reused after a partial load alone. That is repeated every few seconds, and apps that have answered need
             // not be asked each time.
             let is_reusable = before.is_some_and(|before| before.is_reusable && before.catalog.is_partial());
-            if let Some(part) = earlier.filter(|part| is_reusable && part.since.elapsed() < manner.fresh) {
-                return Ok(Loaded::Kept(part.clone()));
+            if let Some(part) = earlier.filter(|part| is_reusable && part.since.elapsed() < options.fresh) {
+                return Ok(AppOutcome::Kept(part.clone()));
             }
-            let earlier = earlier.filter(|part| part.since.elapsed() < manner.stale);
+            let earlier = earlier.filter(|part| part.since.elapsed() < options.stale);
             load_part(client, reader, source, earlier, known).await
         })
         // In order, since parts and sources are paired below.
-        .buffered(manner.concurrency)
+        .buffered(options.concurrency)
         .try_collect()
         .await?;
     // An app that can't be asked is told of even where earlier tools stand in, since these may be wrong by now.
-    let has_failed = |(part, _): &(&Loaded, &Source<'_>)| matches!(part, Loaded::Failed(_));
+    let has_failed = |(part, _): &(&AppOutcome, &Source<'_>)| matches!(part, AppOutcome::Failed(_));
     let failed = parts.iter().zip(&sources).filter(has_failed).map(|(_, Source { app, .. })| FailedApp {
         key: app.key.clone(),
         name: app.name.clone(),
-        retry: manner.negative,
+        retry: options.negative,
     });
     let failed: Vec<_> = failed.collect();
     // Tools of the catalog before stand in, and those that are gone are remembered; of none it is known whether it was lent.
     let thawed = known.thawed.as_ref().and_then(|thawed| thawed.peek()?.as_ref());
     let mut earlier = before.map(|before| &before.catalog).into_iter().chain(thawed);
     let was_lent = earlier.any(|catalog| catalog.is_lent());
-    let is_lent = was_lent || parts.iter().any(|part| matches!(part, Loaded::Lent(_)));
+    let is_lent = was_lent || parts.iter().any(|part| matches!(part, AppOutcome::Lent(_)));
     let parts = parts.into_iter().filter_map(|part| match part {
-        Loaded::Read(part) | Loaded::Lent(part) | Loaded::Kept(part) => Some(part),
-        Loaded::Failed(stand_in) => stand_in,
+        AppOutcome::Read(part) | AppOutcome::Lent(part) | AppOutcome::Kept(part) => Some(part),
+        AppOutcome::Failed(stand_in) => stand_in,
     });
-    let parts: Vec<Part> = parts.collect();
+    let parts: Vec<AppCatalog> = parts.collect();
     if let Some(keeper) = client.upstream().keeper.as_ref().filter(|_| failed.is_empty()) {
         let connections: Vec<_> = sources.iter().flat_map(|source| &source.connections).copied().collect();
         // Catalogs of which a list could not be kept are not kept either.
@@ -172,15 +172,15 @@ fn accounts_in(sources: &[Source<'_>]) -> BTreeMap<IntegrationKey, Accounts> {
 }
 
 /// Outcome of loading one integration.
-enum Loaded {
+enum AppOutcome {
     /// Read with the user's token.
-    Read(Part),
+    Read(AppCatalog),
     /// Read by other users.
-    Lent(Part),
+    Lent(AppCatalog),
     /// As it was in the catalog before.
-    Kept(Part),
+    Kept(AppCatalog),
     /// The integration can't be asked, and earlier tools stand in where there are some.
-    Failed(Option<Part>),
+    Failed(Option<AppCatalog>),
 }
 
 /// Returns the integrations of the connections, each once: two connections of one integration are two accounts of one set of
@@ -222,9 +222,9 @@ async fn load_part(
     client: &MembraneClient,
     reader: &Reader,
     source: &Source<'_>,
-    earlier: Option<&Part>,
+    earlier: Option<&AppCatalog>,
     known: &Known,
-) -> Result<Loaded, MembraneError> {
+) -> Result<AppOutcome, MembraneError> {
     let Source { actions, app, .. } = source;
     let taken = match source.shared(reader.user()) {
         Some(key) => known.sharing.take(key, reader, known.not_before).await,
@@ -234,7 +234,7 @@ async fn load_part(
         Taken::Lent(AppList { tools, place, .. }) => {
             counter!("mcp_catalog_lists_total", "source" => "shared").increment(1);
             // As old as the load: how old lists are that are lent is bounded where they are kept.
-            return Ok(Loaded::Lent(Part { tools, since: Instant::now(), place }));
+            return Ok(AppOutcome::Lent(AppCatalog { tools, since: Instant::now(), place }));
         }
         Taken::Read(reading) => Some(reading),
         Taken::Alone => None,
@@ -245,7 +245,7 @@ async fn load_part(
         reading.ends(&list);
     }
     match list {
-        Ok(AppList { tools, place, .. }) => Ok(Loaded::Read(Part { tools, since: Instant::now(), place })),
+        Ok(AppList { tools, place, .. }) => Ok(AppOutcome::Read(AppCatalog { tools, since: Instant::now(), place })),
         // The token ended on the way; a list without half the tools would look as if they were gone.
         Err(error) if error.is_unauthenticated() => Err(error),
         Err(error) => {
@@ -260,7 +260,7 @@ async fn load_part(
             };
             counter!("mcp_integrations_failed_total", "tools" => tools).increment(1);
             log::warn!(integration = app.key.as_str(); "its actions can't be loaded, {what}: {error}");
-            Ok(Loaded::Failed(earlier.cloned()))
+            Ok(AppOutcome::Failed(earlier.cloned()))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use actix::Message;
 
-use super::{Apps, Caller, Catalog, Loaded, MembraneError, Tool, webhook::Changed};
+use super::{Apps, CachedCatalog, Caller, Catalog, MembraneError, Tool, webhook::Changed};
 use crate::{
     error::Error,
     ids::{ToolName, UserKey},
@@ -60,7 +60,7 @@ pub enum Proof {
 
 /// Asks for the tools of a user.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Arc<Loaded>, MembraneError>")]
+#[rtype(result = "Result<Arc<CachedCatalog>, MembraneError>")]
 pub struct LoadCatalog {
     /// User whose tools are wanted, with today's token.
     pub caller: Caller,

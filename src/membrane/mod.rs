@@ -45,7 +45,7 @@ pub use accounts::{Account, AccountState, Accounts};
 pub use actor::{MembraneActor, Watchers};
 pub use apps::Apps;
 pub use authorization_server::AuthorizationServer;
-pub use cache::Loaded;
+pub use cache::CachedCatalog;
 pub use catalog::Catalog;
 pub use client::{MembraneClient, connect, lists, sign_in};
 pub use error::MembraneError;

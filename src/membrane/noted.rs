@@ -15,8 +15,8 @@ use super::{
     tool::Tool,
 };
 use crate::{
+    chunks::PrecompressedJson,
     ids::IntegrationKey,
-    pieces::Listing,
     protocol::{clean::beginning, json, members::Members, revision::Era},
 };
 
@@ -34,8 +34,8 @@ pub struct NotedListing {
     accounts: Accounts,
     /// Listings may take as much once more, compressed or not.
     bytes: usize,
-    legacy: OnceLock<Arc<Listing>>,
-    modern: OnceLock<Arc<Listing>>,
+    legacy: OnceLock<Arc<PrecompressedJson>>,
+    modern: OnceLock<Arc<PrecompressedJson>>,
 }
 
 impl NotedListing {
@@ -72,7 +72,7 @@ impl NotedListing {
     }
 
     /// Returns the definitions of the app's tools for clients of an era, joined by commas.
-    pub(super) fn listing(&self, tools: &AppTools, era: Era) -> &Arc<Listing> {
+    pub(super) fn listing(&self, tools: &AppTools, era: Era) -> &Arc<PrecompressedJson> {
         let kept = match era {
             Era::Legacy => &self.legacy,
             Era::Modern => &self.modern,
@@ -80,7 +80,7 @@ impl NotedListing {
         kept.get_or_init(|| {
             let definitions: Vec<_> =
                 tools.tools().iter().map(|tool| self.definition(tool, tools.name(), era)).collect();
-            Arc::new(Listing::new(join(definitions.iter())))
+            Arc::new(PrecompressedJson::new(join(definitions.iter())))
         })
     }
 

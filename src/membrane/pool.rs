@@ -31,13 +31,13 @@ impl Pool {
         spawn(turn, work).await
     }
 
-    /// Does work in the pool, unless its turn does not come in `patience`.
+    /// Does work in the pool, unless its turn does not come in `timeout`.
     pub async fn run_within<T: Send + 'static>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let turn = tokio::time::timeout(patience, Arc::clone(&self.0).acquire_owned()).await.ok()?.ok()?;
+        let turn = tokio::time::timeout(timeout, Arc::clone(&self.0).acquire_owned()).await.ok()?.ok()?;
         spawn(turn, work).await
     }
 }
@@ -74,14 +74,14 @@ mod tests {
     #[actix::test]
     async fn no_more_is_done_at_once_even_if_nobody_waits_for_it() {
         let pool = Pool::default();
-        let (mut ends, patience) = (Vec::new(), Duration::from_millis(10));
+        let (mut ends, timeout) = (Vec::new(), Duration::from_millis(10));
         for _ in 0..AT_ONCE {
             let (end, ended) = mpsc::channel::<()>();
             ends.push(end);
             let waiting = pool.run(LARGE + 1, move || ended.recv().is_err());
-            assert!(tokio::time::timeout(patience, waiting).await.is_err(), "it goes on");
+            assert!(tokio::time::timeout(timeout, waiting).await.is_err(), "it goes on");
         }
-        assert_eq!(pool.run_within(patience, || ()).await, None);
+        assert_eq!(pool.run_within(timeout, || ()).await, None);
         drop(ends);
         assert_eq!(pool.run(LARGE + 1, || ()).await, Some(()));
     }

@@ -29,7 +29,7 @@ use crate::{
 
 /// How long a load waits for other users' reads. Past it the user reads the list alone, as if nothing were shared: whoever reads
 /// may be held up by limits of their own.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of a list beside its tools, about.
 const BYTES_PER_LIST: usize = 1024;
@@ -96,7 +96,7 @@ impl Sharing {
         }
         let Ok(lists) = self.lists.owner_of(&key) else { return Taken::Alone };
         let take = TakeList { key, user: reader.user().clone(), token: reader.token().clone(), not_before };
-        match tokio::time::timeout(PATIENCE, lists.send(take)).await {
+        match tokio::time::timeout(TIMEOUT, lists.send(take)).await {
             Ok(Ok(taken)) => taken,
             _ => Taken::Alone,
         }
@@ -154,7 +154,7 @@ struct Waiting {
 }
 
 #[derive(Default)]
-struct Entry {
+struct ListEntry {
     list: SharedList,
     waiting: Vec<Waiting>,
     /// Bytes that it counts for.
@@ -165,7 +165,7 @@ struct Entry {
 pub struct SharedLists {
     client: Rc<MembraneClient>,
     switch: SharingSwitch,
-    entries: LruCache<ListKey, Entry>,
+    entries: LruCache<ListKey, ListEntry>,
     bytes: usize,
     max_bytes: usize,
     ages: Ages,
@@ -286,7 +286,7 @@ impl Handler<TakeList> for SharedLists {
     fn handle(&mut self, take: TakeList, ctx: &mut Context<Self>) -> Self::Result {
         let TakeList { key, user, token, not_before } = take;
         let (reply, taken) = oneshot::channel();
-        let entry = self.entries.get_or_insert_mut(key.clone(), Entry::default);
+        let entry = self.entries.get_or_insert_mut(key.clone(), ListEntry::default);
         let need = entry.list.need(user, not_before, Instant::now());
         entry.waiting.push(Waiting { need, token, reply });
         self.serve(&key, ctx);

@@ -10,7 +10,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{
     Apps, Catalog, MembraneClient,
-    catalog::Part,
+    catalog::AppCatalog,
     load::{Thawed, accounts_of},
     shared::SharingSwitch,
 };
@@ -20,12 +20,12 @@ use crate::ids::UserKey;
 const AT_ONCE: usize = 8;
 
 /// How long it is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Returns a user's tools as they were kept, if all of them are there. They are asked for when they are first wanted.
 pub(super) fn thaw(client: Rc<MembraneClient>, sharing: SharingSwitch, user: UserKey, apps: Apps) -> Thawed {
     let kept = async move {
-        let kept = tokio::time::timeout(PATIENCE, kept(&client, &sharing, &user, &apps)).await;
+        let kept = tokio::time::timeout(TIMEOUT, kept(&client, &sharing, &user, &apps)).await;
         kept.ok().flatten().map(Arc::new)
     };
     kept.boxed_local().shared()
@@ -40,7 +40,7 @@ async fn kept(client: &MembraneClient, sharing: &SharingSwitch, user: &UserKey, 
     }
     let lists = stream::iter(&kept.lists).map(|place| async {
         let tools = keeper.app(place, &upstream.pool, &upstream.tools).await?;
-        Some(Part { tools, since: Instant::now(), place: None })
+        Some(AppCatalog { tools, since: Instant::now(), place: None })
     });
     // Without one of them it would look as if an app were gone.
     let parts: Vec<_> = lists.buffered(AT_ONCE).map(|part| part.ok_or(())).try_collect().await.ok()?;

@@ -9,11 +9,11 @@ use std::{
 use lru::LruCache;
 
 use crate::{
-    allowance::{Allowance, Allowances},
     ids::UserKey,
     secret::Fingerprint,
     token::AccessToken,
     trace,
+    user_limits::{LimitsOfUsers, UserLimits},
 };
 
 /// A user whose token the upstream has accepted. Only authentication makes one, so whoever holds it may act for the user.
@@ -27,7 +27,7 @@ pub struct Caller {
 struct Trusted {
     user: UserKey,
     token: AccessToken,
-    allowance: Arc<Allowance>,
+    user_limits: Arc<UserLimits>,
     until: Instant,
 }
 
@@ -46,8 +46,8 @@ impl Caller {
 
     /// Returns the limits of the caller's user.
     #[must_use]
-    pub fn allowance(&self) -> &Arc<Allowance> {
-        &self.trusted.allowance
+    pub fn user_limits(&self) -> &Arc<UserLimits> {
+        &self.trusted.user_limits
     }
 
     /// Returns when their token has to be shown to the upstream again.
@@ -71,34 +71,34 @@ impl Caller {
 
 /// Tokens that were accepted, by their fingerprints.
 #[derive(Debug)]
-pub struct Trust {
+pub struct VerifiedTokens {
     accepted: LruCache<Fingerprint, Accepted>,
-    lasting: Duration,
-    allowances: Allowances,
+    ttl: Duration,
+    limits_of_users: LimitsOfUsers,
 }
 
 #[derive(Debug)]
 struct Accepted {
     user: UserKey,
-    allowance: Arc<Allowance>,
+    user_limits: Arc<UserLimits>,
     until: Instant,
 }
 
-impl Trust {
-    /// Trust that lasts for `lasting`, in at most `max` tokens.
+impl VerifiedTokens {
+    /// Trust that lasts for `ttl`, in at most `max` tokens.
     #[must_use]
-    pub fn new(lasting: Duration, max: usize, allowances: Allowances) -> Self {
+    pub fn new(ttl: Duration, max: usize, limits_of_users: LimitsOfUsers) -> Self {
         let max = NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN);
-        Self { accepted: LruCache::new(max), lasting, allowances }
+        Self { accepted: LruCache::new(max), ttl, limits_of_users }
     }
 
     /// Returns the caller of a token, if it is trusted. Expiry is checked where a token is read, at each request.
     pub fn caller(&mut self, token: &AccessToken, now: Instant) -> Option<Caller> {
         // An expired token stays: that it was accepted before tells it from a guess.
-        let Accepted { user, allowance, until } = self.accepted.get(&token.fingerprint())?;
+        let Accepted { user, user_limits, until } = self.accepted.get(&token.fingerprint())?;
         (*until > now).then(|| {
-            let (user, token, allowance) = (user.clone(), token.clone(), Arc::clone(allowance));
-            let trusted = Arc::new(Trusted { user, token, allowance, until: *until });
+            let (user, token, user_limits) = (user.clone(), token.clone(), Arc::clone(user_limits));
+            let trusted = Arc::new(Trusted { user, token, user_limits, until: *until });
             Caller { trusted, trace: trace::Context::default() }
         })
     }
@@ -112,14 +112,14 @@ impl Trust {
     /// Returns whether any token of a user was accepted of late.
     #[must_use]
     pub fn knows(&self, user: &UserKey) -> bool {
-        self.allowances.knows(user)
+        self.limits_of_users.knows(user)
     }
 
     /// Remembers that the upstream accepted a token for a user.
     pub fn accept(&mut self, token: Fingerprint, user: UserKey, now: Instant) {
-        // Holding the allowance keeps the user's limits between requests, and shows that the user was here of late.
-        let (until, allowance) = (now + self.lasting, self.allowances.of(&user));
-        self.accepted.put(token, Accepted { user, allowance, until });
+        // Holding the limits keeps the user's limits between requests, and shows that the user was here of late.
+        let (until, user_limits) = (now + self.ttl, self.limits_of_users.of(&user));
+        self.accepted.put(token, Accepted { user, user_limits, until });
     }
 
     /// Forgets a token that was refused.
@@ -133,13 +133,13 @@ pub(crate) mod tests {
     use std::{num::NonZeroU32, time::SystemTime};
 
     use super::*;
-    use crate::allowance::Allowed;
+    use crate::user_limits::LimitSettings;
 
     /// Ann of the workspace w, whose token is trusted from now on for so long.
-    pub(crate) fn ann(token: &str, now: Instant, lasting: Duration) -> Caller {
+    pub(crate) fn ann(token: &str, now: Instant, ttl: Duration) -> Caller {
         let allowed =
-            Allowed { calls_per_s: NonZeroU32::MIN, calls_at_once: 1, streams: 1, sessions: 1, all_sessions: 1 };
-        let mut trust = Trust::new(lasting, 1, Allowances::new(allowed));
+            LimitSettings { calls_per_s: NonZeroU32::MIN, calls_at_once: 1, streams: 1, sessions: 1, all_sessions: 1 };
+        let mut trust = VerifiedTokens::new(ttl, 1, LimitsOfUsers::new(allowed));
         let token = AccessToken::parse(token, SystemTime::now()).unwrap();
         trust.accept(token.fingerprint(), UserKey::new("w", "ann"), now);
         trust.caller(&token, now).unwrap()
@@ -152,15 +152,16 @@ pub(crate) mod tests {
         let print = |token: &AccessToken| token.fingerprint();
         let ann = UserKey::new("w", "ann");
         let start = Instant::now();
-        let allowances = Allowances::new(Allowed {
+        let limits_of_users = LimitsOfUsers::new(LimitSettings {
             calls_per_s: NonZeroU32::MIN,
             calls_at_once: 1,
             streams: 1,
             sessions: 1,
             all_sessions: 1,
         });
-        let mut trust = Trust::new(Duration::from_secs(10), 2, allowances);
-        let user = |trust: &mut Trust, token, now| trust.caller(token, now).map(|caller| caller.user().clone());
+        let mut trust = VerifiedTokens::new(Duration::from_secs(10), 2, limits_of_users);
+        let user =
+            |trust: &mut VerifiedTokens, token, now| trust.caller(token, now).map(|caller| caller.user().clone());
         assert_eq!(user(&mut trust, a, start), None);
 
         trust.accept(print(a), ann.clone(), start);

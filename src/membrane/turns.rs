@@ -83,13 +83,13 @@ impl Turns {
         Arc::new(Self { share, books: Mutex::new(books) })
     }
 
-    /// Waits for a turn, and for no longer than `patience`.
-    pub async fn take(self: &Arc<Self>, party: &Party, patience: Duration) -> Option<Turn> {
+    /// Waits for a turn, and for no longer than `timeout`.
+    pub async fn take(self: &Arc<Self>, party: &Party, timeout: Duration) -> Option<Turn> {
         match self.try_take(party) {
             Ok(turn) => Some(turn),
             // Dropped at the timeout, the receiver frees a turn that was given meanwhile: it is dropped unread, or
             // can't be sent.
-            Err(turn) => tokio::time::timeout(patience, turn).await.ok()?.ok(),
+            Err(turn) => tokio::time::timeout(timeout, turn).await.ok()?.ok(),
         }
     }
 

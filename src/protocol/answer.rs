@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::{elicitation::InputRequired, json, lifecycle::InitializeResult, tools::CallToolResult};
-use crate::pieces::Piece;
+use crate::chunks::Chunk;
 
 /// Result of a request, ready to be written.
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub enum ServerResult {
     /// Result of `initialize`: the revision and what is offered.
     Initialize(InitializeResult),
     /// Result of `ping`, an empty object.
@@ -24,7 +24,7 @@ pub enum Answer {
 /// with the catalog that made them, so a list costs no copy.
 #[derive(Debug, Clone, Default)]
 pub struct ToolList {
-    pieces: Vec<Piece>,
+    chunks: Vec<Chunk>,
     /// Some tools are missing that may be had soon.
     is_partial: bool,
 }
@@ -32,17 +32,17 @@ pub struct ToolList {
 impl ToolList {
     /// Returns a list of the given definitions.
     #[must_use]
-    pub fn of(definitions: impl Into<Piece>) -> Self {
+    pub fn of(definitions: impl Into<Chunk>) -> Self {
         let mut list = Self::default();
         list.push(definitions);
         list
     }
 
     /// Appends definitions; an empty piece adds nothing.
-    pub fn push(&mut self, definitions: impl Into<Piece>) {
+    pub fn push(&mut self, definitions: impl Into<Chunk>) {
         let definitions = definitions.into();
         if !definitions.json().is_empty() {
-            self.pieces.push(definitions);
+            self.chunks.push(definitions);
         }
     }
 
@@ -58,25 +58,25 @@ impl ToolList {
     }
 }
 
-impl Answer {
+impl ServerResult {
     /// Returns the JSON of the result in pieces that are to be sent one after the other.
     #[must_use]
-    pub fn into_pieces(self) -> Vec<Piece> {
+    pub fn into_chunks(self) -> Vec<Chunk> {
         match self {
             Self::Initialize(result) => vec![json::to_string(&result).into()],
             Self::Empty => vec![Bytes::from_static(b"{}").into()],
             Self::Tools(list) => {
-                let mut pieces = Vec::with_capacity(2 * list.pieces.len() + 2);
+                let mut chunks = Vec::with_capacity(2 * list.chunks.len() + 2);
                 let mut before = Bytes::from_static(b"{\"tools\":[");
-                for definitions in list.pieces {
-                    pieces.extend([before.into(), definitions]);
+                for definitions in list.chunks {
+                    chunks.extend([before.into(), definitions]);
                     before = Bytes::from_static(b",");
                 }
-                if pieces.is_empty() {
-                    pieces.push(before.into());
+                if chunks.is_empty() {
+                    chunks.push(before.into());
                 }
-                pieces.push(Bytes::from_static(b"]}").into());
-                pieces
+                chunks.push(Bytes::from_static(b"]}").into());
+                chunks
             }
             Self::Call(result) => vec![json::to_string(&result).into()],
             Self::InputRequired(asked) => vec![json::to_string(&asked.to_json()).into()],
@@ -87,7 +87,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pieces::plain;
+    use crate::chunks::into_bytes;
 
     #[test]
     fn a_list_joins_its_pieces() {
@@ -102,7 +102,7 @@ mod tests {
             for text in definitions {
                 list.push(Bytes::copy_from_slice(text.as_bytes()));
             }
-            let json = plain(Answer::Tools(list).into_pieces()).concat();
+            let json = into_bytes(ServerResult::Tools(list).into_chunks()).concat();
             assert_eq!(String::from_utf8_lossy(&json), expected);
         }
     }

@@ -10,7 +10,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{clean::clean, codes, elicitation, json, revision::Era};
-use crate::{error::Error, pieces::Piece};
+use crate::{chunks::Chunk, error::Error};
 
 /// Messages in a batch at most: each may have an answer as long as a list of tools.
 const MAX_BATCH: usize = 64;
@@ -272,12 +272,12 @@ fn error_with(id: Option<ErrorId<'_>>, error: &Error, era: Era) -> Bytes {
 
 /// Returns the pieces of a result response around the pieces of its `result`, none of them copied.
 #[must_use]
-pub fn result_response(id: &RequestId, result: Vec<Piece>) -> Vec<Piece> {
-    let mut pieces = Vec::with_capacity(result.len() + 2);
-    pieces.push(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":").into());
-    pieces.extend(result);
-    pieces.push(Bytes::from_static(b"}").into());
-    pieces
+pub fn result_response(id: &RequestId, result: Vec<Chunk>) -> Vec<Chunk> {
+    let mut chunks = Vec::with_capacity(result.len() + 2);
+    chunks.push(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":").into());
+    chunks.extend(result);
+    chunks.push(Bytes::from_static(b"}").into());
+    chunks
 }
 
 /// Tells for how many seconds a call has been running (MCP 2025-11-25, basic/utilities/progress).

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    answer::Answer,
+    answer::ServerResult,
     json,
     jsonrpc::RequestId,
     lifecycle::{CAPABILITIES, SERVER_INFO},
     modern_request::Filter,
     revision::Revision,
 };
-use crate::pieces::Piece;
+use crate::chunks::Chunk;
 
 /// Milliseconds for which what never changes may be kept.
 pub const LASTING_TTL_MS: u64 = 3_600_000;
@@ -42,35 +42,35 @@ fn opening_with(result_type: &str, meta: &Value) -> Bytes {
 
 /// Returns the JSON of a result, in pieces. A list may be kept for `ttl_ms`, by the user who asked and nobody else.
 #[must_use]
-pub fn result(mut answer: Answer, ttl_ms: u64) -> Vec<Piece> {
-    let is_list = matches!(answer, Answer::Tools(_));
+pub fn result(mut answer: ServerResult, ttl_ms: u64) -> Vec<Chunk> {
+    let is_list = matches!(answer, ServerResult::Tools(_));
     // There is one `_meta`, and it begins the result.
     let opening = match &mut answer {
-        Answer::Call(result) => result.take_meta().map_or_else(opening, |meta| {
+        ServerResult::Call(result) => result.take_meta().map_or_else(opening, |meta| {
             let mut all = json!({SERVER: SERVER_INFO});
             if let (Value::Object(all), Value::Object(own)) = (&mut all, json!(meta)) {
                 all.extend(own);
             }
             opening_with(COMPLETE, &all)
         }),
-        Answer::InputRequired(_) => opening_with(INPUT_REQUIRED, &json!({SERVER: SERVER_INFO})),
+        ServerResult::InputRequired(_) => opening_with(INPUT_REQUIRED, &json!({SERVER: SERVER_INFO})),
         _ => opening(),
     };
-    let mut pieces = answer.into_pieces();
-    if let Some(Piece::Plain(first)) = pieces.first_mut() {
+    let mut chunks = answer.into_chunks();
+    if let Some(Chunk::Plain(first)) = chunks.first_mut() {
         // Every result is an object; its brace opens ours.
         *first = first.slice(1..);
     }
     let caching = if is_list { format!("\"ttlMs\":{ttl_ms},\"cacheScope\":\"private\",") } else { String::new() };
     let mut result = vec![opening.into(), caching.into()];
-    result.append(&mut pieces);
+    result.append(&mut chunks);
     result
 }
 
 /// Returns the result of `server/discover`. Instructions about the user may be kept for `personal_ttl_ms`; without that, the
 /// result is the same for everybody.
 #[must_use]
-pub fn discover(instructions: &str, personal_ttl_ms: Option<u64>) -> Vec<Piece> {
+pub fn discover(instructions: &str, personal_ttl_ms: Option<u64>) -> Vec<Chunk> {
     let rest = json!({
         "supportedVersions": Revision::supported(),
         "capabilities": CAPABILITIES,
@@ -112,7 +112,7 @@ pub fn subscription_ended(id: &RequestId) -> Bytes {
 mod tests {
     use super::*;
     use crate::{
-        pieces::plain,
+        chunks::into_bytes,
         protocol::{answer::ToolList, revision::MODERN, tools::CallToolResult},
     };
 
@@ -122,19 +122,22 @@ mod tests {
         list.push(Bytes::from_static(b"{}"));
         let call = CallToolResult::text("t");
         let mended = call.clone().and_mended(vec!["/a: left out".to_owned()]);
-        for answer in
-            [Answer::Tools(list), Answer::Tools(ToolList::default()), Answer::Call(call), Answer::Call(mended)]
-        {
+        for answer in [
+            ServerResult::Tools(list),
+            ServerResult::Tools(ToolList::default()),
+            ServerResult::Call(call),
+            ServerResult::Call(mended),
+        ] {
             let is_mended = format!("{answer:?}").contains("left out");
-            let text = plain(result(answer.clone(), 5)).concat();
+            let text = into_bytes(result(answer.clone(), 5)).concat();
             assert_eq!(String::from_utf8_lossy(&text).matches("_meta").count(), 1);
-            let json: Value = serde_json::from_slice(&plain(result(answer, 5)).concat()).unwrap();
+            let json: Value = serde_json::from_slice(&into_bytes(result(answer, 5)).concat()).unwrap();
             assert_eq!(json["resultType"], "complete");
             assert!(json["_meta"]["io.modelcontextprotocol/serverInfo"]["name"].is_string());
             assert_eq!(json["ttlMs"].is_u64(), json["tools"].is_array());
             assert_eq!(json["_meta"]["mended"][0] == "/a: left out", is_mended);
         }
-        let json: Value = serde_json::from_slice(&plain(discover("use them", None)).concat()).unwrap();
+        let json: Value = serde_json::from_slice(&into_bytes(discover("use them", None)).concat()).unwrap();
         assert_eq!(json["supportedVersions"][0], MODERN);
     }
 }

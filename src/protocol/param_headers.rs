@@ -52,7 +52,7 @@ impl ParamHeader {
 /// Takes the annotations that break a rule out of a schema, and gives those that are sound. Tells whether one was taken
 /// out.
 #[must_use]
-pub fn vouch(schema: &mut Value) -> (Vec<ParamHeader>, bool) {
+pub fn sanitize_annotations(schema: &mut Value) -> (Vec<ParamHeader>, bool) {
     let mut walk = Walk::default();
     walk.visit(schema, Some(&mut Vec::new()));
     (walk.sound, walk.has_removed)
@@ -196,7 +196,7 @@ mod tests {
             "nested": {"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": "N"}}},
         }});
         let mut schema = sound.clone();
-        let (headers, removed) = vouch(&mut schema);
+        let (headers, removed) = sanitize_annotations(&mut schema);
         assert_eq!((schema, removed), (sound, false));
         let outline: Vec<_> = headers.iter().map(|h| (h.name.as_str(), h.path.join("/"))).collect();
         assert_eq!(outline, [("mcp-param-region", "region".to_owned()), ("mcp-param-n", "nested/n".to_owned())]);
@@ -214,22 +214,22 @@ mod tests {
             json!({"anyOf": [{"properties": {"a": string}}]}),
         ] {
             let mut schema = broken.clone();
-            let (headers, removed) = vouch(&mut schema);
+            let (headers, removed) = sanitize_annotations(&mut schema);
             assert!(headers.is_empty() && removed, "{broken}");
             assert!(!schema.to_string().contains(ANNOTATION), "{schema}");
         }
         let mut twice = json!({"properties": {"a": string, "b": {"type": "string", "x-mcp-header": "a"}}});
-        assert_eq!(vouch(&mut twice).0.len(), 1);
+        assert_eq!(sanitize_annotations(&mut twice).0.len(), 1);
     }
 
     #[test]
     fn a_tool_has_no_more_headers_than_a_request() {
         let properties: Map<String, Value> =
             (0..100).map(|i| (format!("a{i}"), json!({"type": "string", "x-mcp-header": format!("A{i}")}))).collect();
-        let (headers, removed) = vouch(&mut json!({"properties": properties}));
+        let (headers, removed) = sanitize_annotations(&mut json!({"properties": properties}));
         assert!(removed && headers.len() == MAX_HEADERS, "{}", headers.len());
         let long = json!({"properties": {"k".repeat(MAX_PATH_BYTES + 1): {"type": "string", "x-mcp-header": "A"}}});
-        assert!(vouch(&mut long.clone()).0.is_empty());
+        assert!(sanitize_annotations(&mut long.clone()).0.is_empty());
     }
 
     #[test]

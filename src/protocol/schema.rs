@@ -65,7 +65,7 @@ impl InputSchema {
             return Self { published: raw.to_owned(), checked, ..Self::anything(None, None) };
         }
         let Published { mut schema, aliases, faults } = publish::publish(&own);
-        let (headers, _) = param_headers::vouch(&mut schema);
+        let (headers, _) = param_headers::sanitize_annotations(&mut schema);
         let is_as_it_was = !wrapped && schema == own;
         let published = if is_as_it_was { raw.to_owned() } else { to_raw(&schema) };
         if published.get().len() > MAX_GROWN_BYTES.max(raw.get().len()) {

@@ -109,7 +109,7 @@ impl Validator {
 /// # Errors
 /// Where it would be stricter.
 fn leave_out_patterns(schema: &mut Value) -> Result<(), String> {
-    let mut found = Found::default();
+    let mut found = Surroundings::default();
     found.look(schema);
     if found.is_looking_around && (found.is_negating || found.is_in_keys) {
         return Err("a pattern of it looks around, which makes other keywords depend on it".to_owned());
@@ -118,7 +118,7 @@ fn leave_out_patterns(schema: &mut Value) -> Result<(), String> {
 }
 
 #[derive(Default)]
-struct Found {
+struct Surroundings {
     is_looking_around: bool,
     /// In the name of a member, where it decides which other schemas count.
     is_in_keys: bool,
@@ -126,7 +126,7 @@ struct Found {
     is_negating: bool,
 }
 
-impl Found {
+impl Surroundings {
     fn look(&mut self, schema: &mut Value) {
         let Value::Object(members) = schema else { return };
         if members.get("pattern").and_then(Value::as_str).is_some_and(pattern::looks_around) {

@@ -16,7 +16,7 @@ static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config/sandbox");
 
 /// Apps of the sandbox, by their keys.
 #[derive(Debug, Default)]
-pub struct Catalog {
+pub struct SampleApps {
     apps: BTreeMap<String, App>,
 }
 
@@ -207,7 +207,7 @@ pub enum CatalogError {
     },
 }
 
-impl Catalog {
+impl SampleApps {
     /// Reads the apps of a folder, or the built-in ones where the path is empty.
     ///
     /// # Errors
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_built_in_apps_are_sound() {
-        let catalog = Catalog::load(Path::new("")).unwrap();
+        let catalog = SampleApps::load(Path::new("")).unwrap();
         for key in ["acme_crm", "gmail", "google-calendar", "hubspot", "notion", "slack"] {
             let app = catalog.by_key(key).unwrap();
             assert!(app.actions.len() >= 5, "{key}");

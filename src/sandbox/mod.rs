@@ -29,9 +29,9 @@ use std::{net::Ipv4Addr, path::Path, sync::Arc};
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 
 use crate::{config, secret::Secret};
-use catalog::{Catalog, CatalogError};
+use catalog::{CatalogError, SampleApps};
 use shared::Shared;
-pub use token::Kept;
+pub use token::KeyLife;
 
 /// Sandbox that runs on a thread of the server's process.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Sandbox {
     /// The key that signs its tokens.
     pub secret: Secret,
     /// How long that key is in use.
-    pub kept: Kept,
+    pub kept: KeyLife,
     /// Name of the app that users of minted tokens have yet to connect, if it has that app.
     pub unconnected: Option<String>,
     handle: ServerHandle,
@@ -71,9 +71,9 @@ impl Sandbox {
     pub fn start(settings: &config::Sandbox, folder: &Path) -> Result<Self, SandboxError> {
         let (secret, kept) = match settings.secret.is_empty() {
             true => token::draw_and_keep(folder),
-            false => (settings.secret.clone(), Kept::ForGood),
+            false => (settings.secret.clone(), KeyLife::ForGood),
         };
-        let catalog = Catalog::load(&settings.catalog)?;
+        let catalog = SampleApps::load(&settings.catalog)?;
         let unconnected = catalog.by_key(token::UNCONNECTED).map(|app| app.integration.name.clone());
         let shared = Arc::new(Shared::new(catalog, secret.clone(), settings.clone()));
         let port = settings.port.port();

@@ -18,11 +18,11 @@ const MAX_REQUESTS: usize = 10_000;
 
 /// Connection requests of all users, by their ids. An id can't be guessed: whoever has the link may answer.
 #[derive(Debug, Default)]
-pub struct Requests(Mutex<HashMap<String, Request>>);
+pub struct Requests(Mutex<HashMap<String, ConnectionRequest>>);
 
 /// Request for a user to connect an account of an app.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ConnectionRequest {
     /// Claims of the token that the request was made with.
     pub claims: Claims,
     /// App or account that the user is asked to connect.
@@ -77,14 +77,14 @@ impl Requests {
             return Err(Failure::bad_request(429, "rate_limit_exceeded", "Too many connection requests"));
         }
         let id = Uuid::new_v4().to_string();
-        let request = Request { claims: claims.clone(), wanted, outcome: None, since: Instant::now() };
+        let request = ConnectionRequest { claims: claims.clone(), wanted, outcome: None, since: Instant::now() };
         requests.insert(id.clone(), request);
         Ok(id)
     }
 
     /// Returns a request as it is now.
     #[must_use]
-    pub fn get(&self, id: &str) -> Option<Request> {
+    pub fn get(&self, id: &str) -> Option<ConnectionRequest> {
         let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let request = requests.get_mut(id)?;
         if request.outcome.is_none() && request.since.elapsed() >= LIFE {

@@ -9,7 +9,7 @@ use super::{
     catalog::{App, Behaviour},
     failure::{Failure, not_found, unreadable},
     shared::Shared,
-    state::{Belongings, Fields, Record},
+    state::{Belongings, Fields, SampleRecord},
     token::Claims,
 };
 
@@ -55,7 +55,12 @@ pub async fn run(
 }
 
 /// Returns the behaviours that read or change what the user has.
-fn work(own: &mut Belongings, account: Account<'_>, behaviour: &Behaviour, input: Record) -> Result<Value, Failure> {
+fn work(
+    own: &mut Belongings,
+    account: Account<'_>,
+    behaviour: &Behaviour,
+    input: SampleRecord,
+) -> Result<Value, Failure> {
     match behaviour {
         Behaviour::Create { records, with } => Ok(create(own, account, records, with.clone(), input)),
         Behaviour::FindOrCreate { records, by } => match position(own.records(account, records), by, &input) {
@@ -68,7 +73,7 @@ fn work(own: &mut Belongings, account: Account<'_>, behaviour: &Behaviour, input
         }
         Behaviour::Search { records, r#as, query, r#in, limit } => {
             let text = input.get(query).and_then(Value::as_str).unwrap_or_default().to_lowercase();
-            let holds = |field: &String, record: &Record| {
+            let holds = |field: &String, record: &SampleRecord| {
                 let value =
                     record.get(field).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
                 value.is_some_and(|value| value.to_lowercase().contains(&text))
@@ -103,7 +108,13 @@ fn work(own: &mut Belongings, account: Account<'_>, behaviour: &Behaviour, input
     }
 }
 
-fn create(own: &mut Belongings, account: Account<'_>, collection: &str, with: Record, input: Record) -> Value {
+fn create(
+    own: &mut Belongings,
+    account: Account<'_>,
+    collection: &str,
+    with: SampleRecord,
+    input: SampleRecord,
+) -> Value {
     let mut record = Map::new();
     record.insert("id".to_owned(), Value::String(own.draw_id(collection)));
     record.extend(with);
@@ -114,21 +125,26 @@ fn create(own: &mut Belongings, account: Account<'_>, collection: &str, with: Re
 }
 
 /// Returns whether the record's fields equal the input's members, as far as the input has them.
-fn matches(record: &Record, fields: &Fields, input: &Record) -> bool {
+fn matches(record: &SampleRecord, fields: &Fields, input: &SampleRecord) -> bool {
     fields.iter().all(|(field, member)| input.get(member).is_none_or(|wanted| record.get(field) == Some(wanted)))
 }
 
 /// Returns the record whose fields equal the input's members, all of which must be there.
-fn position(records: &[Record], by: &Fields, input: &Record) -> Option<usize> {
+fn position(records: &[SampleRecord], by: &Fields, input: &SampleRecord) -> Option<usize> {
     let complete = by.values().all(|member| input.contains_key(member));
     records.iter().position(|record| complete && matches(record, by, input))
 }
 
-fn at(records: &[Record], i: usize) -> Value {
+fn at(records: &[SampleRecord], i: usize) -> Value {
     records.get(i).cloned().map_or(Value::Null, Value::Object)
 }
 
-fn listed<'a>(r#as: &str, found: impl Iterator<Item = &'a Record>, limit: Option<&str>, input: &Record) -> Value {
+fn listed<'a>(
+    r#as: &str,
+    found: impl Iterator<Item = &'a SampleRecord>,
+    limit: Option<&str>,
+    input: &SampleRecord,
+) -> Value {
     let limit = limit.and_then(|member| input.get(member)?.as_u64());
     let most = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let found: Vec<_> = found.take(most).collect();

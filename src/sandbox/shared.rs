@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, http::header::AUTHORIZATION};
 
 use super::{
-    catalog::Catalog,
+    catalog::SampleApps,
     codes::Codes,
     failure::Failure,
     observe::Observer,
@@ -16,7 +16,7 @@ use crate::{config, secret::Secret};
 
 /// Parts of the sandbox, for one handler after the other.
 pub(super) struct Shared {
-    pub(super) catalog: Catalog,
+    pub(super) catalog: SampleApps,
     pub(super) state: State,
     pub(super) requests: Requests,
     pub(super) webhooks: Webhooks,
@@ -28,7 +28,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Returns the state of a sandbox that nobody has asked anything yet.
-    pub(super) fn new(catalog: Catalog, secret: Secret, settings: config::Sandbox) -> Self {
+    pub(super) fn new(catalog: SampleApps, secret: Secret, settings: config::Sandbox) -> Self {
         Self {
             catalog,
             state: State::default(),

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     catalog::App,
-    requests::{Outcome, Request},
+    requests::{ConnectionRequest, Outcome},
     shared::Shared,
     state::{ACCOUNTS, account_name},
     webhook::Event,
@@ -67,7 +67,7 @@ pub async fn show(shared: Data<Shared>, id: Path<String>) -> HttpResponse {
 
 /// Form of the page, as the user sends it.
 #[derive(Deserialize)]
-pub struct Answer {
+pub struct SignInForm {
     account: Option<usize>,
     answer: Choice,
 }
@@ -80,7 +80,7 @@ enum Choice {
 }
 
 /// `POST /sign-in/{id}`: connects the account, or not. The first answer counts.
-pub async fn answer(shared: Data<Shared>, id: Path<String>, form: Form<Answer>) -> HttpResponse {
+pub async fn answer(shared: Data<Shared>, id: Path<String>, form: Form<SignInForm>) -> HttpResponse {
     let Some((request, app)) = find(&shared, &id) else {
         return unknown();
     };
@@ -99,7 +99,7 @@ pub async fn answer(shared: Data<Shared>, id: Path<String>, form: Form<Answer>) 
     HttpResponse::SeeOther().insert_header((LOCATION, format!("/sign-in/{id}"))).finish()
 }
 
-fn connect(shared: &Shared, request: &Request, app: &App, account: usize) -> Outcome {
+fn connect(shared: &Shared, request: &ConnectionRequest, app: &App, account: usize) -> Outcome {
     let claims = &request.claims;
     let (event, connection) = shared.state.of(claims, &shared.catalog, |own| {
         let event = own.account(app, account).map_or(Event::Created, |_known| Event::Reconnected);
@@ -109,14 +109,14 @@ fn connect(shared: &Shared, request: &Request, app: &App, account: usize) -> Out
     Outcome::Success { connection: connection.id }
 }
 
-fn find<'a>(shared: &'a Shared, id: &str) -> Option<(Request, &'a App)> {
+fn find<'a>(shared: &'a Shared, id: &str) -> Option<(ConnectionRequest, &'a App)> {
     let request = shared.requests.get(id)?;
     let app = shared.catalog.by_key(&request.wanted.app)?;
     Some((request, app))
 }
 
 /// Returns the accounts to choose from: the one that is to be connected again, or all that the user has.
-fn offers(shared: &Shared, request: &Request, app: &App) -> Vec<Offer> {
+fn offers(shared: &Shared, request: &ConnectionRequest, app: &App) -> Vec<Offer> {
     let all = request.wanted.account.map_or(0..ACCOUNTS.len(), |account| account..account + 1);
     shared.state.of(&request.claims, &shared.catalog, |own| {
         let offer = |number| Offer {

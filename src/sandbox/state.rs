@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    catalog::{App, Catalog, Integration},
+    catalog::{App, Integration, SampleApps},
     token::Claims,
 };
 
 /// Record of a collection, as a JSON object.
-pub type Record = Map<String, Value>;
+pub type SampleRecord = Map<String, Value>;
 
 /// Accounts that a user has with every app, by the words that name them. The first holds an app's sample records.
 pub const ACCOUNTS: [&str; 2] = ["work", "home"];
@@ -28,7 +28,7 @@ pub struct State(Mutex<HashMap<String, Belongings>>);
 pub struct Belongings {
     /// Accounts that the user has connected.
     pub connections: Vec<Connection>,
-    records: HashMap<(String, usize, String), Vec<Record>>,
+    records: HashMap<(String, usize, String), Vec<SampleRecord>>,
     made: u64,
 }
 
@@ -68,7 +68,7 @@ struct ClientAction {
 
 impl State {
     /// Works on what a user has. A user who is new has connected what the token says, and the apps' first records.
-    pub fn of<T>(&self, claims: &Claims, catalog: &Catalog, work: impl FnOnce(&mut Belongings) -> T) -> T {
+    pub fn of<T>(&self, claims: &Claims, catalog: &SampleApps, work: impl FnOnce(&mut Belongings) -> T) -> T {
         // Work that panicked is a fault of the sandbox; the next request may still go well.
         let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let belongings = users.entry(claims.id.clone()).or_insert_with(|| Belongings::new(claims, catalog));
@@ -77,7 +77,7 @@ impl State {
 }
 
 impl Belongings {
-    fn new(claims: &Claims, catalog: &Catalog) -> Self {
+    fn new(claims: &Claims, catalog: &SampleApps) -> Self {
         let mut belongings = Self { connections: Vec::new(), records: HashMap::new(), made: 0 };
         for app in catalog.apps() {
             for (collection, records) in &app.records {
@@ -153,7 +153,7 @@ impl Belongings {
     }
 
     /// Returns the records of a collection that an account of an app holds.
-    pub fn records(&mut self, (app, account): (&App, usize), collection: &str) -> &mut Vec<Record> {
+    pub fn records(&mut self, (app, account): (&App, usize), collection: &str) -> &mut Vec<SampleRecord> {
         let key = (app.integration.key.clone(), account, collection.to_owned());
         self.records.entry(key).or_default()
     }

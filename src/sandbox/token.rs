@@ -31,7 +31,7 @@ const WEBHOOK_LIFE: Duration = Duration::from_secs(60);
 
 /// Life of the key that signs a sandbox's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum KeyLife {
     /// The settings name the key, or it is in a file: tokens outlive the sandbox.
     ForGood,
     /// The key was drawn, and no file could take it.
@@ -99,12 +99,12 @@ pub fn kept_secret(folder: &Path) -> Option<Secret> {
 
 /// Returns the key that a folder keeps. Without one, a key is drawn and kept there, if the folder is named and can be written.
 #[must_use]
-pub fn draw_and_keep(folder: &Path) -> (Secret, Kept) {
+pub fn draw_and_keep(folder: &Path) -> (Secret, KeyLife) {
     if folder.as_os_str().is_empty() {
-        return (draw_secret(), Kept::WhileItRuns);
+        return (draw_secret(), KeyLife::WhileItRuns);
     }
     if let Some(secret) = kept_secret(folder) {
-        return (secret, Kept::ForGood);
+        return (secret, KeyLife::ForGood);
     }
     let secret = draw_secret();
     let keep = || {
@@ -115,10 +115,10 @@ pub fn draw_and_keep(folder: &Path) -> (Secret, Kept) {
         file.write_all(secret.reveal().as_bytes())
     };
     match keep() {
-        Ok(()) => (secret, Kept::ForGood),
+        Ok(()) => (secret, KeyLife::ForGood),
         Err(error) => {
             log::warn!("the sandbox's key can't be kept in {}: {error}", folder.display());
-            (secret, Kept::WhileItRuns)
+            (secret, KeyLife::WhileItRuns)
         }
     }
 }

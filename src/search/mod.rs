@@ -43,5 +43,5 @@ pub use access::Access;
 pub use build::{AppIndexBuilder, ToolText};
 pub use index::AppIndex;
 pub use naming::AppNames;
-pub use rank::{Answer, Hit, Options, search, warm_up};
+pub use rank::{Hit, Options, Ranking, search, warm_up};
 pub use similar::{Keys, SimilarName, similar_names};

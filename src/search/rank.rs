@@ -58,7 +58,7 @@ pub struct Hit {
 
 /// Answer to a query.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Answer {
+pub struct Ranking {
     /// Tools, the best first; equal scores in the order of app key and tool key.
     pub hits: Vec<Hit>,
     /// Best two tools score alike, or each is the best for a step of its own.
@@ -87,7 +87,7 @@ pub fn warm_up() {
 
 /// Ranks the tools of some apps for a query. An empty query finds nothing.
 #[must_use]
-pub fn search(apps: &[&AppIndex], query: &str, options: &Options<'_>) -> Answer {
+pub fn search(apps: &[&AppIndex], query: &str, options: &Options<'_>) -> Ranking {
     let query = read(cut(query), &Lexicon::new(apps, options.others));
     let mut scorer = Scorer::new(apps);
     let eligible = |app: usize, tool: usize| {
@@ -113,7 +113,7 @@ pub fn search(apps: &[&AppIndex], query: &str, options: &Options<'_>) -> Answer 
     let second = hits.get(1).map_or(0.0, |hit| hit.score);
     let close = second > 0.0 && (!single || hits.first().is_some_and(|first| second >= first.score * CLOSE));
     let Named { apps: named, others, unknown, .. } = query.whole.named;
-    Answer {
+    Ranking {
         close,
         more: matches.saturating_sub(hits.len()),
         hits,
@@ -231,7 +231,7 @@ mod tests {
         ]
     }
 
-    fn find(query: &str, options: &Options<'_>) -> (Answer, Vec<String>) {
+    fn find(query: &str, options: &Options<'_>) -> (Ranking, Vec<String>) {
         let apps = apps();
         let apps: Vec<&AppIndex> = apps.iter().collect();
         let answer = search(&apps, query, options);
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn an_empty_query_and_no_apps_find_nothing() {
         warm_up();
-        assert_eq!(find("", &Options::default()).0, Answer::default());
+        assert_eq!(find("", &Options::default()).0, Ranking::default());
         assert_eq!(search(&[], "create an invoice", &Options::default()).hits, []);
     }
 

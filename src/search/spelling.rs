@@ -18,11 +18,11 @@ const BY_EDITS: [f32; 3] = [1.0, 0.9, 0.7];
 #[derive(Debug, Default)]
 pub(super) struct Spellings {
     text: Box<str>,
-    words: Box<[Entry]>,
+    words: Box<[WordEntry]>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct WordEntry {
     end: u32,
     mask: u32,
 }
@@ -39,7 +39,7 @@ impl Spellings {
         let mut text = String::new();
         let entries = words.iter().map(|word| {
             text.push_str(word);
-            Entry { end: u32::try_from(text.len()).unwrap_or(u32::MAX), mask: mask(word) }
+            WordEntry { end: u32::try_from(text.len()).unwrap_or(u32::MAX), mask: mask(word) }
         });
         let words = entries.collect();
         Self { text: text.into(), words }

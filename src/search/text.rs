@@ -29,7 +29,7 @@ pub(super) struct Word {
 
 /// Kinds of characters between which a word ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CharKind {
     Lower,
     Upper,
     Digit,
@@ -37,13 +37,13 @@ enum Kind {
     Other,
 }
 
-fn kind(c: char) -> Kind {
+fn kind(c: char) -> CharKind {
     match c {
-        _ if is_cjk(c) => Kind::Cjk,
-        _ if c.is_uppercase() => Kind::Upper,
-        _ if c.is_alphabetic() => Kind::Lower,
-        _ if c.is_numeric() => Kind::Digit,
-        _ => Kind::Other,
+        _ if is_cjk(c) => CharKind::Cjk,
+        _ if c.is_uppercase() => CharKind::Upper,
+        _ if c.is_alphabetic() => CharKind::Lower,
+        _ if c.is_numeric() => CharKind::Digit,
+        _ => CharKind::Other,
     }
 }
 
@@ -117,7 +117,7 @@ fn in_address(text: &[char], start: usize, end: usize) -> bool {
 fn scan(text: &[char], mut take: impl FnMut(usize, usize)) {
     let mut start = 0;
     for i in 0..=text.len() {
-        let separator = text.get(i).is_none_or(|c| kind(*c) == Kind::Other);
+        let separator = text.get(i).is_none_or(|c| kind(*c) == CharKind::Other);
         if separator || i > start && splits(text, start, i) {
             if i > start {
                 take(start, i);
@@ -129,18 +129,20 @@ fn scan(text: &[char], mut take: impl FnMut(usize, usize)) {
 
 /// Tells a boundary within a run of letters and digits.
 fn splits(text: &[char], start: usize, i: usize) -> bool {
-    let at = |i: usize| text.get(i).copied().map_or(Kind::Other, kind);
-    let run = |kind: Kind, from: usize| text.iter().skip(from).take_while(|c| self::kind(**c) == kind).count();
+    let at = |i: usize| text.get(i).copied().map_or(CharKind::Other, kind);
+    let run = |kind: CharKind, from: usize| text.iter().skip(from).take_while(|c| self::kind(**c) == kind).count();
     match (at(i - 1), at(i)) {
         // The last capital of HTTPServer begins the next word, but a plural s does not: URLs.
-        (Kind::Upper, Kind::Upper) => {
-            at(i + 1) == Kind::Lower && (text.get(i + 1) != Some(&'s') || at(i + 2) == Kind::Lower)
+        (CharKind::Upper, CharKind::Upper) => {
+            at(i + 1) == CharKind::Lower && (text.get(i + 1) != Some(&'s') || at(i + 2) == CharKind::Lower)
         }
-        (Kind::Cjk, Kind::Cjk) => false,
-        (Kind::Cjk, _) | (_, Kind::Cjk) | (Kind::Lower, Kind::Upper) => true,
+        (CharKind::Cjk, CharKind::Cjk) => false,
+        (CharKind::Cjk, _) | (_, CharKind::Cjk) | (CharKind::Lower, CharKind::Upper) => true,
         // s3, v2 and ga4 are words of their own; address2 and 30min are two.
-        (Kind::Lower | Kind::Upper, Kind::Digit) => i - start >= 4,
-        (Kind::Digit, Kind::Lower) => run(Kind::Lower, i) >= 3 && (start..i).all(|i| at(i) == Kind::Digit),
+        (CharKind::Lower | CharKind::Upper, CharKind::Digit) => i - start >= 4,
+        (CharKind::Digit, CharKind::Lower) => {
+            run(CharKind::Lower, i) >= 3 && (start..i).all(|i| at(i) == CharKind::Digit)
+        }
         _ => false,
     }
 }

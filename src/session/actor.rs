@@ -21,16 +21,15 @@ use tokio::sync::oneshot;
 use super::{
     calls::{Calls, Ticket},
     event_log::Limits,
-    kept::Kept,
     messages::{
         BeginCall, CallTool, Cancel, Describe, Enable, End, FindTool, Introduce, ListTools, MayPassivate, Resolved,
         WindDown,
     },
+    persistence::Persistence,
     profile::Profile,
     streams::Streams,
 };
 use crate::{
-    allowance::CallLimit,
     error::Error,
     membrane::{Caller, Report, Tool},
     protocol::{
@@ -38,8 +37,9 @@ use crate::{
         revision::{Era, Revision},
         tools::CallToolResult,
     },
-    store::News,
+    store::ReplicaEvent,
     tools::{Enabled, EnabledTools, MaybeReady, Origin, Outcome, ReadyCall, Scope, ToolService, View},
+    user_limits::CallLimit,
 };
 
 /// Actor of one session. See the [module](self).
@@ -50,16 +50,16 @@ pub struct SessionActor {
     /// Counts calls of every era, also those that run in a request of their own.
     running: CallLimit,
     pub(super) streams: Streams,
-    /// Answers that are still to come by the outbox.
-    owed: usize,
+    /// Answers that are still to come by the HTTP\+SSE stream.
+    pending_replies: usize,
     /// Requests that wait, because the server stops, until nothing is in flight.
     ending: Option<Vec<oneshot::Sender<()>>>,
     /// How long an answered stream can be resumed.
-    lasting: Duration,
+    ttl: Duration,
     /// Bytes that may wait for the reader of a stream.
     queue_bytes: usize,
     /// Place in the store; none for a session that lives only as long as its stream.
-    kept: Option<Kept>,
+    kept: Option<Persistence>,
     tools: ToolService,
     /// Set when the server stops.
     is_draining: Arc<AtomicBool>,
@@ -88,7 +88,7 @@ impl SessionActor {
     pub fn new(
         profile: Profile,
         enabled: EnabledTools,
-        kept: Option<Kept>,
+        kept: Option<Persistence>,
         tools: ToolService,
         is_draining: Arc<AtomicBool>,
         limits: &SessionLimits,
@@ -100,9 +100,9 @@ impl SessionActor {
             enabled,
             kept,
             running: CallLimit::new(limits.max_in_flight),
-            owed: 0,
+            pending_replies: 0,
             ending: None,
-            lasting: limits.log.lasting,
+            ttl: limits.log.ttl,
             queue_bytes: limits.queue_bytes,
             calls: Calls::default(),
             streams: Streams::new(limits.log, limits.queue_bytes, mark),
@@ -132,9 +132,9 @@ impl SessionActor {
     fn wind_down(&mut self) {
         let Some(waiting) = &mut self.ending else { return };
         self.streams.close_listening();
-        // A call that has ended may still have its answer on the way to the outbox. Closing the outbox after the last
-        // call lost the answers of calls that ended together, so POSTs (`owed`) are counted as well.
-        if self.calls.count() == 0 && self.owed == 0 && !self.streams.await_answers() {
+        // A call that has ended may still have its answer on the way to the HTTP+SSE stream. Closing it after the last
+        // call lost the answers of calls that ended together, so POSTs (`pending_replies`) are counted as well.
+        if self.calls.count() == 0 && self.pending_replies == 0 && !self.streams.await_answers() {
             self.streams.close_outbox();
             for waiting in waiting.drain(..) {
                 // The stop has lost its patience where nobody waits any more.
@@ -313,7 +313,7 @@ impl Handler<Cancel> for SessionActor {
             && !is_here
             && let Some((bus, session)) = self.shared()
         {
-            drop(bus.tell(&News::Cancelled { session, request: id }));
+            drop(bus.tell(&ReplicaEvent::Cancelled { session, request: id }));
         }
         Ok(())
     }
@@ -339,7 +339,10 @@ impl Handler<MayPassivate> for SessionActor {
     fn handle(&mut self, _: MayPassivate, _: &mut Context<Self>) -> Self::Result {
         // `running` knows calls that run in requests of their own, and `calls` those that wait for something else
         // first.
-        let is_idle = self.running.is_idle() && self.calls.count() == 0 && self.owed == 0 && !self.streams.are_in_use();
+        let is_idle = self.running.is_idle()
+            && self.calls.count() == 0
+            && self.pending_replies == 0
+            && !self.streams.are_in_use();
         MessageResult(is_idle && self.kept.is_some())
     }
 }

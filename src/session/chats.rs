@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use super::{
-    left_tools::left_to, messages::Inherit, permit::session_permit, profile::Profile, registry::Sessions,
+    left_tools::left_to, messages::AdoptChat, permit::session_permit, profile::Profile, registry::Sessions,
     registry::end_everywhere, storage::Storage,
 };
 use crate::{
@@ -38,10 +38,10 @@ impl Chats {
     /// # Errors
     /// [`Error::TooMany`] and [`Error::Full`] where none can be opened; [`Error::StoreUnavailable`].
     pub async fn enter(&self, caller: &Caller, chat: ChatId, profile: Profile) -> Result<SessionId, Error> {
-        let allowance = caller.allowance();
+        let user_limits = caller.user_limits();
         // Most chats have a session, for which no other has to leave memory. The permit only tells that there is room:
         // it is given back here, and the session's actor takes its own when it comes from the store.
-        let refused = match allowance.session() {
+        let refused = match user_limits.session() {
             Ok(_permit) => return self.enter_or_open(caller, chat, Some(profile)).await?.ok_or(Error::Internal),
             Err(refused) => refused,
         };
@@ -51,7 +51,7 @@ impl Chats {
         if refused != Error::Full {
             return Err(refused);
         }
-        let _permit = session_permit(&self.sessions, allowance).await?;
+        let _permit = session_permit(&self.sessions, user_limits).await?;
         self.enter_or_open(caller, chat, Some(profile)).await?.ok_or(Error::Internal)
     }
 
@@ -64,14 +64,14 @@ impl Chats {
     ) -> Result<Option<SessionId>, Error> {
         let (user, store) = (caller.user(), self.storage.store());
         let id = self.sessions.draw_id_beside(user);
-        let inherits = new.as_ref().is_some_and(|profile| profile.scope.mode.lists_enabled());
+        let adopts = new.as_ref().is_some_and(|profile| profile.scope.mode.lists_enabled());
         let new = new.map(|profile| (id, profile.record(user.clone(), SystemTime::now(), Vec::new())));
         let Entered { session, ended } = store.enter_chat(user.clone(), chat.clone(), new).await?;
         end_everywhere(&self.sessions, &self.storage, user, ended);
         if session == Some(id) {
             log::info!(target: "session", session:% = id, user:%; "session opened");
-            if inherits && let Some(estate) = left_to(&**store, user, &chat).await? {
-                self.sessions.deliver(id, user.clone(), None, Inherit(estate)).await?;
+            if adopts && let Some(chat_state) = left_to(&**store, user, &chat).await? {
+                self.sessions.deliver(id, user.clone(), None, AdoptChat(chat_state)).await?;
             }
         }
         Ok(session)

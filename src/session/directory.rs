@@ -10,7 +10,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use futures_util::future::join_all;
 
 use super::{
-    messages::{CatchUp, CloseSession, Deliver, Event, Listen, MakeRoom, OpenSession, WhyUnanswered},
+    messages::{CloseSession, Deliver, Event, Listen, MakeRoom, OpenSession, Refresh, WhyUnanswered},
     queue,
     token_end::By,
 };
@@ -131,11 +131,11 @@ impl<R: Actor<Context = Context<R>>> Directory<R> {
     ///
     /// # Errors
     /// [`Error::SessionNotFound`]; [`Error::StoreUnavailable`] where the state of the session can't be read.
-    pub async fn catch_up(&self, session: SessionId, user: &UserKey) -> Result<(), Error>
+    pub async fn refresh(&self, session: SessionId, user: &UserKey) -> Result<(), Error>
     where
-        R: Handler<Deliver<CatchUp>> + Handler<WhyUnanswered>,
+        R: Handler<Deliver<Refresh>> + Handler<WhyUnanswered>,
     {
-        if self.is_replicated { self.deliver(session, user.clone(), None, CatchUp).await } else { Ok(()) }
+        if self.is_replicated { self.deliver(session, user.clone(), None, Refresh).await } else { Ok(()) }
     }
 
     /// Ends a session of `user`.

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::queue::Weigh;
+use super::queue::ByteSize;
 
 /// The name of an event: its stream, and its place there. Unique in the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +57,7 @@ pub struct Limits {
     /// Bytes of their messages, over all streams.
     pub bytes: usize,
     /// How long after its end a stream is kept.
-    pub lasting: Duration,
+    pub ttl: Duration,
 }
 
 /// The latest events of all streams of a session, oldest first.
@@ -107,11 +107,11 @@ impl EventLog {
     /// Returns whether a stream that ended at `end` is past its time.
     #[must_use]
     pub fn is_past(&self, end: Instant) -> bool {
-        end.elapsed() >= self.limits.lasting
+        end.elapsed() >= self.limits.ttl
     }
 }
 
-impl Weigh for Logged {
+impl ByteSize for Logged {
     fn bytes(&self) -> usize {
         self.message.iter().map(Bytes::len).sum()
     }
@@ -137,7 +137,7 @@ mod tests {
             id: EventId { stream, place },
             message: vec![Bytes::from(vec![b'x'; size])],
         };
-        let mut log = EventLog::new(Limits { events: 3, bytes: 100, lasting: Duration::ZERO });
+        let mut log = EventLog::new(Limits { events: 3, bytes: 100, ttl: Duration::ZERO });
         for place in 1..=3 {
             assert_eq!(log.append(event(0, place, 10)), []);
         }

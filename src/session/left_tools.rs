@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::messages::Estate;
+use super::messages::ChatState;
 use crate::{
     error::Error,
     ids::{ChatId, SessionId, UserKey},
@@ -41,7 +41,7 @@ fn place(user: &UserKey, chat: &ChatId) -> Digest {
 /// Leaves the tools of a session of `user` to its chats for a time, before it is ended.
 pub(super) async fn leave_tools(
     store: &dyn SessionStore,
-    lasting: Duration,
+    ttl: Duration,
     session: SessionId,
     user: &UserKey,
 ) -> Result<(), Error> {
@@ -57,18 +57,22 @@ pub(super) async fn leave_tools(
             // In place of what an earlier session has left, which no longer holds.
             text = left(Vec::new());
         }
-        store.put_note(place(user, &chat), text, Some(lasting)).await?;
+        store.put_note(place(user, &chat), text, Some(ttl)).await?;
     }
     Ok(())
 }
 
 /// Returns what the last session of a chat has left, if that was ended and is not forgotten.
-pub(super) async fn left_to(store: &dyn SessionStore, user: &UserKey, chat: &ChatId) -> Result<Option<Estate>, Error> {
+pub(super) async fn left_to(
+    store: &dyn SessionStore,
+    user: &UserKey,
+    chat: &ChatId,
+) -> Result<Option<ChatState>, Error> {
     let text = store.note(place(user, chat)).await?;
     // Only this server writes it; what can't be read all the same is as good as gone.
     let left = text.and_then(|text| serde_json::from_str::<LeftTools>(&text).ok());
     let left = left.filter(|left| left.chat == chat.as_str() && !left.tools.is_empty());
-    Ok(left.map(|left| Estate { enabled: Some(EnabledTools::of(&left.tools)), subscribers: Vec::new() }))
+    Ok(left.map(|left| ChatState { enabled: Some(EnabledTools::of(&left.tools)), subscribers: Vec::new() }))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use actix::Message;
 use bytes::Bytes;
 
 use crate::{
-    allowance::Permit,
     error::Error,
     ids::{ChatId, SessionId, ToolName, UserKey},
     membrane::{Caller, CatalogChanged, Tool},
@@ -21,11 +20,12 @@ use crate::{
     session::{
         event_log::{EventId, Logged, StreamId},
         profile::Profile,
-        queue::{self, Weigh},
+        queue::{self, ByteSize},
         token_end::ShownToken,
     },
-    store::News,
+    store::ReplicaEvent,
     tools::{EnabledTools, Origin, ReadyCall, Scope},
+    user_limits::Permit,
 };
 
 /// To a registry: opens a session on its shard.
@@ -204,7 +204,7 @@ pub struct Cancel {
 /// To a session: catches up with the store, where another replica may have changed it.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), Error>")]
-pub struct CatchUp;
+pub struct Refresh;
 
 /// To a session: another replica may have changed it. It catches up where a client listens.
 #[derive(Debug, Clone, Copy, Message)]
@@ -219,7 +219,7 @@ pub struct ListensElsewhere;
 /// To a registry: what another server tells of a session.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Hear(pub News);
+pub struct OnReplicaEvent(pub ReplicaEvent);
 
 /// To a session: opens its stream of notifications. One that was open ends.
 #[derive(Debug, Clone, Copy, Message)]
@@ -240,7 +240,7 @@ pub struct OpenReply {
 /// To a session: sends a message on the stream of a POST.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
-pub struct Record {
+pub struct SendOnStream {
     /// Stream that the message goes on.
     pub stream: StreamId,
     /// Request that the stream answers.
@@ -283,28 +283,28 @@ pub enum Event {
     Message(Vec<Bytes>),
 }
 
-impl Weigh for Event {
+impl ByteSize for Event {
     fn bytes(&self) -> usize {
         match self {
             Self::ToolsChanged => 0,
-            Self::Message(pieces) => pieces.iter().map(Bytes::len).sum(),
+            Self::Message(chunks) => chunks.iter().map(Bytes::len).sum(),
         }
     }
 }
 
 /// To a session: another takes its chat over. Answers with the state that moves.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Estate, Error>")]
-pub struct LeaveChat;
+#[rtype(result = "Result<ChatState, Error>")]
+pub struct ReleaseChat;
 
 /// To a session that takes a chat over: the state that moves into it.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Error>")]
-pub struct Inherit(pub Estate);
+pub struct AdoptChat(pub ChatState);
 
 /// State of a chat that moves into another session.
 #[derive(Debug)]
-pub struct Estate {
+pub struct ChatState {
     /// Tools that are enabled; none from a session in static mode.
     pub enabled: Option<EnabledTools>,
     /// Streams that want to be told of changes.
@@ -350,12 +350,12 @@ pub struct End;
 
 /// To a registry: says how much it holds.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Load")]
-pub struct FeelPulse;
+#[rtype(result = "RegistryLoad")]
+pub struct CheckHealth;
 
 /// Number of sessions that a registry holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, actix::MessageResponse)]
-pub struct Load {
+pub struct RegistryLoad {
     /// Sessions that are in memory.
     pub sessions: usize,
     /// Sessions in memory that the store has as well.

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use super::registry::Sessions;
 use crate::{
-    allowance::{Allowance, Permit, note_limited},
     error::Error,
+    user_limits::{Permit, UserLimits, note_limited},
 };
 
-/// Takes a session from an allowance. Where all users together have too many, idle ones leave memory first.
+/// Takes a session from what a user may have. Where all users together have too many, idle ones leave memory first.
 ///
 /// # Errors
 /// [`Error::TooMany`], and [`Error::Full`] where no session is idle.
-pub async fn session_permit(sessions: &Sessions, allowance: &Arc<Allowance>) -> Result<Permit, Error> {
-    match allowance.session() {
+pub async fn session_permit(sessions: &Sessions, user_limits: &Arc<UserLimits>) -> Result<Permit, Error> {
+    match user_limits.session() {
         Err(Error::Full) => {}
         other => return other,
     }
     sessions.make_room().await;
-    allowance.session().inspect_err(|error| {
+    user_limits.session().inspect_err(|error| {
         // Counted here alone: the first refusal only makes idle sessions leave.
         if *error == Error::Full {
             note_limited("all_sessions");

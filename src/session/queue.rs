@@ -13,14 +13,14 @@ use futures_util::Stream;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// Item whose size counts against a queue's room.
-pub trait Weigh {
+pub trait ByteSize {
     /// Returns the size of the item, in bytes.
     fn bytes(&self) -> usize;
 }
 
 /// Room of a queue, in items and in bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct Capacity {
     /// Items that may wait at once.
     pub items: usize,
     /// Bytes; an item of any size fits where nothing else waits.
@@ -44,14 +44,14 @@ pub struct Receiver<T> {
 
 /// Why an item was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum SendError {
     /// The reader is behind, and there is no room left.
     Full,
     /// The receiving end was dropped.
     Gone,
 }
 
-impl Refused {
+impl SendError {
     /// Counts a stream that ends for this, where its reader was too slow.
     pub fn count_if_slow(&self) {
         if matches!(self, Self::Full) {
@@ -62,34 +62,34 @@ impl Refused {
 
 /// Returns both ends of an empty queue with this room.
 #[must_use]
-pub fn queue<T>(room: Room) -> (Sender<T>, Receiver<T>) {
+pub fn queue<T>(room: Capacity) -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = mpsc::channel(room.items.max(1));
     let waiting = Arc::new(AtomicUsize::new(0));
     let sender = Sender { items: sender, waiting: Arc::clone(&waiting), max_bytes: room.bytes };
     (sender, Receiver { items: receiver, waiting })
 }
 
-impl<T: Weigh> Sender<T> {
+impl<T: ByteSize> Sender<T> {
     /// Puts an item at the end.
     ///
     /// # Errors
-    /// [`Refused`].
-    pub fn offer(&self, item: T) -> Result<(), Refused> {
+    /// [`SendError`].
+    pub fn try_send(&self, item: T) -> Result<(), SendError> {
         let bytes = item.bytes();
         // One sender fills the queue and the reader only drains it, so an outdated number is too high and lets in too
         // little.
         let waiting = self.waiting.load(Ordering::Relaxed);
         // An item of any size may wait alone, or a large answer could never be sent.
         if waiting > 0 && waiting + bytes > self.max_bytes {
-            return Err(if self.items.is_closed() { Refused::Gone } else { Refused::Full });
+            return Err(if self.items.is_closed() { SendError::Gone } else { SendError::Full });
         }
         // Counted before it is sent: the reader may take it and subtract its size before the next line runs.
         self.waiting.fetch_add(bytes, Ordering::Relaxed);
         self.items.try_send(item).map_err(|error| {
             self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             match error {
-                TrySendError::Full(_) => Refused::Full,
-                TrySendError::Closed(_) => Refused::Gone,
+                TrySendError::Full(_) => SendError::Full,
+                TrySendError::Closed(_) => SendError::Gone,
             }
         })
     }
@@ -108,7 +108,7 @@ impl<T: Weigh> Sender<T> {
 }
 
 /// Ends when the sending end was dropped and the queue is empty.
-impl<T: Weigh> Stream for Receiver<T> {
+impl<T: ByteSize> Stream for Receiver<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    impl Weigh for &'static str {
+    impl ByteSize for &'static str {
         fn bytes(&self) -> usize {
             self.len()
         }
@@ -134,22 +134,22 @@ mod tests {
 
     #[actix::test]
     async fn a_queue_is_full_by_number_and_by_size() {
-        let (sender, mut receiver) = queue(Room { items: 2, bytes: 4 });
+        let (sender, mut receiver) = queue(Capacity { items: 2, bytes: 4 });
         assert!(sender.is_read());
-        assert_eq!(sender.offer("larger"), Ok(()), "alone, of any size");
-        assert_eq!(sender.offer("x"), Err(Refused::Full), "by size");
+        assert_eq!(sender.try_send("larger"), Ok(()), "alone, of any size");
+        assert_eq!(sender.try_send("x"), Err(SendError::Full), "by size");
         assert_eq!(receiver.next().await, Some("larger"));
-        assert_eq!((sender.offer("x"), sender.offer("y")), (Ok(()), Ok(())));
-        assert_eq!(sender.offer("z"), Err(Refused::Full), "by number");
+        assert_eq!((sender.try_send("x"), sender.try_send("y")), (Ok(()), Ok(())));
+        assert_eq!(sender.try_send("z"), Err(SendError::Full), "by number");
         drop(receiver);
         assert!(!sender.is_read());
-        assert_eq!(sender.offer("x"), Err(Refused::Gone));
+        assert_eq!(sender.try_send("x"), Err(SendError::Gone));
     }
 
     #[actix::test]
     async fn what_waits_is_read_after_the_sender_has_gone() {
-        let (sender, mut receiver) = queue(Room { items: 2, bytes: 4 });
-        assert_eq!(sender.offer("x"), Ok(()));
+        let (sender, mut receiver) = queue(Capacity { items: 2, bytes: 4 });
+        assert_eq!(sender.try_send("x"), Ok(()));
         drop(sender);
         assert_eq!((receiver.next().await, receiver.next().await), (Some("x"), None));
     }

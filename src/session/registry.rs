@@ -3,8 +3,8 @@
 mod changes;
 mod delivery;
 mod handover;
-mod news;
 mod passivation;
+mod replica_events;
 mod revival;
 mod tokens;
 
@@ -20,20 +20,19 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult,
 use futures_util::future::join_all;
 
 pub use self::handover::end_everywhere;
-use self::{changes::Listeners, handover::estate, passivation::MakingRoom, revival::Reviving};
+use self::{changes::Listeners, handover::chat_state, passivation::MakingRoom, revival::Reviving};
 use super::{
     SessionActor,
     actor::SessionLimits,
     directory::Directory,
     event_log::Limits,
-    kept::Kept,
-    messages::{CloseSession, Drain, End, FeelPulse, Inherit, Load, OpenSession, WhyUnanswered, WindDown},
+    messages::{AdoptChat, CheckHealth, CloseSession, Drain, End, OpenSession, RegistryLoad, WhyUnanswered, WindDown},
+    persistence::Persistence,
     profile::Profile,
     storage::Storage,
     token_end::{Shown, ShownToken},
 };
 use crate::{
-    allowance::{Allowances, Permit},
     auth::Revocations,
     config::Settings,
     error::Error,
@@ -42,6 +41,7 @@ use crate::{
     protocol::revision::Revision,
     store::Opened,
     tools::{EnabledTools, ToolService},
+    user_limits::{LimitsOfUsers, Permit},
 };
 
 /// How often sessions that are idle or past their retention are looked for, at least.
@@ -61,7 +61,7 @@ pub struct Common {
     /// Store of the sessions.
     pub storage: Storage,
     /// Limits of all users.
-    pub allowances: Allowances,
+    pub limits_of_users: LimitsOfUsers,
     /// Everybody who has to hear that a token was refused.
     pub revocations: Revocations,
     /// Flag that is set when the server stops.
@@ -70,7 +70,7 @@ pub struct Common {
 
 /// Actor of one worker that knows its sessions. See the [module](self).
 pub struct SessionRegistry {
-    sessions: HashMap<SessionId, Entry>,
+    sessions: HashMap<SessionId, SessionEntry>,
     /// Sessions on their way from the store.
     reviving: HashMap<SessionId, Reviving>,
     /// Sessions whose end the store has not noted yet, with who ends them.
@@ -88,7 +88,7 @@ pub struct SessionRegistry {
     common: Common,
 }
 
-struct Entry {
+struct SessionEntry {
     session: Addr<SessionActor>,
     owner: UserKey,
     /// Token with whose end the session's streams end.
@@ -127,7 +127,7 @@ impl SessionRegistry {
     #[must_use]
     pub fn new(worker: usize, tools: ToolService, common: Common, settings: &Settings) -> Self {
         let streams = &settings.streams;
-        let log = Limits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting: streams.log };
+        let log = Limits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), ttl: streams.log };
         let limits = SessionLimits {
             max_in_flight: settings.sessions.max_in_flight.get(),
             log,
@@ -151,7 +151,7 @@ impl SessionRegistry {
 
     /// Returns the entry of a session, if it is `user`'s. Somebody else's looks like none (MCP 2025-11-25, Security
     /// Best Practices § Session Hijacking).
-    fn entry(&mut self, session: SessionId, user: &UserKey) -> Result<&mut Entry, Error> {
+    fn entry(&mut self, session: SessionId, user: &UserKey) -> Result<&mut SessionEntry, Error> {
         let entry = self.sessions.get_mut(&session);
         entry.filter(|entry| entry.owner == *user).ok_or(Error::SessionNotFound)
     }
@@ -177,7 +177,7 @@ impl SessionRegistry {
         self.sessions.get(&session).is_some_and(|entry| entry.session.connected())
     }
 
-    fn start_session(&mut self, id: SessionId, owner: UserKey, session: SessionActor, permit: Permit) -> &Entry {
+    fn start_session(&mut self, id: SessionId, owner: UserKey, session: SessionActor, permit: Permit) -> &SessionEntry {
         let (is_kept, has_crashed) = (session.is_kept(), session.crash_flag());
         let session = session.start();
         // A session that starts during the stop was not there when `Drain` came, so it is told here.
@@ -185,7 +185,7 @@ impl SessionRegistry {
             session.do_send(WindDown);
         }
         let now = Instant::now();
-        let entry = Entry {
+        let entry = SessionEntry {
             session,
             owner,
             shown: Shown::default(),
@@ -200,7 +200,7 @@ impl SessionRegistry {
         self.sessions.entry(id).insert_entry(entry).into_mut()
     }
 
-    fn session_actor(&self, profile: Profile, enabled: EnabledTools, kept: Option<Kept>) -> SessionActor {
+    fn session_actor(&self, profile: Profile, enabled: EnabledTools, kept: Option<Persistence>) -> SessionActor {
         SessionActor::new(
             profile,
             enabled,
@@ -221,9 +221,9 @@ impl SessionRegistry {
         }
     }
 
-    fn load(&self) -> Load {
+    fn load(&self) -> RegistryLoad {
         let kept = self.sessions.values().filter(|entry| entry.is_kept).count();
-        Load { sessions: self.sessions.len(), kept }
+        RegistryLoad { sessions: self.sessions.len(), kept }
     }
 }
 
@@ -255,7 +255,7 @@ impl Handler<OpenSession> for SessionRegistry {
         let home = bus.filter(|_| profile.revision.is_none()).map(|bus| bus.replica().to_owned());
         let is_replicated = bus.is_some();
         let store = Arc::clone(store);
-        let kept = is_kept.then(|| Kept { store, session: id, owner: user.clone(), opened, home, version: 0 });
+        let kept = is_kept.then(|| Persistence { store, session: id, owner: user.clone(), opened, home, version: 0 });
         let left_by = chat.clone().filter(|_| profile.scope.mode.lists_enabled());
         let kept_since = kept.as_ref().map(|kept| kept.open(&profile, chat));
         let mut session = self.session_actor(profile, EnabledTools::default(), kept);
@@ -271,15 +271,15 @@ impl Handler<OpenSession> for SessionRegistry {
         // Whatever becomes of the future, a session whose id the client never learns must not be left over.
         let discard = Report::new(ctx.address(), Discard(id));
         Box::pin(async move {
-            let inherit = async {
+            let adopt = async {
                 let Opened { before, ended } = opened.await?;
                 end_everywhere(&sessions, &storage, &user, ended);
-                let Some(estate) = estate(&sessions, &storage, before, id, &user, left_by).await? else {
+                let Some(chat_state) = chat_state(&sessions, &storage, before, id, &user, left_by).await? else {
                     return Ok(());
                 };
-                session.send(Inherit(estate)).await.map_err(|_gone| Error::SessionNotFound)?
+                session.send(AdoptChat(chat_state)).await.map_err(|_gone| Error::SessionNotFound)?
             };
-            if let Err(error) = inherit.await {
+            if let Err(error) = adopt.await {
                 drop(discard);
                 // The store may have written the session though its answer was lost.
                 storage.end(id, user).await;
@@ -306,7 +306,7 @@ impl Handler<WhyUnanswered> for SessionRegistry {
 
     fn handle(&mut self, WhyUnanswered { session, user }: WhyUnanswered, _: &mut Context<Self>) -> Self::Result {
         // A session that ended on purpose has left, or has not crashed. One that is still there lost the answer alone.
-        let crashed = |entry: &mut Entry| entry.session.connected() || entry.has_crashed.get();
+        let crashed = |entry: &mut SessionEntry| entry.session.connected() || entry.has_crashed.get();
         MessageResult(match self.entry(session, &user).map(crashed) {
             Ok(true) => Error::Internal,
             Ok(false) | Err(_) => Error::SessionNotFound,
@@ -314,7 +314,7 @@ impl Handler<WhyUnanswered> for SessionRegistry {
     }
 }
 
-impl Entry {
+impl SessionEntry {
     /// Returns whether the store must be asked to tie a chat to the session: a new chat, or any once a session has ended.
     fn must_bind(&mut self, chat: &ChatId, ended: u64) -> bool {
         if !self.is_kept || (self.ended_then == ended && self.chats.contains(chat)) {
@@ -381,10 +381,10 @@ impl Handler<Drain> for SessionRegistry {
     }
 }
 
-impl Handler<FeelPulse> for SessionRegistry {
-    type Result = Load;
+impl Handler<CheckHealth> for SessionRegistry {
+    type Result = RegistryLoad;
 
-    fn handle(&mut self, _: FeelPulse, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> Self::Result {
         self.load()
     }
 }

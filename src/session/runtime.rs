@@ -17,18 +17,18 @@ use super::{
     SessionRegistry,
     chats::Chats,
     directory::Directory,
-    messages::{Drain, Hear},
+    messages::{Drain, OnReplicaEvent},
     registry::{Common, Sessions},
     shelf::StoreShelf,
     storage::Storage,
 };
 use crate::{
-    allowance::{Allowances, Allowed},
     auth::{Authenticator, Revocations, admission::Admission},
     config::Settings,
     membrane::{MembraneActor, MembraneClient, Sharing, Upstream, Watchers, webhook::Changed},
-    store::{News, SessionStore, Trouble},
+    store::{ReplicaEvent, SessionStore, Trouble},
     tools::{ToolService, refresh::refresh_here},
+    user_limits::{LimitSettings, LimitsOfUsers},
     workers::PerWorker,
 };
 
@@ -59,7 +59,7 @@ impl Runtime {
     /// Room for `count` workers, none of them started.
     #[must_use]
     pub fn new(count: usize, store: Arc<dyn SessionStore>, upstream: Upstream, settings: &Settings) -> Self {
-        let allowances = Allowances::new(Allowed {
+        let limits_of_users = LimitsOfUsers::new(LimitSettings {
             calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
             calls_at_once: settings.sessions.max_in_flight.get(),
             streams: settings.streams.max_per_user.get(),
@@ -70,7 +70,7 @@ impl Runtime {
         let shelf = Arc::new(StoreShelf(Arc::clone(&store)));
         let common = Common {
             sessions: Directory::new(count, store.bus().is_some()),
-            allowances,
+            limits_of_users,
             revocations: Revocations::new(membranes.clone(), count, Arc::clone(&store)),
             storage: Storage::new(store, settings.sessions.retention),
             is_draining: Arc::default(),
@@ -89,7 +89,7 @@ impl Runtime {
     #[must_use]
     pub fn start_here(&self, settings: &Settings) -> WorkerContext {
         let Inner { common, membranes, sharing, started, admission, upstream } = &*self.0;
-        let Common { sessions, storage, allowances, revocations, .. } = common;
+        let Common { sessions, storage, limits_of_users, revocations, .. } = common;
         let number = started.fetch_add(1, Ordering::Relaxed);
         let client = Rc::new(MembraneClient::new(&settings.membrane, Arc::clone(upstream)));
         let store = Arc::clone(storage.store());
@@ -98,7 +98,7 @@ impl Runtime {
         revocations.tell(number, &registry);
         let watchers = Watchers { changes: registry.clone().recipient(), refusals: registry.clone().recipient() };
         sharing.start_here(number, Rc::clone(&client), &settings.catalog);
-        let membrane = MembraneActor::new(client, allowances.clone(), sharing.clone(), watchers, settings);
+        let membrane = MembraneActor::new(client, limits_of_users.clone(), sharing.clone(), watchers, settings);
         membranes.set(number, membrane.start());
         sessions.registries().set(number, registry);
         let auth = Authenticator::new(membranes.clone(), Arc::clone(admission), revocations.clone());
@@ -149,7 +149,7 @@ impl Runtime {
             let Changed { workspace, users } = changed.clone();
             // Not awaited, since the command runs on without its future. A replica that misses it loads anew after
             // `catalog.fresh_s`.
-            drop(bus.tell(&News::Connections { workspace, users }));
+            drop(bus.tell(&ReplicaEvent::Connections { workspace, users }));
         }
         self.refresh_here(changed).await;
     }
@@ -159,41 +159,44 @@ impl Runtime {
         refresh_here(&self.0.membranes, &self.0.upstream, Arc::new(changed)).await;
     }
 
-    /// Takes in the news of other replicas, for as long as this one runs.
-    pub async fn follow_news(self) {
-        let Some(mut news) = self.store().bus().map(|bus| bus.hear()) else { return };
+    /// Takes in the events of other replicas, for as long as this one runs.
+    pub async fn follow_replicas(self) {
+        let Some(mut events) = self.store().bus().map(|bus| bus.hear()) else { return };
         // One after the other: a `Closed` must not overtake the `Changed` before it.
-        while let Some(news) = news.recv().await {
-            self.heed_news(news).await;
+        while let Some(event) = events.recv().await {
+            self.heed(event).await;
         }
     }
 
-    async fn heed_news(&self, news: News) {
+    async fn heed(&self, event: ReplicaEvent) {
         let Common { sessions, storage, revocations, .. } = &self.0.common;
-        let session = match &news {
-            News::Changed(session)
-            | News::Listens(session)
-            | News::Cancelled { session, .. }
-            | News::Pushed { session, .. }
-            | News::Moved { from: session, .. } => *session,
-            News::Closed(session) => {
+        let session = match &event {
+            ReplicaEvent::Changed(session)
+            | ReplicaEvent::Listens(session)
+            | ReplicaEvent::Cancelled { session, .. }
+            | ReplicaEvent::Pushed { session, .. }
+            | ReplicaEvent::Moved { from: session, .. } => *session,
+            ReplicaEvent::Closed(session) => {
                 storage.note_end();
                 *session
             }
-            News::Distrusted(token) => return revocations.revoke_here(*token),
-            News::Connections { workspace, users } => {
+            ReplicaEvent::Revoked(token) => return revocations.revoke_here(*token),
+            ReplicaEvent::Connections { workspace, users } => {
                 let changed = Changed { workspace: workspace.clone(), users: users.clone() };
                 return self.refresh_here(changed).await;
             }
-            News::Missed => {
+            ReplicaEvent::Missed => {
                 // A worker that is gone has no sessions.
-                join_all(sessions.registries().started().map(|registry| registry.send(Hear(News::Missed)))).await;
+                join_all(
+                    sessions.registries().started().map(|registry| registry.send(OnReplicaEvent(ReplicaEvent::Missed))),
+                )
+                .await;
                 return;
             }
         };
         // The id tells the worker at every replica, whatever number of workers each has.
         if let Ok(registry) = sessions.registry_of(session) {
-            registry.do_send(Hear(news));
+            registry.do_send(OnReplicaEvent(event));
         }
     }
 

@@ -1,4 +1,4 @@
-//! The streams of a session: its own, those that answer POSTs, those of subscribers, and the outbox of HTTP+SSE.
+//! The streams of a session: its own, those that answer POSTs, those of subscribers, and the one of HTTP+SSE.
 //!
 //! The first two can be resumed, so their events have ids and are logged. A reader is a bounded queue: one that is full is
 //! closed, nothing piles up, and its client comes back for the rest.
@@ -12,18 +12,18 @@ use uuid::Uuid;
 use super::{
     event_log::{EventId, EventLog, Limits, Logged, StreamId},
     messages::Event,
-    queue::{self, Receiver, Refused, Room, Sender, Weigh},
+    queue::{self, ByteSize, Capacity, Receiver, SendError, Sender},
 };
 use crate::{error::Error, protocol::jsonrpc};
 
 /// Events that may wait for the reader of a stream.
 pub(super) const ROOM: usize = 16;
 
-/// Messages that may wait in an outbox.
+/// Messages that may wait in the stream of HTTP+SSE.
 const OUTBOX_ROOM: usize = 256;
 
 /// The room of a stream of changes. One place is enough: a change that waits there stands for all that follow.
-pub const CHANGES: Room = Room { items: 1, bytes: 0 };
+pub const CHANGES: Capacity = Capacity { items: 1, bytes: 0 };
 
 /// Streams of one session with their log. See the [module](self).
 #[derive(Debug)]
@@ -38,9 +38,9 @@ pub struct Streams {
     /// Bytes that may wait for a reader.
     queue_bytes: usize,
     subscribers: Vec<Sender<Event>>,
-    outbox: Option<Sender<Event>>,
+    sse: Option<Sender<Event>>,
     /// The list changed while the session's client had no stream.
-    owes_change: bool,
+    pending_list_changed: bool,
     /// The list changed and has not been asked for since.
     is_unseen: bool,
 }
@@ -73,8 +73,8 @@ impl Streams {
             log: EventLog::new(limits),
             queue_bytes,
             subscribers: Vec::new(),
-            outbox: None,
-            owes_change: false,
+            sse: None,
+            pending_list_changed: false,
             is_unseen: false,
         }
     }
@@ -90,8 +90,8 @@ impl Streams {
     }
 
     /// Notes that earlier notifications are lost, so that the next stream tells the client to list again.
-    pub fn owe_change(&mut self) {
-        self.owes_change = true;
+    pub fn note_list_changed(&mut self) {
+        self.pending_list_changed = true;
         self.is_unseen = true;
     }
 
@@ -150,7 +150,7 @@ impl Streams {
         }
         let missed = self.log.after(after).cloned().collect();
         let events = self.attach(after.stream, missed);
-        if after.stream == self.own && self.owes_change {
+        if after.stream == self.own && self.pending_list_changed {
             self.tell_own();
         }
         Ok(events)
@@ -158,12 +158,12 @@ impl Streams {
 
     /// Gives a stream a new reader, which finds `missed` waiting.
     fn attach(&mut self, stream: StreamId, missed: Vec<Logged>) -> Receiver<Logged> {
-        let missed_bytes: usize = missed.iter().map(Weigh::bytes).sum();
-        let room = Room { items: missed.len() + ROOM, bytes: missed_bytes + self.queue_bytes };
+        let missed_bytes: usize = missed.iter().map(ByteSize::bytes).sum();
+        let room = Capacity { items: missed.len() + ROOM, bytes: missed_bytes + self.queue_bytes };
         let (reader, events) = queue::queue(room);
         for event in missed {
             // There is room for all of them.
-            let _ = reader.offer(event);
+            let _ = reader.try_send(event);
         }
         let state = self.resumable.entry(stream).or_default();
         // Without a sender the reader of an ended stream gets what it missed, and then the end.
@@ -177,10 +177,11 @@ impl Streams {
         state.last += 1;
         let id = EventId { stream, place: state.last };
         let event = Logged { id, message };
-        let offer = |reader: &Sender<_>| reader.offer(event.clone()).inspect_err(Refused::count_if_slow).is_err();
+        let try_send =
+            |reader: &Sender<_>| reader.try_send(event.clone()).inspect_err(SendError::count_if_slow).is_err();
         // A reader that is too slow is closed, not waited for. Its client comes back with the last id and gets the rest
         // from the log.
-        if state.reader.as_ref().is_some_and(offer) {
+        if state.reader.as_ref().is_some_and(try_send) {
             state.reader = None;
         }
         for gone in self.log.append(event) {
@@ -214,7 +215,7 @@ impl Streams {
         let is_read = |state: &State| state.reader.as_ref().is_some_and(|reader| !reader.is_gone());
         // A reply counts after its end, too: its events leave with the session, and its client may still come for them.
         let in_use = |(stream, state): (&StreamId, &State)| *stream != self.own || is_read(state);
-        self.outbox.is_some() || !self.subscribers.is_empty() || self.resumable.iter().any(in_use)
+        self.sse.is_some() || !self.subscribers.is_empty() || self.resumable.iter().any(in_use)
     }
 
     /// Forgets the streams that ended too long ago to be resumed.
@@ -238,20 +239,20 @@ impl Streams {
 
     /// Opens the one stream of an HTTP+SSE session.
     pub fn open_outbox(&mut self) -> Receiver<Event> {
-        let (sender, events) = queue::queue(Room { items: OUTBOX_ROOM, bytes: self.queue_bytes });
-        self.outbox = Some(sender);
+        let (sender, events) = queue::queue(Capacity { items: OUTBOX_ROOM, bytes: self.queue_bytes });
+        self.sse = Some(sender);
         events
     }
 
-    /// Sends a message by the outbox, if there is one.
+    /// Sends a message by the HTTP+SSE stream, if there is one.
     ///
     /// # Errors
-    /// [`Refused`] where its reader is too slow or gone. It can't come back for what it misses, so that is the end.
-    pub fn push(&mut self, message: Vec<Bytes>) -> Result<(), Refused> {
-        let sent = self.outbox.as_ref().map_or(Ok(()), |outbox| outbox.offer(Event::Message(message)));
+    /// [`SendError`] where its reader is too slow or gone. It can't come back for what it misses, so that is the end.
+    pub fn push(&mut self, message: Vec<Bytes>) -> Result<(), SendError> {
+        let sent = self.sse.as_ref().map_or(Ok(()), |sse| sse.try_send(Event::Message(message)));
         if let Err(refused) = &sent {
             refused.count_if_slow();
-            self.outbox = None;
+            self.sse = None;
         }
         sent
     }
@@ -269,11 +270,11 @@ impl Streams {
     /// Tells all readers that the list changed: now, or when the session's stream opens. Several changes before a client has
     /// heard of one are told once.
     pub fn tell_change(&mut self) {
-        self.subscribers.retain(|subscriber| is_told(subscriber.offer(Event::ToolsChanged)));
-        match &self.outbox {
-            Some(outbox) => {
-                if outbox.offer(Event::ToolsChanged).is_err() {
-                    self.outbox = None;
+        self.subscribers.retain(|subscriber| is_told(subscriber.try_send(Event::ToolsChanged)));
+        match &self.sse {
+            Some(sse) => {
+                if sse.try_send(Event::ToolsChanged).is_err() {
+                    self.sse = None;
                 }
             }
             None => self.tell_own(),
@@ -283,9 +284,9 @@ impl Streams {
     fn tell_own(&mut self) {
         let reader = self.resumable.get(&self.own).and_then(|state| state.reader.as_ref());
         let reader = reader.filter(|reader| !reader.is_gone());
-        // A client that resumes misses only what had no reader (`owes_change`). One that opens anew may miss anything
+        // A client that resumes misses only what had no reader (`pending_list_changed`). One that opens anew may miss anything
         // since its last list (`is_unseen`).
-        self.owes_change = reader.is_none();
+        self.pending_list_changed = reader.is_none();
         self.is_unseen = true;
         // A message that waits is a change that waits: no other comes on this stream.
         if reader.is_some_and(Sender::is_read) {
@@ -296,7 +297,7 @@ impl Streams {
 
     /// Notes that the client has seen the list as it is.
     pub fn settle(&mut self) {
-        self.owes_change = false;
+        self.pending_list_changed = false;
         self.is_unseen = false;
     }
 
@@ -315,13 +316,13 @@ impl Streams {
 
     /// Ends the one stream of an HTTP+SSE session.
     pub fn close_outbox(&mut self) {
-        self.outbox = None;
+        self.sse = None;
     }
 }
 
 /// Returns true unless the reader is gone. A full queue counts as told: its reader lists again after draining it.
-fn is_told(sent: Result<(), Refused>) -> bool {
-    sent != Err(Refused::Gone)
+fn is_told(sent: Result<(), SendError>) -> bool {
+    sent != Err(SendError::Gone)
 }
 
 #[cfg(test)]

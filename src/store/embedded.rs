@@ -264,8 +264,8 @@ impl SessionStore for EmbeddedStore {
         self.ask("settle_run", move |connection| statements::settle_run(connection, &owner, key, digest, state))
     }
 
-    fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, lasting: Duration) -> StoreFuture<()> {
-        self.ask("keep_output", move |connection| outputs::keep(connection, &owner, id, &output, lasting))
+    fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, ttl: Duration) -> StoreFuture<()> {
+        self.ask("keep_output", move |connection| outputs::keep(connection, &owner, id, &output, ttl))
     }
 
     fn kept_output(&self, owner: UserKey, id: OutputId) -> StoreFuture<Option<KeptOutput>> {
@@ -276,12 +276,12 @@ impl SessionStore for EmbeddedStore {
         self.ask("note", move |connection| notes::get(connection, key))
     }
 
-    fn put_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<()> {
-        self.ask("put_note", move |connection| notes::put(connection, key, &text, lasting))
+    fn put_note(&self, key: Digest, text: String, ttl: Option<Duration>) -> StoreFuture<()> {
+        self.ask("put_note", move |connection| notes::put(connection, key, &text, ttl))
     }
 
-    fn claim_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<Option<String>> {
-        self.ask("claim_note", move |connection| notes::claim(connection, key, &text, lasting))
+    fn claim_note(&self, key: Digest, text: String, ttl: Option<Duration>) -> StoreFuture<Option<String>> {
+        self.ask("claim_note", move |connection| notes::claim(connection, key, &text, ttl))
     }
 
     fn put_bytes(&self, key: Digest, bytes: Vec<u8>, ttl: Duration) -> StoreFuture<()> {

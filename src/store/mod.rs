@@ -4,10 +4,10 @@
 //! survives the end of the process, however it comes.
 
 pub mod embedded;
-pub mod news;
 pub mod outputs;
 pub mod record;
 pub mod redis;
+pub mod replica_event;
 pub mod replicas;
 pub mod runs;
 pub mod session_store;
@@ -17,9 +17,9 @@ mod wall_clock;
 use std::sync::Arc;
 
 pub use embedded::EmbeddedStore;
-pub use news::News;
 pub use record::{EnabledTool, SessionRecord};
 pub use redis::RedisStore;
+pub use replica_event::ReplicaEvent;
 pub use replicas::{Cursor, ReplicaBus, SentEvent, SharedEventLog};
 pub use runs::{KeptRun, RunState};
 pub use session_store::{Bounds, Entered, Opened, SessionStore};
@@ -43,8 +43,8 @@ pub fn open(settings: &Settings) -> Result<Arc<dyn SessionStore>, StoreError> {
     }
     let streams = &settings.streams;
     // The last event of a stream may be as far from the one before as an action takes.
-    let lasting = streams.log + settings.membrane.run_timeout;
-    let room = redis::Room { events: streams.log_events.get(), bytes: streams.log_bytes.get(), lasting };
+    let ttl = streams.log + settings.membrane.run_timeout;
+    let room = redis::LogLimits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), ttl };
     let authorities = (!store.ca_file.as_os_str().is_empty()).then_some(&*store.ca_file);
     Ok(Arc::new(RedisStore::open(store.url.reveal(), authorities, store.timeout, bounds, room)?))
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{News, StoreFuture};
+use super::{ReplicaEvent, StoreFuture};
 use crate::{ids::SessionId, protocol::jsonrpc::RequestId};
 
 /// Bus to the other servers that share the store.
@@ -16,13 +16,13 @@ pub trait ReplicaBus: Send + Sync {
     fn is_alive(&self, replica: &str) -> StoreFuture<bool>;
 
     /// Publishes an event to all other servers. It is sent even if the future is dropped.
-    fn tell(&self, news: &News) -> StoreFuture<()>;
+    fn tell(&self, news: &ReplicaEvent) -> StoreFuture<()>;
 
     /// Publishes an event to one other server. It is sent even if the future is dropped.
-    fn tell_one(&self, replica: &str, news: &News) -> StoreFuture<()>;
+    fn tell_one(&self, replica: &str, news: &ReplicaEvent) -> StoreFuture<()>;
 
-    /// Returns what the others publish from now on, and [`News::Missed`] wherever some of it may be lost.
-    fn hear(&self) -> mpsc::Receiver<News>;
+    /// Returns what the others publish from now on, and [`ReplicaEvent::Missed`] wherever some of it may be lost.
+    fn hear(&self) -> mpsc::Receiver<ReplicaEvent>;
 }
 
 /// Log of the events on sessions' streams, which all servers that share the store can read.

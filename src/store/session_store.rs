@@ -84,7 +84,7 @@ pub trait SessionStore: Send + Sync {
 
     /// Keeps an output of `owner` for a time. The oldest of theirs go where they have more bytes than
     /// [`MAX_OF_USER`](super::outputs::MAX_OF_USER).
-    fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, lasting: Duration) -> StoreFuture<()>;
+    fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, ttl: Duration) -> StoreFuture<()>;
 
     /// Returns an output of `owner`, if it is still kept.
     fn kept_output(&self, owner: UserKey, id: OutputId) -> StoreFuture<Option<KeptOutput>>;
@@ -93,10 +93,10 @@ pub trait SessionStore: Send + Sync {
     fn note(&self, key: Digest) -> StoreFuture<Option<String>>;
 
     /// Keeps a note in place of any that is there: for a time, or for good.
-    fn put_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<()>;
+    fn put_note(&self, key: Digest, text: String, ttl: Option<Duration>) -> StoreFuture<()>;
 
     /// Keeps a note unless there is one, which is given. Of several who claim at once, one gets nothing.
-    fn claim_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<Option<String>>;
+    fn claim_note(&self, key: Digest, text: String, ttl: Option<Duration>) -> StoreFuture<Option<String>>;
 
     /// Keeps bytes under a key for a time, in place of any that are there.
     fn put_bytes(&self, key: Digest, bytes: Vec<u8>, ttl: Duration) -> StoreFuture<()>;

@@ -12,7 +12,6 @@ use super::{
     view::View,
 };
 use crate::{
-    allowance::RunningCall,
     error::Error,
     ids::ToolName,
     membrane::{Tool, call::Target},
@@ -20,6 +19,7 @@ use crate::{
         param_headers::{self, ParamHeader},
         tools::CallToolResult,
     },
+    user_limits::RunningCall,
 };
 
 /// A call that nothing speaks against. It counts as running until it is dropped, and its audit line is written then.

@@ -13,7 +13,7 @@ use lru::LruCache;
 use super::{filter::Permits, view::Scope};
 use crate::{
     ids::UserKey,
-    membrane::{Apps, Caller, Catalog, Loaded},
+    membrane::{Apps, CachedCatalog, Caller, Catalog},
     protocol::tools::ToolFilter,
     secret::Fingerprint,
 };
@@ -30,7 +30,7 @@ const MAX_FILTERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 /// load in the background. The references are weak: the loader drops its own on replacement, invalidation and eviction, which
 /// ends what is remembered here at once, on every thread, without a message.
 pub struct CatalogCache {
-    whole: RefCell<LruCache<(Fingerprint, Apps), Weak<Loaded>>>,
+    whole: RefCell<LruCache<(Fingerprint, Apps), Weak<CachedCatalog>>>,
     /// Catalogs as filters let them be seen, with those that they were made of.
     filtered: RefCell<LruCache<(UserKey, Apps, Arc<ToolFilter>), (Weak<Catalog>, Arc<Catalog>)>>,
 }
@@ -54,7 +54,7 @@ impl CatalogCache {
     }
 
     /// Remembers what was given to a caller.
-    pub(super) fn remember(&self, caller: &Caller, apps: Apps, loaded: &Arc<Loaded>, now: Instant) {
+    pub(super) fn remember(&self, caller: &Caller, apps: Apps, loaded: &Arc<CachedCatalog>, now: Instant) {
         if loaded.is_fresh(now) {
             self.whole.borrow_mut().put((caller.token().fingerprint(), apps), Arc::downgrade(loaded));
         }
@@ -92,7 +92,7 @@ mod tests {
         let [one, another] = ["pat-1", "pat-2"].map(|token| ann(token, now, Duration::from_secs(100)));
         let (apps, some) = (Apps::default(), Apps::parse(["slack"]));
         let until = now + Duration::from_secs(10);
-        let loaded = Arc::new(Loaded::new(Arc::default(), now, until));
+        let loaded = Arc::new(CachedCatalog::new(Arc::default(), now, until));
 
         let cache = CatalogCache::default();
         let has = |caller, apps, at| cache.catalog(caller, apps, at).is_some();

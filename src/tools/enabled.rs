@@ -12,10 +12,10 @@ use crate::{
 /// Enabled tools. Those of the user's catalog are held by name, so that they are always the current ones; those that were
 /// looked up beyond it are held themselves. Cheap to clone, as each request of the session takes a copy.
 #[derive(Debug, Clone, Default)]
-pub struct EnabledTools(Arc<BTreeMap<ToolName, Held>>);
+pub struct EnabledTools(Arc<BTreeMap<ToolName, ToolSource>>);
 
 #[derive(Debug, Clone)]
-enum Held {
+enum ToolSource {
     /// Found in the user's catalog by its name.
     ByName,
     /// Looked up beyond the catalog, and held here.
@@ -28,7 +28,7 @@ impl EnabledTools {
     /// Returns the tools that were enabled when a session was kept.
     #[must_use]
     pub fn of(tools: &[EnabledTool]) -> Self {
-        let held = |tool: &EnabledTool| if tool.beyond { Held::Unresolved } else { Held::ByName };
+        let held = |tool: &EnabledTool| if tool.beyond { ToolSource::Unresolved } else { ToolSource::ByName };
         Self(Arc::new(tools.iter().map(|tool| (tool.name.clone(), held(tool))).collect()))
     }
 
@@ -38,8 +38,8 @@ impl EnabledTools {
     pub fn renewed(&self, tools: &[EnabledTool]) -> Self {
         let mut renewed = Self::of(tools);
         for (name, held) in renewed.tools_mut() {
-            if let (Held::Unresolved, Some(Held::Itself(tool))) = (&held, self.0.get(name)) {
-                *held = Held::Itself(Arc::clone(tool));
+            if let (ToolSource::Unresolved, Some(ToolSource::Itself(tool))) = (&held, self.0.get(name)) {
+                *held = ToolSource::Itself(Arc::clone(tool));
             }
         }
         renewed
@@ -48,40 +48,40 @@ impl EnabledTools {
     /// Returns the names to keep in the store.
     #[must_use]
     pub fn names(&self) -> Vec<EnabledTool> {
-        let name = |(name, held): (&ToolName, &Held)| EnabledTool {
+        let name = |(name, held): (&ToolName, &ToolSource)| EnabledTool {
             name: name.clone(),
-            beyond: !matches!(held, Held::ByName),
+            beyond: !matches!(held, ToolSource::ByName),
         };
         self.0.iter().map(name).collect()
     }
 
     /// Enables a tool of the catalog.
     pub fn add(&mut self, name: &ToolName) {
-        self.tools_mut().insert(name.clone(), Held::ByName);
+        self.tools_mut().insert(name.clone(), ToolSource::ByName);
     }
 
     /// Enables a tool that is not in the catalog.
     pub fn add_beyond(&mut self, tool: Arc<Tool>) {
-        self.tools_mut().insert(tool.name().clone(), Held::Itself(tool));
+        self.tools_mut().insert(tool.name().clone(), ToolSource::Itself(tool));
     }
 
     /// Returns whether no tool has to be looked up again.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
-        !self.0.values().any(|held| matches!(held, Held::Unresolved))
+        !self.0.values().any(|held| matches!(held, ToolSource::Unresolved))
     }
 
     /// Returns the tools that have to be looked up again.
     #[must_use]
     pub fn unresolved(&self) -> Vec<ToolName> {
-        let unresolved = self.0.iter().filter(|(_, held)| matches!(held, Held::Unresolved));
+        let unresolved = self.0.iter().filter(|(_, held)| matches!(held, ToolSource::Unresolved));
         unresolved.map(|(name, _)| name.clone()).collect()
     }
 
     /// Takes on tools that were looked up again; the others are still to be found.
     pub fn resolve(&mut self, found: BTreeMap<ToolName, Arc<Tool>>) {
         for (name, tool) in found {
-            self.tools_mut().entry(name).and_modify(|held| *held = Held::Itself(tool));
+            self.tools_mut().entry(name).and_modify(|held| *held = ToolSource::Itself(tool));
         }
     }
 
@@ -89,8 +89,8 @@ impl EnabledTools {
     #[must_use]
     pub fn within(mut self, apps: &Apps) -> Self {
         self.tools_mut().retain(|_, held| match held {
-            Held::Itself(tool) => apps.include(tool.integration()),
-            Held::ByName | Held::Unresolved => true,
+            ToolSource::Itself(tool) => apps.include(tool.integration()),
+            ToolSource::ByName | ToolSource::Unresolved => true,
         });
         self
     }
@@ -111,14 +111,14 @@ impl EnabledTools {
     #[must_use]
     pub fn lists_otherwise(&self, before: &Catalog, now: &Catalog) -> bool {
         let definition = |catalog: &Catalog, name| catalog.find(name).map(|tool| catalog.definition(tool, Era::Modern));
-        let mut by_name = self.0.iter().filter(|(_, held)| matches!(held, Held::ByName));
+        let mut by_name = self.0.iter().filter(|(_, held)| matches!(held, ToolSource::ByName));
         by_name.any(|(name, _)| definition(before, name) != definition(now, name))
     }
 
     /// Returns whether a tool is enabled that was in the catalog then.
     #[must_use]
     pub fn has_by_name(&self, name: &ToolName) -> bool {
-        matches!(self.0.get(name), Some(Held::ByName))
+        matches!(self.0.get(name), Some(ToolSource::ByName))
     }
 
     /// Finds an enabled tool of the given apps, whose catalog is at hand.
@@ -127,8 +127,8 @@ impl EnabledTools {
         match catalog.find(name) {
             Some(tool) => self.0.contains_key(tool.name()).then_some(tool),
             None => match self.0.get(name)? {
-                Held::Itself(tool) => Some(tool).filter(|tool| apps.include(tool.integration())),
-                Held::ByName | Held::Unresolved => None,
+                ToolSource::Itself(tool) => Some(tool).filter(|tool| apps.include(tool.integration())),
+                ToolSource::ByName | ToolSource::Unresolved => None,
             },
         }
     }
@@ -141,7 +141,7 @@ impl EnabledTools {
         tools
     }
 
-    fn tools_mut(&mut self) -> &mut BTreeMap<ToolName, Held> {
+    fn tools_mut(&mut self) -> &mut BTreeMap<ToolName, ToolSource> {
         Arc::make_mut(&mut self.0)
     }
 }

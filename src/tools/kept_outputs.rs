@@ -26,12 +26,12 @@ const MAX_BYTES: u64 = 64 << 20;
 #[derive(Clone)]
 pub(super) struct KeptOutputs {
     store: Arc<dyn SessionStore>,
-    lasting: Duration,
+    ttl: Duration,
 }
 
 impl KeptOutputs {
-    pub(super) fn new(store: Arc<dyn SessionStore>, lasting: Duration) -> Self {
-        Self { store, lasting }
+    pub(super) fn new(store: Arc<dyn SessionStore>, ttl: Duration) -> Self {
+        Self { store, ttl }
     }
 
     /// Keeps an output for its owner, unless none are to be kept, it is too long, or the store fails. Returns the output, too.
@@ -42,7 +42,7 @@ impl KeptOutputs {
         tool: &Tool,
         json: String,
     ) -> Option<(String, Option<OutputId>)> {
-        if self.lasting.is_zero() {
+        if self.ttl.is_zero() {
             return Some((json, None));
         }
         let bytes = json.len();
@@ -52,7 +52,7 @@ impl KeptOutputs {
             return Some((json, None));
         };
         let (id, kept) = (OutputId::draw(), KeptOutput { tool: tool.name().to_string(), json: compressed });
-        let kept = self.store.keep_output(owner, id, kept, self.lasting).await;
+        let kept = self.store.keep_output(owner, id, kept, self.ttl).await;
         let kept = kept.inspect_err(|error| log::warn!("an output can't be kept for reading on: {error}"));
         Some((json, kept.is_ok().then_some(id)))
     }
@@ -75,7 +75,7 @@ impl KeptOutputs {
 
     /// Returns how long outputs are kept, in seconds.
     pub(super) fn seconds(&self) -> u64 {
-        self.lasting.as_secs()
+        self.ttl.as_secs()
     }
 }
 

@@ -47,13 +47,13 @@ pub(super) struct Arguments {
     query: Option<String>,
     queries: Option<Vec<String>>,
     app: Option<String>,
-    access: Option<Kind>,
+    access: Option<KindFilter>,
     limit: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum KindFilter {
     Any,
     Read,
     Write,
@@ -67,7 +67,7 @@ pub(super) struct Searched {
 }
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct SearchAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<&'a str>,
     tools: Vec<Hit<'a>>,
@@ -92,13 +92,13 @@ struct Hit<'a> {
 #[derive(Serialize)]
 struct One<'a> {
     #[serde(flatten)]
-    found: Found<'a>,
+    found: SearchAnswer<'a>,
     apps: Map<String, Value>,
 }
 
 #[derive(Serialize)]
 struct Several<'a> {
-    steps: Vec<Found<'a>>,
+    steps: Vec<SearchAnswer<'a>>,
     apps: Map<String, Value>,
 }
 
@@ -129,9 +129,9 @@ pub(super) fn search(catalog: &Catalog, others: Unconnected<'_>, arguments: &Arg
         let options = Options {
             app: app.map(|app: &AppTools| app.integration().as_str()),
             access: match arguments.access {
-                Some(Kind::Read) => Some(Access::Read),
-                Some(Kind::Write) => Some(Access::Write),
-                Some(Kind::Any) | None => None,
+                Some(KindFilter::Read) => Some(Access::Read),
+                Some(KindFilter::Write) => Some(Access::Write),
+                Some(KindFilter::Any) | None => None,
             },
             limit,
             max_per_app: MAX_PER_APP,
@@ -165,7 +165,7 @@ pub(super) fn search(catalog: &Catalog, others: Unconnected<'_>, arguments: &Arg
         let query =
             query.char_indices().nth(MAX_QUERY_CHARS).map_or(query, |(end, _)| query.get(..end).unwrap_or(query));
         let (tools, more, note) = if query.is_empty() { (Vec::new(), 0, None) } else { step(query) };
-        found.push(Found { query: (!is_one).then_some(query), tools, more, note });
+        found.push(SearchAnswer { query: (!is_one).then_some(query), tools, more, note });
     }
     if apps.is_empty() {
         // Nothing was asked for, or nothing fits: the model chooses among all apps.
@@ -228,7 +228,7 @@ fn no_such_app(catalog: &Catalog, others: Unconnected<'_>, wanted: &str) -> Sear
         None => (parts, format!("There is no app {wanted:?} among the user's. These are there.")),
     };
     let apps = statuses(catalog, apps.get(..MAX_APPS).unwrap_or(&apps), known.as_slice());
-    let found = Found { query: None, tools: Vec::new(), more: 0, note: Some(note) };
+    let found = SearchAnswer { query: None, tools: Vec::new(), more: 0, note: Some(note) };
     Searched { result: CallToolResult::text(json::to_string(&One { found, apps })), found: Vec::new() }
 }
 
@@ -255,7 +255,7 @@ fn not_connected(name: &str) -> String {
 }
 
 /// Returns what a model should know of an answer beside its hits.
-fn note(answer: &search::Answer, unconnected: &[(&IntegrationKey, &str)], is_empty: bool) -> Option<String> {
+fn note(answer: &search::Ranking, unconnected: &[(&IntegrationKey, &str)], is_empty: bool) -> Option<String> {
     let mut notes: Vec<_> = unconnected.iter().map(|(_, name)| not_connected(name)).collect();
     if let [first, ..] = answer.unknown[..] {
         notes.push(format!("{first} is not among the user's apps."));

@@ -94,7 +94,7 @@ impl Display for Place {
 
 /// Span kind, as in OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SpanKind {
     /// Answers a request of another process.
     Server,
     /// Sends a request to another process.

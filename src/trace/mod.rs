@@ -10,7 +10,7 @@ mod context;
 mod otel;
 mod span;
 
-pub use context::{Context, Kind, TRACEPARENT, TRACESTATE};
+pub use context::{Context, SpanKind, TRACEPARENT, TRACESTATE};
 #[cfg(feature = "otel")]
-pub use otel::Exporter;
+pub use otel::TraceExporter;
 pub use span::Span;

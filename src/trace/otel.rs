@@ -5,7 +5,7 @@ use std::{fmt, sync::OnceLock, time::Duration};
 use opentelemetry::{
     KeyValue, Value,
     trace::{
-        Link, Span as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+        Link, Span as _, SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
         Tracer as _, TracerProvider as _,
     },
 };
@@ -16,18 +16,18 @@ use opentelemetry_sdk::{
     trace::{self as sdk, SdkTracer, SdkTracerProvider, SpanData},
 };
 
-use super::context::{Context, Kind, Place};
+use super::context::{Context, Place, SpanKind};
 
 /// How long the collector may take for a batch, at the end for all that is left.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
 /// Sends spans to a collector, on a thread of its own, in batches. Dropped, it sends what is left.
 #[derive(Debug)]
-pub struct Exporter(SdkTracerProvider);
+pub struct TraceExporter(SdkTracerProvider);
 
-impl Exporter {
+impl TraceExporter {
     /// Begins to tell the collector at `endpoint`, by OTLP over HTTP.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Exporter {
             .with_http()
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-            .with_timeout(PATIENCE)
+            .with_timeout(TIMEOUT)
             .build()?;
         // The environment may say more of this process: OTEL_RESOURCE_ATTRIBUTES, and OTEL_SERVICE_NAME.
         let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
@@ -52,9 +52,9 @@ impl Exporter {
     }
 }
 
-impl Drop for Exporter {
+impl Drop for TraceExporter {
     fn drop(&mut self) {
-        if let Err(error) = self.0.shutdown_with_timeout(PATIENCE) {
+        if let Err(error) = self.0.shutdown_with_timeout(TIMEOUT) {
             log::warn!("the last spans did not reach the collector: {error}");
         }
     }
@@ -90,12 +90,12 @@ impl sdk::SpanExporter for Telling {
 pub(super) struct Live(sdk::Span);
 
 /// Begins a span, if there is a collector; gives its place, too.
-pub(super) fn begin(kind: Kind, parent: &Context, name: fmt::Arguments<'_>) -> Option<(Live, Context)> {
+pub(super) fn begin(kind: SpanKind, parent: &Context, name: fmt::Arguments<'_>) -> Option<(Live, Context)> {
     let tracer = TRACER.get()?;
     let kind = match kind {
-        Kind::Server => SpanKind::Server,
-        Kind::Client => SpanKind::Client,
-        Kind::Internal => SpanKind::Internal,
+        SpanKind::Server => opentelemetry::trace::SpanKind::Server,
+        SpanKind::Client => opentelemetry::trace::SpanKind::Client,
+        SpanKind::Internal => opentelemetry::trace::SpanKind::Internal,
     };
     let mut builder = tracer.span_builder(name.to_string()).with_kind(kind);
     let current = Context::current();

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 #[cfg(feature = "otel")]
 use super::otel;
-use super::{Context, Kind};
+use super::{Context, SpanKind};
 
 /// A piece of work. Dropped, it is over.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Span {
 impl Span {
     /// Work that begins, for whoever is at `parent`. Where that is not the task's own place, the two are linked.
     #[must_use]
-    pub fn begin(kind: Kind, parent: Context, name: fmt::Arguments<'_>) -> Self {
+    pub fn begin(kind: SpanKind, parent: Context, name: fmt::Arguments<'_>) -> Self {
         #[cfg(feature = "otel")]
         if let Some((live, context)) = otel::begin(kind, &parent, name) {
             return Self { context, live: Some(live) };

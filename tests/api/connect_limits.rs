@@ -39,7 +39,7 @@ async fn links_of_one_user_have_an_end() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_given_out_again_is_none_of_the_allowance() {
+async fn a_link_that_is_given_out_again_counts_once() {
     let server = Server::start();
     let ann = Person::of(&server, "ann", &["gmail"]);
     let client = ann.client().query("mode=search").open().await;

@@ -31,13 +31,13 @@ async fn calls_that_take_their_time_leave_lists_a_connection() {
         .env("MCP__STREAMS__AFTER_MS", "60000")
         .start();
     let ann = server.client("ann").open().await;
-    let lasting = ann.call("sandbox-faults_sleep", json!({"ms": 60_000}));
+    let ttl = ann.call("sandbox-faults_sleep", json!({"ms": 60_000}));
     let meanwhile = async {
         eventually("the call runs", async || server.requests("POST /action-instance/run").await == 1).await;
         server.client("bob").open().await.tools().await
     };
     tokio::select! {
-        reply = lasting => panic!("the call was over first: {reply:?}"),
+        reply = ttl => panic!("the call was over first: {reply:?}"),
         tools = meanwhile => assert!(!tools.is_empty()),
     }
 }

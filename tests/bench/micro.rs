@@ -14,11 +14,11 @@ use std::{
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher};
 use integration_app_mcp_server::{
+    chunks::{self, PrecompressedJson},
     ids::{IntegrationKey, ToolName},
-    membrane::{Catalog, Tool, app_tools::AppTools, catalog::Part, model::Action, tool::App},
-    pieces::{self, Listing},
+    membrane::{Catalog, Tool, app_tools::AppTools, catalog::AppCatalog, model::Action, tool::App},
     protocol::{
-        answer::{Answer, ToolList},
+        answer::{ServerResult, ToolList},
         jsonrpc::{self, Body, Message, RequestId},
         modern_request::{self, ModernRequest},
         request::ClientRequest,
@@ -115,7 +115,8 @@ fn apps(count: usize) -> Vec<(App, Vec<Tool>)> {
 
 fn make_catalog(apps: Vec<(App, Vec<Tool>)>) -> Catalog {
     let since = Instant::now();
-    let part = |(app, tools): (App, Vec<Tool>)| Part { tools: AppTools::new(&app, tools).into(), since, place: None };
+    let part =
+        |(app, tools): (App, Vec<Tool>)| AppCatalog { tools: AppTools::new(&app, tools).into(), since, place: None };
     Catalog::new(apps.into_iter().map(part).collect(), None, Vec::new())
 }
 
@@ -129,7 +130,8 @@ fn catalog(bencher: Bencher, count: usize) {
 #[divan::bench(args = SIZES)]
 fn tools_list(bencher: Bencher, count: usize) {
     let catalog = make_catalog(apps(count));
-    bencher.bench(|| jsonrpc::result_response(&RequestId::Signed(1), Answer::Tools(list(&catalog)).into_pieces()));
+    bencher
+        .bench(|| jsonrpc::result_response(&RequestId::Signed(1), ServerResult::Tools(list(&catalog)).into_chunks()));
 }
 
 /// The same compressed, put together of what has been compressed before.
@@ -138,8 +140,8 @@ fn tools_list_by_gzip(bencher: Bencher, count: usize) {
     let catalog = make_catalog(apps(count));
     catalog.parts().for_each(|part| part.listing(Era::Legacy).deflate());
     bencher.bench(|| {
-        let list = Answer::Tools(list(&catalog)).into_pieces();
-        pieces::gzip(&jsonrpc::result_response(&RequestId::Signed(1), list)).unwrap()
+        let list = ServerResult::Tools(list(&catalog)).into_chunks();
+        chunks::gzip(&jsonrpc::result_response(&RequestId::Signed(1), list)).unwrap()
     });
 }
 
@@ -148,7 +150,7 @@ fn tools_list_by_gzip(bencher: Bencher, count: usize) {
 fn listing_compressed(bencher: Bencher) {
     let catalog = make_catalog(apps(50));
     let listing = catalog.parts().next().unwrap().listing(Era::Legacy).json().clone();
-    bencher.with_inputs(|| Listing::new(listing.clone())).bench_refs(|listing| listing.deflate());
+    bencher.with_inputs(|| PrecompressedJson::new(listing.clone())).bench_refs(|listing| listing.deflate());
 }
 
 /// A name as it is listed.
@@ -187,7 +189,7 @@ fn arguments_checked(bencher: Bencher) {
 /// An event of 1 KB into a log that is full, so that another goes.
 #[divan::bench]
 fn event_logged(bencher: Bencher) {
-    let mut log = EventLog::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(300) });
+    let mut log = EventLog::new(Limits { events: 256, bytes: 1 << 20, ttl: Duration::from_secs(300) });
     let message = vec![Bytes::from(vec![b'x'; 1_000])];
     let mut place = 0;
     bencher.bench_local(|| {
@@ -199,7 +201,7 @@ fn event_logged(bencher: Bencher) {
 /// What a client gets who comes back to a full log for its latter half.
 #[divan::bench]
 fn events_resumed(bencher: Bencher) {
-    let mut log = EventLog::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(300) });
+    let mut log = EventLog::new(Limits { events: 256, bytes: 1 << 20, ttl: Duration::from_secs(300) });
     for place in 1..=256 {
         log.append(Logged { id: EventId { stream: place % 4, place }, message: vec![Bytes::from_static(b"{}")] });
     }

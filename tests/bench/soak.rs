@@ -30,7 +30,7 @@ use tokio::{
 
 const SESSIONS: usize = 2_000;
 const STALLED: usize = 1_000;
-const LASTING: Duration = Duration::from_secs(120);
+const TTL: Duration = Duration::from_secs(120);
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Rounds begun in a second.
 const RATE: u32 = 100;
@@ -195,11 +195,11 @@ async fn soak() {
     let mut rate = interval(Duration::from_secs(1) / RATE);
     let mut reports = interval(INTERVAL);
     let (mut after_a_minute, mut number) = (None, 0);
-    while begun.elapsed() < LASTING {
+    while begun.elapsed() < TTL {
         tokio::select! {
             _ = reports.tick() => {
                 let kib = line(begun, rounds.load(Ordering::Relaxed));
-                if begun.elapsed() >= LASTING / 2 && after_a_minute.is_none() {
+                if begun.elapsed() >= TTL / 2 && after_a_minute.is_none() {
                     after_a_minute = Some(kib);
                 }
             }

@@ -26,7 +26,7 @@ use integration_app_mcp_server::{
     membrane::{
         Accounts, Catalog, Tool,
         app_tools::AppTools,
-        catalog::Part,
+        catalog::AppCatalog,
         model::{Action, Connection},
         tool::App,
     },
@@ -114,7 +114,7 @@ fn a_definition_that_tells_of_accounts_is_taken_whatever_its_schema() {
         let action = json!({"key": "do", "integrationKey": "app", "inputSchema": schema});
         let tool = Tool::of(&app, &serde_json::from_value(action).unwrap()).unwrap();
         let tools = Arc::new(AppTools::new(&app, vec![tool]));
-        let parts = vec![Part { tools: Arc::clone(&tools), since: Instant::now(), place: None }];
+        let parts = vec![AppCatalog { tools: Arc::clone(&tools), since: Instant::now(), place: None }];
         let catalog = Catalog::new(parts, None, Vec::new()).with_accounts(accounts.clone(), None);
         let definition: Value = serde_json::from_slice(&catalog.definition(&tools.tools()[0], Era::Legacy)).unwrap();
         let properties = definition["inputSchema"]["properties"].as_object().unwrap();

@@ -12,7 +12,7 @@ use std::{
 use super::traffic::{Counts, Stage, Traffic};
 
 /// Longest interval in which a worker looks for connections whose time is over.
-const BEAT: Duration = Duration::from_millis(500);
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Bounds of a listener's connections.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ impl Ledger {
             traffic,
             leaving: Cell::default(),
             now: Cell::new(Instant::now()),
-            beat: BEAT.min(limits.request / 4),
+            beat: HEARTBEAT.min(limits.request / 4),
         }
     }
 

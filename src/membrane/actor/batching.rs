@@ -18,7 +18,7 @@ use crate::{
     trace,
 };
 
-type Found = BTreeMap<ToolName, Arc<Tool>>;
+type FoundTools = BTreeMap<ToolName, Arc<Tool>>;
 
 /// Lookups of all users that are waiting or on their way.
 #[derive(Default)]
@@ -41,7 +41,7 @@ struct Batch {
     names: BTreeSet<ToolName>,
     /// Trace of the request that asked first.
     trace: trace::Context,
-    asked: Vec<(BTreeSet<ToolName>, Asked<Found, MembraneError>)>,
+    asked: Vec<(BTreeSet<ToolName>, Asked<FoundTools, MembraneError>)>,
 }
 
 /// To self: the mailbox is empty.
@@ -54,7 +54,7 @@ struct SendBatches;
 #[rtype(result = "()")]
 struct LookedUp {
     batch: BatchId,
-    outcome: Result<Found, MembraneError>,
+    outcome: Result<FoundTools, MembraneError>,
 }
 
 impl Lookups {
@@ -79,7 +79,7 @@ impl Lookups {
 }
 
 impl Handler<FindTools> for MembraneActor {
-    type Result = ResponseFuture<Result<Found, MembraneError>>;
+    type Result = ResponseFuture<Result<FoundTools, MembraneError>>;
 
     fn handle(&mut self, find: FindTools, ctx: &mut Context<Self>) -> Self::Result {
         let FindTools { caller, apps, catalog, names } = find;
@@ -106,15 +106,15 @@ impl Handler<SendBatches> for MembraneActor {
         for batch in std::mem::take(&mut self.lookups.next) {
             self.lookups.last += 1;
             let id = self.lookups.last;
-            let (client, manner, addr) = (Rc::clone(&self.client), self.manner(), ctx.address());
+            let (client, options, addr) = (Rc::clone(&self.client), self.options(), ctx.address());
             let (apps, catalog) = (batch.apps.clone(), Arc::clone(&batch.catalog));
             // Only a caller asks for a lookup, so the upstream has accepted the token.
-            let reader = Reader::new(batch.token.clone(), batch.user.clone(), true, manner.max_bytes);
+            let reader = Reader::new(batch.token.clone(), batch.user.clone(), true, options.max_bytes);
             let (names, askers) = (batch.names.clone(), batch.asked.len());
             let given_up = Err(MembraneError::Broken("the lookup was given up".to_owned()));
             let mut report = Report::new(addr, LookedUp { batch: id, outcome: given_up });
             actix::spawn(batch.trace.clone().around(async move {
-                let outcome = find_tools(&client, &reader, &apps, &catalog, &names, askers, manner.concurrency).await;
+                let outcome = find_tools(&client, &reader, &apps, &catalog, &names, askers, options.concurrency).await;
                 report.say(|looked_up| looked_up.outcome = outcome);
             }));
             self.lookups.sent.insert(id, batch);

@@ -20,10 +20,10 @@ use crate::{
     config::Settings,
     ids::UserKey,
     membrane::{
-        Catalog, CatalogChanged, KnownCatalog, LoadCatalog, Loaded, MembraneError, Refresh, TokenRefused,
-        cache::{CatalogCache, CatalogKey, Found},
+        CachedCatalog, Catalog, CatalogChanged, KnownCatalog, LoadCatalog, MembraneError, Refresh, TokenRefused,
+        cache::{CacheState, CatalogCache, CatalogKey},
         lists::Reader,
-        load::{Before, Known, Manner, load_catalog},
+        load::{Known, LoadOptions, Previous, load_catalog},
         report::Report,
         shared_lists::Sharing,
         thaw::thaw,
@@ -48,23 +48,23 @@ pub struct Watchers {
 /// Catalogs that are there, and those on their way.
 pub(super) struct Loading {
     cache: CatalogCache,
-    loads: HashMap<CatalogKey, Load>,
+    loads: HashMap<CatalogKey, CatalogLoad>,
     /// Catalogs that were reloaded just now because of a change, with whether they have changed again.
     resting: HashMap<CatalogKey, bool>,
-    manner: Manner,
+    options: LoadOptions,
     sharing: Sharing,
     watchers: Watchers,
 }
 
 /// Load of a catalog that is in flight.
-struct Load {
+struct CatalogLoad {
     /// The token it is made with.
     token: AccessToken,
     /// Whether the upstream has accepted that token.
     is_proven: bool,
     /// Whether what it loads has changed since it began.
     is_outdated: bool,
-    waiting: Vec<Asked<Arc<Loaded>, MembraneError>>,
+    waiting: Vec<Asked<Arc<CachedCatalog>, MembraneError>>,
 }
 
 /// To self: a user's tools are known from before this process started.
@@ -85,7 +85,7 @@ struct CatalogLoaded {
 
 impl Loading {
     pub(super) fn new(watchers: Watchers, sharing: Sharing, settings: &Settings) -> Self {
-        let manner = Manner {
+        let options = LoadOptions {
             concurrency: settings.membrane.per_user_concurrency.get(),
             fresh: settings.catalog.fresh,
             stale: settings.catalog.stale,
@@ -93,7 +93,7 @@ impl Loading {
             negative: settings.catalog.negative,
         };
         let cache = CatalogCache::new(&settings.catalog, sharing.switch().clone());
-        Self { cache, loads: HashMap::new(), resting: HashMap::new(), manner, sharing, watchers }
+        Self { cache, loads: HashMap::new(), resting: HashMap::new(), options, sharing, watchers }
     }
 
     /// The upstream has accepted a token.
@@ -106,8 +106,8 @@ impl Loading {
 
 impl MembraneActor {
     /// Returns the options with which catalogs are loaded.
-    pub(super) fn manner(&self) -> Manner {
-        self.loading.manner
+    pub(super) fn options(&self) -> LoadOptions {
+        self.loading.options
     }
 
     /// Starts a load with this token, if one is due, and returns whether one is on its way: its first answer is the
@@ -119,7 +119,7 @@ impl MembraneActor {
         trace: &trace::Context,
         ctx: &Context<Self>,
     ) -> bool {
-        let is_fresh = matches!(self.loading.cache.find(key, Instant::now()), Found::Fresh(_));
+        let is_fresh = matches!(self.loading.cache.find(key, Instant::now()), CacheState::Fresh(_));
         if !is_fresh && !self.loading.loads.contains_key(key) {
             self.load(key.clone(), token.clone(), Vec::new(), false, trace.clone(), ctx);
         }
@@ -134,17 +134,18 @@ impl MembraneActor {
         &mut self,
         key: CatalogKey,
         token: AccessToken,
-        waiting: Vec<Asked<Arc<Loaded>, MembraneError>>,
+        waiting: Vec<Asked<Arc<CachedCatalog>, MembraneError>>,
         is_of_change: bool,
         trace: trace::Context,
         ctx: &Context<Self>,
     ) {
         let is_proven = self.recognise(&token).is_some();
-        let load = Load { token: token.clone(), is_proven, is_outdated: false, waiting };
+        let load = CatalogLoad { token: token.clone(), is_proven, is_outdated: false, waiting };
         self.loading.loads.insert(key.clone(), load);
 
         // However old it is: it tells which tools are gone, and whether clients have to list again.
-        let before = self.loading.cache.to_replace(&key).map(|(catalog, is_reusable)| Before { catalog, is_reusable });
+        let before =
+            self.loading.cache.to_replace(&key).map(|(catalog, is_reusable)| Previous { catalog, is_reusable });
         // After a change every list is read anew: it may be one of what the user has just connected.
         let is_of_change = is_of_change || before.as_ref().is_some_and(|before| !before.is_reusable);
         let not_before = is_of_change.then(Instant::now);
@@ -153,7 +154,7 @@ impl MembraneActor {
         let is_first = self.client.upstream().keeper.is_some() && self.loading.cache.before(&key).is_none();
         let thawed = is_first.then(|| thaw(Rc::clone(&self.client), sharing.switch().clone(), user, apps));
         let known = Known { before, thawed, sharing, not_before };
-        let (client, manner, addr) = (Rc::clone(&self.client), self.loading.manner, ctx.address());
+        let (client, options, addr) = (Rc::clone(&self.client), self.loading.options, ctx.address());
         let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
         actix::spawn(trace.around(async move {
             let ((user, apps), thawed_key) = (key.clone(), key.clone());
@@ -161,7 +162,7 @@ impl MembraneActor {
             // ever being loaded.
             let mut report = Report::new(addr.clone(), CatalogLoaded { key, outcome: given_up });
             let told = Cell::new(false);
-            let reader = Reader::new(token.clone(), user.clone(), is_proven, manner.max_bytes);
+            let reader = Reader::new(token.clone(), user.clone(), is_proven, options.max_bytes);
             let (accepted, thawed) = (Notify::new(), known.thawed.clone());
             let on_accepted = || {
                 // Called for each page. The first answer is the verdict, long before the last page has come.
@@ -173,7 +174,7 @@ impl MembraneActor {
                 }
             };
             let load = async {
-                let outcome = load_catalog(&client, &reader, &apps, manner, known, on_accepted).await;
+                let outcome = load_catalog(&client, &reader, &apps, options, known, on_accepted).await;
                 // Whether or not it was: nobody is to wait for it any more.
                 accepted.notify_one();
                 outcome
@@ -226,7 +227,7 @@ impl MembraneActor {
     }
 
     /// Puts a catalog into the cache, and tells the watchers if it lists other tools than the one before.
-    fn take_in(&mut self, key: &CatalogKey, loaded: &Arc<Loaded>, token: &AccessToken) {
+    fn take_in(&mut self, key: &CatalogKey, loaded: &Arc<CachedCatalog>, token: &AccessToken) {
         let (before, catalog) = (self.loading.cache.before(key), loaded.catalog());
         self.loading.cache.put(key.clone(), Arc::clone(loaded));
         self.loading.cache.note_token(key, token);
@@ -240,7 +241,7 @@ impl MembraneActor {
 }
 
 impl Handler<LoadCatalog> for MembraneActor {
-    type Result = ResponseFuture<Result<Arc<Loaded>, MembraneError>>;
+    type Result = ResponseFuture<Result<Arc<CachedCatalog>, MembraneError>>;
 
     fn handle(&mut self, LoadCatalog { caller, apps }: LoadCatalog, ctx: &mut Context<Self>) -> Self::Result {
         let key = (caller.user().clone(), apps);
@@ -248,27 +249,27 @@ impl Handler<LoadCatalog> for MembraneActor {
         self.loading.cache.note_token(&key, caller.token());
         let is_loading = self.loading.loads.contains_key(&key);
         let ready = match found {
-            Found::Fresh(loaded) => {
+            CacheState::Fresh(loaded) => {
                 count_lookup("fresh");
                 Ok(loaded)
             }
-            Found::Stale(loaded) => {
+            CacheState::Stale(loaded) => {
                 count_lookup("stale");
                 if !is_loading {
                     self.load(key, caller.token().clone(), Vec::new(), false, caller.trace(), ctx);
                 }
                 Ok(loaded)
             }
-            Found::StaleAfterFailure(loaded) => {
+            CacheState::StaleAfterFailure(loaded) => {
                 // No load: one has just failed, and an upstream in trouble should not get another at each request.
                 count_lookup("stale");
                 Ok(loaded)
             }
-            Found::Failed(error) => {
+            CacheState::Failed(error) => {
                 count_lookup("failed");
                 Err(error)
             }
-            Found::Missing => {
+            CacheState::Missing => {
                 count_lookup(if is_loading { "coalesced" } else { "loaded" });
                 if !is_loading {
                     self.load(key.clone(), caller.token().clone(), Vec::new(), false, caller.trace(), ctx);
@@ -317,7 +318,9 @@ impl Handler<CatalogLoaded> for MembraneActor {
     type Result = ();
 
     fn handle(&mut self, CatalogLoaded { key, outcome }: CatalogLoaded, ctx: &mut Context<Self>) {
-        let Some(Load { token, is_proven, is_outdated, waiting }) = self.loading.loads.remove(&key) else { return };
+        let Some(CatalogLoad { token, is_proven, is_outdated, waiting }) = self.loading.loads.remove(&key) else {
+            return;
+        };
         let fingerprint = token.fingerprint();
         // One caller's bad token says nothing about the others': they try with their own. One that was never accepted may
         // have failed the load in any way.

@@ -8,7 +8,7 @@ use crate::{
     ids::IntegrationKey,
     membrane::{
         app_tools::tests::app,
-        catalog::{FailedApp, Part},
+        catalog::{AppCatalog, FailedApp},
         interner::Interner,
     },
 };
@@ -24,7 +24,7 @@ fn key(user: &str) -> CatalogKey {
 fn catalog(tools: &Arc<AppTools>, since: Instant, failed_count: usize) -> Arc<Catalog> {
     let failed = FailedApp { key: IntegrationKey::new("gmail"), name: "Gmail".to_owned(), retry: seconds(5) };
     let failed = std::iter::repeat_n(failed, usize::from(failed_count > 0)).collect();
-    Arc::new(Catalog::new(vec![Part { tools: Arc::clone(tools), since, place: None }], None, failed))
+    Arc::new(Catalog::new(vec![AppCatalog { tools: Arc::clone(tools), since, place: None }], None, failed))
 }
 
 fn put(cache: &mut CatalogCache, key: CatalogKey, catalog: Arc<Catalog>, now: Instant) {
@@ -41,12 +41,12 @@ fn a_catalog_is_fresh_then_stale_then_gone() {
     let mut cache = CatalogCache::new(&settings().catalog, SharingSwitch::default());
     let (ann, start) = (key("ann"), Instant::now());
     let tools = Interner::default().share(app("slack", &["a"]));
-    assert!(matches!(cache.find(&ann, start), Found::Missing));
+    assert!(matches!(cache.find(&ann, start), CacheState::Missing));
     put(&mut cache, ann.clone(), catalog(&tools, start, 0), start);
-    assert!(matches!(cache.find(&ann, start + seconds(59)), Found::Fresh(_)));
-    assert!(matches!(cache.find(&ann, start + seconds(60)), Found::Stale(_)));
-    assert!(matches!(cache.find(&ann, start + seconds(599)), Found::Stale(_)));
-    assert!(matches!(cache.find(&ann, start + seconds(600)), Found::Missing));
+    assert!(matches!(cache.find(&ann, start + seconds(59)), CacheState::Fresh(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(60)), CacheState::Stale(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(599)), CacheState::Stale(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(600)), CacheState::Missing));
     assert!(cache.before(&ann).is_some(), "to compare the next with");
 }
 
@@ -56,15 +56,15 @@ fn a_failure_counts_for_a_moment_and_leaves_what_was_there() {
     let (ann, start) = (key("ann"), Instant::now());
     let failure = MembraneError::EndlessList("it repeats a cursor");
     cache.put_failure(ann.clone(), failure.clone(), start);
-    assert!(matches!(cache.find(&ann, start + seconds(4)), Found::Failed(_)));
-    assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Missing));
+    assert!(matches!(cache.find(&ann, start + seconds(4)), CacheState::Failed(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(5)), CacheState::Missing));
 
     let tools = Interner::default().share(app("slack", &["a"]));
     put(&mut cache, ann.clone(), catalog(&tools, start, 0), start);
     cache.put_failure(ann.clone(), failure, start + seconds(70));
-    assert!(matches!(cache.find(&ann, start + seconds(71)), Found::StaleAfterFailure(_)));
-    assert!(matches!(cache.find(&ann, start + seconds(75)), Found::Stale(_)));
-    assert!(matches!(cache.find(&ann, start + seconds(601)), Found::Missing));
+    assert!(matches!(cache.find(&ann, start + seconds(71)), CacheState::StaleAfterFailure(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(75)), CacheState::Stale(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(601)), CacheState::Missing));
 }
 
 #[test]
@@ -73,8 +73,8 @@ fn a_catalog_that_lacks_an_app_is_fresh_for_a_moment_only() {
     let (ann, start) = (key("ann"), Instant::now());
     let tools = Interner::default().share(app("slack", &["a"]));
     put(&mut cache, ann.clone(), catalog(&tools, start, 1), start);
-    assert!(matches!(cache.find(&ann, start + seconds(4)), Found::Fresh(_)));
-    assert!(matches!(cache.find(&ann, start + seconds(5)), Found::Stale(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(4)), CacheState::Fresh(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(5)), CacheState::Stale(_)));
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn what_has_changed_is_not_given_out_again() {
     assert_eq!(cache.outdate(|user| *user == ann.0).as_slice(), std::slice::from_ref(&ann));
     let to_reload = cache.token_to_reload(&ann).map(|token| token.fingerprint());
     assert_eq!(to_reload, Some(token.fingerprint()));
-    assert!(matches!(cache.find(&ann, now), Found::Missing));
-    assert!(matches!(cache.find(&bob, now), Found::Fresh(_)));
+    assert!(matches!(cache.find(&ann, now), CacheState::Missing));
+    assert!(matches!(cache.find(&bob, now), CacheState::Fresh(_)));
     cache.put_failure(ann.clone(), MembraneError::EndlessList("it repeats a cursor"), now);
-    assert!(matches!(cache.find(&ann, now), Found::StaleAfterFailure(_)), "better than nothing");
+    assert!(matches!(cache.find(&ann, now), CacheState::StaleAfterFailure(_)), "better than nothing");
 }
 
 #[test]
@@ -103,18 +103,18 @@ fn what_other_users_have_read_is_served_only_while_lists_are_shared() {
     let mut cache = CatalogCache::new(&settings().catalog, sharing.clone());
     let (ann, bob, now) = (key("ann"), key("bob"), Instant::now());
     let tools = Interner::default().share(app("slack", &["a"]));
-    let lent =
-        Catalog::new(vec![Part { tools: Arc::clone(&tools), since: now, place: None }], None, Vec::new()).lent(true);
+    let lent = Catalog::new(vec![AppCatalog { tools: Arc::clone(&tools), since: now, place: None }], None, Vec::new())
+        .lent(true);
     put(&mut cache, ann.clone(), Arc::new(lent), now);
     put(&mut cache, bob.clone(), catalog(&tools, now, 0), now);
     cache.outdate(|user| *user == ann.0);
     assert!(cache.to_replace(&ann).is_some() && cache.peek(&ann, now).is_some());
     sharing.turn_off();
     cache.put_failure(ann.clone(), MembraneError::EndlessList("it repeats a cursor"), now);
-    assert!(matches!(cache.find(&ann, now), Found::Failed(_)), "nothing is better than what another may see");
+    assert!(matches!(cache.find(&ann, now), CacheState::Failed(_)), "nothing is better than what another may see");
     assert!(cache.to_replace(&ann).is_none() && cache.peek(&ann, now).is_none());
     assert!(cache.before(&ann).is_some(), "to compare the next with");
-    assert!(matches!(cache.find(&bob, now), Found::Fresh(_)), "bob has read it all alone");
+    assert!(matches!(cache.find(&bob, now), CacheState::Fresh(_)), "bob has read it all alone");
 }
 
 #[test]
@@ -130,15 +130,15 @@ fn equal_tools_are_counted_once_and_the_least_used_leave() {
         put(&mut cache, key("user-0"), catalog(&shared, now, 0), now);
     }
     assert_eq!(cache.bytes, shared.bytes() + BYTES_PER_ENTRY * 40);
-    assert!(matches!(cache.find(&key("user-0"), now), Found::Fresh(_)), "used last");
+    assert!(matches!(cache.find(&key("user-0"), now), CacheState::Fresh(_)), "used last");
 
     let own = interner.share(app("gmail", &["a", "b"]));
     for i in 0..20 {
         put(&mut cache, key(&format!("other-{i}")), catalog(&own, now, 0), now);
     }
     assert!(cache.bytes <= cache.max_bytes);
-    assert!(matches!(cache.find(&key("user-1"), now), Found::Missing), "used least");
-    assert!(matches!(cache.find(&key("user-0"), now), Found::Fresh(_)));
+    assert!(matches!(cache.find(&key("user-1"), now), CacheState::Missing), "used least");
+    assert!(matches!(cache.find(&key("user-0"), now), CacheState::Fresh(_)));
 
     let other = interner.share(app("asana", &["a"]));
     cache.max_bytes = 0;

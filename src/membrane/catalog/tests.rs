@@ -1,10 +1,10 @@
 //! Tests of catalogs.
 
 use super::*;
-use crate::{membrane::app_tools::tests::app, pieces::plain, protocol::answer::Answer};
+use crate::{chunks::into_bytes, membrane::app_tools::tests::app, protocol::answer::ServerResult};
 
 fn catalog(apps: &[(&str, &[&str])], before: Option<&Catalog>) -> Catalog {
-    let part = |(integration, actions): &(&str, &[&str])| Part {
+    let part = |(integration, actions): &(&str, &[&str])| AppCatalog {
         tools: Arc::new(app(integration, actions)),
         since: Instant::now(),
         place: None,
@@ -50,7 +50,7 @@ fn names(catalog: &Catalog) -> Vec<&str> {
 fn apps_stand_in_the_order_of_their_keys() {
     let catalog = catalog(&[("slack", &["b", "a"]), ("acme_crm", &["get", "put"])], None);
     assert_eq!(names(&catalog), ["acme_crm_get", "acme_crm_put", "slack_a", "slack_b"]);
-    let json = plain(Answer::Tools(list(&catalog)).into_pieces()).concat();
+    let json = into_bytes(ServerResult::Tools(list(&catalog)).into_chunks()).concat();
     let list: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(list["tools"].as_array().unwrap().len(), 4);
 }
@@ -115,7 +115,7 @@ fn a_name_that_two_apps_could_have_is_neithers_whatever_their_actions() {
     let find = |catalog: &Catalog, name: &str| catalog.find(&ToolName::new(name)).map(|tool| tool.action().clone());
     assert_eq!(find(&both, "a_b_c"), None);
     assert_eq!(find(&both, of_ab).unwrap().as_str(), "c");
-    let json = plain(Answer::Tools(list(&both)).into_pieces()).concat();
+    let json = into_bytes(ServerResult::Tools(list(&both)).into_chunks()).concat();
     let list: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let listed: Vec<_> = list["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert_eq!(listed, names(&both));

@@ -7,7 +7,7 @@ use awc::http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{MembraneClient, busy, exchange::Request, lists::Reader};
+use super::{MembraneClient, busy, exchange::OutgoingRequest, lists::Reader};
 use crate::{
     ids::{IntegrationKey, UserKey},
     membrane::{
@@ -71,7 +71,7 @@ pub enum ConnectError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct CreatedRequest {
     #[serde(default, deserialize_with = "text")]
     request_id: Option<String>,
     #[serde(default, deserialize_with = "text")]
@@ -82,7 +82,7 @@ struct Answer {
     result_error: Option<Box<RawValue>>,
 }
 
-impl Answer {
+impl CreatedRequest {
     fn progress(&self) -> Progress {
         match self.status.as_deref() {
             Some("success") => Progress::Connected,
@@ -122,7 +122,7 @@ impl MembraneClient {
             Connect::App(key) => Body { integration_key: Some(key.as_str()), connection_id: None },
             Connect::Again(id) => Body { integration_key: None, connection_id: Some(id) },
         };
-        let Answer { request_id, url, .. } = match self.post(caller, json::to_string(&body)).await {
+        let CreatedRequest { request_id, url, .. } = match self.post(caller, json::to_string(&body)).await {
             Ok(answer) => answer,
             Err(MembraneError::Refused(refusal)) => {
                 return Err(match refusal.status {
@@ -152,7 +152,7 @@ impl MembraneClient {
     pub async fn connection_progress(&self, caller: &Caller, id: &str) -> Result<Progress, MembraneError> {
         let path = format!("{PATH}/{id}");
         let party = Party::User(caller.user().clone());
-        self.get_at::<Answer>(PATH, caller.token(), &party, &path, &[]).await.map(|answer| answer.progress())
+        self.get_at::<CreatedRequest>(PATH, caller.token(), &party, &path, &[]).await.map(|answer| answer.progress())
     }
 
     /// `GET /connections` of one app.
@@ -170,11 +170,11 @@ impl MembraneClient {
     }
 
     /// Sends a request for a connection, once: a second one would be another request.
-    async fn post(&self, caller: &Caller, body: String) -> Result<Answer, MembraneError> {
+    async fn post(&self, caller: &Caller, body: String) -> Result<CreatedRequest, MembraneError> {
         let timeout = self.settings.read_timeout;
         let turn = self.upstream.reads.take(&Party::User(caller.user().clone()), timeout).await;
         let _turn = turn.ok_or_else(|| busy(timeout))?;
-        let request = Request { http: self.reads(), method: Method::POST, path: PATH, body: body.into() };
+        let request = OutgoingRequest { http: self.reads(), method: Method::POST, path: PATH, body: body.into() };
         let exchange = self.exchange(request, caller.token(), timeout);
         let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };
         let outcome = self.observe(PATH.trim_start_matches('/'), answer).await;
@@ -208,7 +208,7 @@ mod tests {
             (r#"{"status":7}"#, Progress::Pending),
             ("{}", Progress::Pending),
         ] {
-            let read: Answer = serde_json::from_str(answer).unwrap();
+            let read: CreatedRequest = serde_json::from_str(answer).unwrap();
             assert_eq!(read.progress(), expected, "{answer}");
         }
     }

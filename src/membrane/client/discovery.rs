@@ -20,7 +20,7 @@ const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 const MAX_BYTES: usize = 65_536;
 
 /// Time for one request to the authorization server.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time after which metadata is read again. An operator of the upstream who turns OAuth on, or moves it, need not tell anybody.
 const READ_AGAIN: Duration = Duration::from_secs(600);
@@ -97,7 +97,7 @@ impl MembraneClient {
         };
         // Connections carry one token each; these carry none.
         let sent = wire::Connector::with_token(Secret::new("").fingerprint(), Box::pin(sent));
-        let sent = tokio::time::timeout(PATIENCE, sent).await;
-        sent.unwrap_or(Err(MembraneError::Timeout { after_ms: PATIENCE.as_millis() }))
+        let sent = tokio::time::timeout(TIMEOUT, sent).await;
+        sent.unwrap_or(Err(MembraneError::Timeout { after_ms: TIMEOUT.as_millis() }))
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         wire::{self, Protocol},
     },
     token::AccessToken,
-    trace::{Context, Kind, Span},
+    trace::{Context, Span, SpanKind},
 };
 
 /// Header by which requests are named, as many servers and proxies repeat it.
@@ -35,7 +35,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: &str = "application/json";
 
 /// Request that is to be sent to the upstream.
-pub(super) struct Request<'a> {
+pub(super) struct OutgoingRequest<'a> {
     pub http: &'a awc::Client,
     pub method: Method,
     /// Path below the upstream's URL, with its query.
@@ -48,12 +48,12 @@ impl MembraneClient {
     /// Sends a request and reads the whole answer, all within `deadline`.
     pub(super) async fn exchange(
         &self,
-        request: Request<'_>,
+        request: OutgoingRequest<'_>,
         token: &AccessToken,
         deadline: Duration,
     ) -> Result<Bytes, MembraneError> {
         let path = request.path.split_once('?').map_or(request.path, |(path, _)| path);
-        let mut span = Span::begin(Kind::Client, Context::current(), format_args!("{} {path}", request.method));
+        let mut span = Span::begin(SpanKind::Client, Context::current(), format_args!("{} {path}", request.method));
         span.note("http.request.method", &request.method);
         span.note("server.address", self.upstream.url.host().unwrap_or_default());
         // On the heap: it is some kilobytes, which the futures of all requests around it would hold too.
@@ -70,7 +70,12 @@ impl MembraneClient {
         outcome
     }
 
-    async fn send(&self, request: Request<'_>, token: &AccessToken, span: &mut Span) -> Result<Bytes, MembraneError> {
+    async fn send(
+        &self,
+        request: OutgoingRequest<'_>,
+        token: &AccessToken,
+        span: &mut Span,
+    ) -> Result<Bytes, MembraneError> {
         let tag = self.upstream.tags.next();
         let (http, body) = self.prepare(request, token, &tag).await?;
         let http = span.context().headers().fold(http, ClientRequest::insert_header);
@@ -128,12 +133,12 @@ impl MembraneClient {
     /// that repeats it.
     async fn prepare(
         &self,
-        request: Request<'_>,
+        request: OutgoingRequest<'_>,
         token: &AccessToken,
         tag: &str,
     ) -> Result<(ClientRequest, Bytes), MembraneError> {
         let protocol = self.protocol().await?;
-        let Request { http, method, path, body } = request;
+        let OutgoingRequest { http, method, path, body } = request;
         let mut http = http.request(method, self.upstream.address(protocol, path));
         let bearer = Bytes::from(["Bearer ", token.secret().reveal()].concat());
         // A token has no characters that a header can't have.
@@ -215,7 +220,7 @@ mod tests {
         let upstream = Upstream::new(&Settings { base_url: "http://127.0.0.1".to_owned(), ..settings.clone() });
         let client = MembraneClient::new(&settings, Arc::new(upstream.unwrap()));
         let http = awc::Client::builder().finish();
-        let request = Request { http: &http, method: Method::GET, path: "/self", body: Bytes::new() };
+        let request = OutgoingRequest { http: &http, method: Method::GET, path: "/self", body: Bytes::new() };
         let (request, _) = client.prepare(request, &token, "tag").await.unwrap();
         assert_eq!(request.headers().get(header::AUTHORIZATION).unwrap(), "Bearer pat-of-a-user");
         assert!(!format!("{:?}", request.headers()).contains("pat-"), "{:?}", request.headers());

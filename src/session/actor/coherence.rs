@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     ids::SessionId,
     session::{
-        messages::{CatchUp, End, HasChanged, ListensElsewhere},
+        messages::{End, HasChanged, ListensElsewhere, Refresh},
         profile::Profile,
     },
     store::{ReplicaBus, SessionRecord},
@@ -19,7 +19,7 @@ use crate::{
 /// To self: the session's record in the store, whose read began while memory had the version `base`.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Renew {
+struct Reload {
     record: SessionRecord,
     base: u64,
 }
@@ -44,10 +44,10 @@ impl SessionActor {
     }
 }
 
-impl Handler<CatchUp> for SessionActor {
+impl Handler<Refresh> for SessionActor {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, _: CatchUp, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: Refresh, ctx: &mut Context<Self>) -> Self::Result {
         let Some(kept) = self.kept.as_ref().filter(|kept| kept.store.bus().is_some()) else {
             return Box::pin(async { Ok(()) });
         };
@@ -66,7 +66,7 @@ impl Handler<CatchUp> for SessionActor {
                 Err(error) => return Err(error.into()),
             };
             if let Some(record) = record {
-                addr.send(Renew { record, base }).await.map_err(|_gone| Error::SessionNotFound)
+                addr.send(Reload { record, base }).await.map_err(|_gone| Error::SessionNotFound)
             } else {
                 // The store has the last word: the session was closed at another replica, or has expired.
                 addr.do_send(End);
@@ -76,10 +76,10 @@ impl Handler<CatchUp> for SessionActor {
     }
 }
 
-impl Handler<Renew> for SessionActor {
+impl Handler<Reload> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, Renew { record, base }: Renew, _: &mut Context<Self>) {
+    fn handle(&mut self, Reload { record, base }: Reload, _: &mut Context<Self>) {
         if self.takes(record.version, base) {
             self.profile = Profile::of(&record.state);
             self.hold(self.enabled.renewed(&record.state.tools));
@@ -93,7 +93,7 @@ impl Handler<HasChanged> for SessionActor {
     fn handle(&mut self, _: HasChanged, ctx: &mut Context<Self>) {
         // Each request catches up first, so only a client that listens would miss the change.
         if self.streams.are_in_use() {
-            ctx.notify(CatchUp);
+            ctx.notify(Refresh);
         }
     }
 }

@@ -5,33 +5,37 @@ use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 use super::SessionActor;
 use crate::{
     error::Error,
-    session::messages::{Enable, Estate, Inherit, LeaveChat, Resolved, ToolsChanged},
+    session::messages::{AdoptChat, ChatState, Enable, ReleaseChat, Resolved, ToolsChanged},
     tools::EnabledTools,
 };
 
 /// To self: tools were enabled when the session had the version `base`, and are kept.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Kept {
+struct ToolsSaved {
     tools: EnabledTools,
     version: u64,
     base: u64,
 }
 
-impl Handler<LeaveChat> for SessionActor {
-    type Result = Result<Estate, Error>;
+impl Handler<ReleaseChat> for SessionActor {
+    type Result = Result<ChatState, Error>;
 
-    fn handle(&mut self, _: LeaveChat, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: ReleaseChat, _: &mut Context<Self>) -> Self::Result {
         // Copied: the session keeps its tools. Listeners follow the chat, so they move.
         let enabled = self.profile.scope.mode.lists_enabled().then(|| self.enabled.clone());
-        Ok(Estate { enabled, subscribers: self.streams.take_subscribers() })
+        Ok(ChatState { enabled, subscribers: self.streams.take_subscribers() })
     }
 }
 
-impl Handler<Inherit> for SessionActor {
+impl Handler<AdoptChat> for SessionActor {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, Inherit(Estate { enabled, subscribers }): Inherit, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(
+        &mut self,
+        AdoptChat(ChatState { enabled, subscribers }): AdoptChat,
+        ctx: &mut Context<Self>,
+    ) -> Self::Result {
         let scope = &self.profile.scope;
         let enabled = match enabled.filter(|_| scope.mode.lists_enabled()) {
             Some(enabled) => {
@@ -61,7 +65,9 @@ impl Handler<Enable> for SessionActor {
         let (saved, base, addr) = (kept.save(&self.profile, tools.names(), over), kept.version, ctx.address());
         Box::pin(async move {
             match saved.await? {
-                Some(version) => addr.send(Kept { tools, version, base }).await.map_err(|_gone| Error::SessionNotFound),
+                Some(version) => {
+                    addr.send(ToolsSaved { tools, version, base }).await.map_err(|_gone| Error::SessionNotFound)
+                }
                 // The store has written nothing. With `over`, something was enabled first, which stands. Without, the
                 // session has ended.
                 None if over.is_some() => Ok(()),
@@ -71,10 +77,10 @@ impl Handler<Enable> for SessionActor {
     }
 }
 
-impl Handler<Kept> for SessionActor {
+impl Handler<ToolsSaved> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, Kept { tools, version, base }: Kept, _: &mut Context<Self>) {
+    fn handle(&mut self, ToolsSaved { tools, version, base }: ToolsSaved, _: &mut Context<Self>) {
         if self.takes(version, base) {
             self.hold(tools);
         }

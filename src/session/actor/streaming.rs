@@ -12,12 +12,13 @@ use crate::{
     protocol::jsonrpc::RequestId,
     session::{
         event_log::{EventId, Logged, StreamId},
-        follow,
-        kept::Kept,
-        messages::{Answered, CloseStreams, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, Record, Subscribe},
-        queue,
+        messages::{
+            Answered, CloseStreams, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, SendOnStream, Subscribe,
+        },
+        persistence::Persistence,
+        queue, remote_stream,
     },
-    store::{News, SentEvent},
+    store::{ReplicaEvent, SentEvent},
 };
 
 impl SessionActor {
@@ -49,7 +50,7 @@ impl SessionActor {
         if let Some((bus, session)) = self.shared() {
             // A stream at another replica ends: each message goes out on one stream only (MCP 2025-11-25,
             // basic/transports § Multiple Connections).
-            drop(bus.tell(&News::Listens(session)));
+            drop(bus.tell(&ReplicaEvent::Listens(session)));
         }
         self.streams.open(self.primes_streams())
     }
@@ -67,14 +68,16 @@ impl Handler<OpenStream> for SessionActor {
             // said to list again. So the client gets a new stream that says so: many clients never listen again once
             // they were refused.
             Some((after, Err(_))) if self.streams.was_own(after) => {
-                self.streams.owe_change();
+                self.streams.note_list_changed();
                 Ok(self.open_own())
             }
             Some((after, Err(unknown))) => {
                 let Some(kept) = self.kept.as_ref() else { return Box::pin(async { Err(unknown) }) };
-                let Some(replicas) = follow::Replicas::of(&kept.store) else { return Box::pin(async { Err(unknown) }) };
+                let Some(replicas) = remote_stream::Replicas::of(&kept.store) else {
+                    return Box::pin(async { Err(unknown) });
+                };
                 let (session, is_draining) = (kept.session, Arc::clone(&self.is_draining));
-                return Box::pin(follow::resume(replicas, is_draining, session, after, self.queue_bytes));
+                return Box::pin(remote_stream::resume(replicas, is_draining, session, after, self.queue_bytes));
             }
         };
         self.wind_down();
@@ -98,15 +101,19 @@ impl Handler<OpenReply> for SessionActor {
     }
 }
 
-impl Handler<Record> for SessionActor {
+impl Handler<SendOnStream> for SessionActor {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, Record { stream, request, message }: Record, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(
+        &mut self,
+        SendOnStream { stream, request, message }: SendOnStream,
+        ctx: &mut Context<Self>,
+    ) -> Self::Result {
         let event = if let Some(message) = &message {
             self.streams.record(stream, message.clone())
         } else {
             // A quiet session would keep the events of an ended stream otherwise.
-            ctx.run_later(self.lasting, |session, _| session.streams.forget_past());
+            ctx.run_later(self.ttl, |session, _| session.streams.forget_past());
             self.streams.end_reply(stream)
         };
         self.wind_down();
@@ -142,7 +149,7 @@ impl Handler<Expect> for SessionActor {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, _: Expect, _: &mut Context<Self>) -> Self::Result {
-        self.owed += 1;
+        self.pending_replies += 1;
         Ok(())
     }
 }
@@ -151,7 +158,7 @@ impl Handler<Answered> for SessionActor {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, _: Answered, _: &mut Context<Self>) -> Self::Result {
-        self.owed = self.owed.saturating_sub(1);
+        self.pending_replies = self.pending_replies.saturating_sub(1);
         self.wind_down();
         Ok(())
     }
@@ -171,13 +178,13 @@ impl Handler<Push> for SessionActor {
     type Result = ResponseFuture<Result<(), Error>>;
 
     fn handle(&mut self, Push(message): Push, ctx: &mut Context<Self>) -> Self::Result {
-        if let Some((bus, home)) = self.kept.as_ref().and_then(Kept::home_elsewhere)
+        if let Some((bus, home)) = self.kept.as_ref().and_then(Persistence::home_elsewhere)
             && let Some((_, session)) = self.shared()
         {
             // Messages are JSON, which is text.
             let message = String::from_utf8_lossy(&message.concat()).into_owned();
             let Ok(message) = RawValue::from_string(message) else { return Box::pin(async { Err(Error::Internal) }) };
-            let pushed = bus.tell_one(home, &News::Pushed { session, message });
+            let pushed = bus.tell_one(home, &ReplicaEvent::Pushed { session, message });
             return Box::pin(async { Ok(pushed.await?) });
         }
         if self.streams.push(message).is_err() {

@@ -46,7 +46,7 @@ impl Listeners {
                 && scope.lists_otherwise(&changed.before, &changed.now, None)
             {
                 // A full queue holds a change that is not read yet, which stands for this one as well.
-                let _ = events.offer(Event::ToolsChanged);
+                let _ = events.try_send(Event::ToolsChanged);
             }
         }
     }

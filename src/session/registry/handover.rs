@@ -7,10 +7,10 @@ use crate::{
     ids::{ChatId, SessionId, UserKey},
     session::{
         left_tools::left_to,
-        messages::{Estate, Hear, LeaveChat},
+        messages::{ChatState, OnReplicaEvent, ReleaseChat},
         storage::Storage,
     },
-    store::News,
+    store::ReplicaEvent,
 };
 
 /// Ends sessions of a user that are no longer kept, wherever they are in memory.
@@ -20,40 +20,40 @@ pub fn end_everywhere(sessions: &Sessions, storage: &Storage, user: &UserKey, en
         if let Some(bus) = storage.store().bus() {
             // The command runs on without its future. A replica that misses the news finds no session in the store
             // at the next request.
-            drop(bus.tell(&News::Closed(session)));
+            drop(bus.tell(&ReplicaEvent::Closed(session)));
         }
         storage.note_end();
         // A worker that is gone has no sessions.
         if let Ok(registry) = sessions.registry_of(session) {
-            registry.do_send(Hear(News::Closed(session)));
+            registry.do_send(OnReplicaEvent(ReplicaEvent::Closed(session)));
         }
     }
 }
 
 /// Returns what the session `heir` takes over with a chat: from the session `before` that has it, or what the last one left.
-pub(super) async fn estate(
+pub(super) async fn chat_state(
     sessions: &Sessions,
     storage: &Storage,
     before: Option<SessionId>,
     heir: SessionId,
     user: &UserKey,
     chat: Option<ChatId>,
-) -> Result<Option<Estate>, Error> {
+) -> Result<Option<ChatState>, Error> {
     let store = storage.store();
     let Some(before) = before else {
         let Some(chat) = chat else { return Ok(None) };
         return left_to(&**store, user, &chat).await;
     };
     // Another replica may have enabled tools in it since it was last used here.
-    match sessions.catch_up(before, user).await {
+    match sessions.refresh(before, user).await {
         Err(Error::SessionNotFound) => return Ok(None),
         outcome => outcome?,
     }
     // A session that ended meanwhile has nothing to leave.
-    let Ok(estate) = sessions.deliver(before, user.clone(), None, LeaveChat).await else { return Ok(None) };
+    let Ok(chat_state) = sessions.deliver(before, user.clone(), None, ReleaseChat).await else { return Ok(None) };
     // Listeners of the chat may be at other replicas, which pass them on when they hear of the move.
     if let Some(bus) = store.bus() {
-        drop(bus.tell(&News::Moved { from: before, to: heir, owner: user.clone() }));
+        drop(bus.tell(&ReplicaEvent::Moved { from: before, to: heir, owner: user.clone() }));
     }
-    Ok(Some(estate))
+    Ok(Some(chat_state))
 }

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     ids::{SessionId, UserKey},
     membrane::Report,
-    session::{kept::Kept, messages::Revive, profile::Profile},
+    session::{messages::Revive, persistence::Persistence, profile::Profile},
     store::{SessionRecord, StoreError},
     tools::EnabledTools,
 };
@@ -27,7 +27,7 @@ pub(super) struct Reviving {
 /// To self: the store has answered with a session's record.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Loaded {
+struct RecordLoaded {
     session: SessionId,
     outcome: Result<Option<SessionRecord>, StoreError>,
 }
@@ -35,7 +35,7 @@ struct Loaded {
 impl SessionRegistry {
     fn revive(&mut self, id: SessionId, record: SessionRecord) -> Result<(), Error> {
         let SessionRecord { owner, opened, version, state } = record;
-        let (permit, is_crowded) = self.common.allowances.of(&owner).revived_session()?;
+        let (permit, is_crowded) = self.common.limits_of_users.of(&owner).revived_session()?;
         if is_crowded {
             // Not awaited: a session that comes back is let in even where there are too many.
             let sessions = self.common.sessions.clone();
@@ -43,7 +43,7 @@ impl SessionRegistry {
         }
         log::info!(target: "session", session:% = id, user:% = owner; "session revived");
         metrics::counter!("mcp_sessions_revived_total").increment(1);
-        let kept = Kept {
+        let kept = Persistence {
             store: Arc::clone(self.common.storage.store()),
             session: id,
             owner: owner.clone(),
@@ -55,7 +55,7 @@ impl SessionRegistry {
         // The log of its time in memory before is gone. New numbers keep event ids of then apart from those to come.
         // Changes meanwhile were told to nobody, so the next stream tells the client to list again.
         session.streams.number_apart();
-        session.streams.owe_change();
+        session.streams.note_list_changed();
         self.start_session(id, owner, session, permit);
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Handler<Revive> for SessionRegistry {
         if waiting.len() == 1 {
             // Sent on drop, so that a load that panics does not keep every later request waiting behind it.
             let given_up = Err(StoreError::Failed("the load was given up".to_owned()));
-            let mut report = Report::new(ctx.address(), Loaded { session, outcome: given_up });
+            let mut report = Report::new(ctx.address(), RecordLoaded { session, outcome: given_up });
             let load = self.common.storage.store().load(session);
             actix::spawn(async move {
                 let outcome = load.await;
@@ -89,10 +89,10 @@ impl Handler<Revive> for SessionRegistry {
     }
 }
 
-impl Handler<Loaded> for SessionRegistry {
+impl Handler<RecordLoaded> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, Loaded { session, outcome }: Loaded, _: &mut Context<Self>) {
+    fn handle(&mut self, RecordLoaded { session, outcome }: RecordLoaded, _: &mut Context<Self>) {
         let Reviving { waiting, has_ended } = self.reviving.remove(&session).unwrap_or_default();
         let revived = match outcome {
             // Nobody gets to load another's sessions into memory.

@@ -13,16 +13,16 @@ use crate::{
     protocol::{revision::Revision, tools::ToolMode},
     session::{
         SessionActor,
-        messages::{Describe, Hear, OpenSession, Revive},
+        health::{Loss, check_health, look_after, loss},
+        messages::{Describe, OnReplicaEvent, OpenSession, Revive},
         profile::Profile,
-        pulse::{Loss, feel_pulse, look_after, loss},
     },
     store,
     tools::Scope,
 };
 
 /// Time that is more than enough for an answer.
-const BEAT: Duration = Duration::from_millis(50);
+const HEARTBEAT: Duration = Duration::from_millis(50);
 
 macro_rules! crashes {
     ($($actor:ty),+) => {$(
@@ -73,7 +73,7 @@ async fn open(runtime: &Runtime) -> (SessionId, UserKey) {
     let user = UserKey::new("w", "ann");
     let scope = Scope { mode: ToolMode::Static, apps: Apps::default(), filter: Arc::default(), output_tokens: None };
     let profile = Profile { revision: Some(Revision::LATEST), client: None, opens_pages: false, scope };
-    let permit = runtime.0.common.allowances.of(&user).session().unwrap();
+    let permit = runtime.0.common.limits_of_users.of(&user).session().unwrap();
     let opened = runtime.sessions().open(0, OpenSession { user: user.clone(), permit, profile, chat: None }).await;
     (opened.unwrap(), user)
 }
@@ -90,7 +90,7 @@ async fn a_crash_of_a_session_is_an_answer_and_the_session_comes_back() {
     }
     let stranger = UserKey::new("w", "bob");
     assert_eq!(runtime.sessions().deliver(session, stranger, None, Crash).await, Err(Error::SessionNotFound));
-    assert_eq!(feel_pulse(&runtime, BEAT).await.gone, 0);
+    assert_eq!(check_health(&runtime, HEARTBEAT).await.gone, 0);
 }
 
 #[actix::test]
@@ -127,7 +127,7 @@ async fn a_request_that_meets_the_end_of_its_session_does_not_bring_it_back() {
         };
         assert_eq!(closed, Ok(()), "{is_loading}");
         assert_eq!(ask().await.map(|_| ()), Err(Error::SessionNotFound), "{is_loading}");
-        assert_eq!(feel_pulse(&runtime, BEAT).await.kept, 0, "{is_loading}");
+        assert_eq!(check_health(&runtime, HEARTBEAT).await.kept, 0, "{is_loading}");
     }
 }
 
@@ -138,7 +138,7 @@ async fn a_session_that_another_server_has_ended_does_not_come_back_from_what_wa
     let registry = runtime.sessions().registry_of(session).unwrap();
     registry.do_send(Forget(session));
     let revived = registry.send(Revive { session, user });
-    registry.do_send(Hear(News::Closed(session)));
+    registry.do_send(OnReplicaEvent(ReplicaEvent::Closed(session)));
     assert_eq!(revived.await.unwrap(), Err(Error::SessionNotFound));
 }
 
@@ -161,18 +161,18 @@ async fn an_end_that_another_user_asks_for_keeps_nobody_from_their_session() {
 async fn an_actor_that_has_ended_is_noticed_and_given_up_at_the_second_beat() {
     for actor in 0..2 {
         let runtime = runtime();
-        let pulse = feel_pulse(&runtime, BEAT).await;
-        assert_eq!((pulse.gone, pulse.silent, loss(&runtime, pulse)), (0, 0, None));
+        let health = check_health(&runtime, HEARTBEAT).await;
+        assert_eq!((health.gone, health.silent, loss(&runtime, health)), (0, 0, None));
         let crashed = match actor {
             0 => runtime.sessions().registries().get(0).unwrap().send(Crash).await,
             _ => runtime.membranes().get(0).unwrap().send(Crash).await,
         };
         assert!(crashed.is_err(), "{actor}");
-        let pulse = feel_pulse(&runtime, BEAT).await;
-        assert_eq!((pulse.gone, pulse.silent), (1, 1), "{actor}");
-        assert_eq!(loss(&runtime, pulse), Some(Loss::Actors(1)));
+        let health = check_health(&runtime, HEARTBEAT).await;
+        assert_eq!((health.gone, health.silent), (1, 1), "{actor}");
+        assert_eq!(loss(&runtime, health), Some(Loss::Actors(1)));
         let beats = std::cell::Cell::new(0);
-        let lost = look_after(&runtime, BEAT, async |_| beats.set(beats.get() + 1)).await;
+        let lost = look_after(&runtime, HEARTBEAT, async |_| beats.set(beats.get() + 1)).await;
         assert_eq!((lost, beats.get()), (Loss::Actors(1), 2), "{actor}");
     }
 }

@@ -8,11 +8,11 @@ use futures_util::StreamExt;
 use super::*;
 
 fn streams() -> Streams {
-    Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::from_secs(60) }, 1 << 20, 0)
+    Streams::new(Limits { events: 8, bytes: 1024, ttl: Duration::from_secs(60) }, 1 << 20, 0)
 }
 
 /// Returns what a reader gets without waiting.
-fn now<T: Weigh>(events: &mut Receiver<T>) -> Poll<Option<T>> {
+fn now<T: ByteSize>(events: &mut Receiver<T>) -> Poll<Option<T>> {
     events.poll_next_unpin(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -51,7 +51,11 @@ fn a_change_is_told_once_to_each_and_owed_to_who_is_away() {
     streams.tell_change();
     assert!(streams.subscribers.is_empty());
     streams.settle();
-    assert_eq!(waiting(&mut streams.open(false)), [""; 0], "a client that has seen the list is owed nothing");
+    assert_eq!(
+        waiting(&mut streams.open(false)),
+        [""; 0],
+        "a client that has seen the list is owed nothing"
+    );
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn what_cannot_be_resumed_is_refused() {
 
 #[test]
 fn an_ended_stream_is_forgotten_after_its_time() {
-    let mut streams = Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::ZERO }, 1 << 20, 0);
+    let mut streams = Streams::new(Limits { events: 8, bytes: 1024, ttl: Duration::ZERO }, 1 << 20, 0);
     let (stream, _events) = streams.open_reply(true);
     streams.end_reply(stream);
     assert!(streams.resume(id(stream, 1)).is_err());
@@ -108,8 +112,7 @@ fn an_ended_stream_is_forgotten_after_its_time() {
 
 #[test]
 fn a_reader_too_slow_is_closed_and_can_come_back() {
-    let mut streams =
-        Streams::new(Limits { events: 256, bytes: 1 << 20, lasting: Duration::from_secs(60) }, 1 << 20, 0);
+    let mut streams = Streams::new(Limits { events: 256, bytes: 1 << 20, ttl: Duration::from_secs(60) }, 1 << 20, 0);
     let (stream, mut events) = streams.open_reply(false);
     for _ in 0..=ROOM {
         streams.record(stream, vec!["m".into()]);
@@ -125,7 +128,7 @@ fn an_outbox_too_slow_is_closed() {
     let mut streams = streams();
     let mut events = streams.open_outbox();
     let half = || vec![Bytes::from(vec![b'm'; (1 << 19) + 1])];
-    assert_eq!((streams.push(half()), streams.push(half())), (Ok(()), Err(Refused::Full)));
+    assert_eq!((streams.push(half()), streams.push(half())), (Ok(()), Err(SendError::Full)));
     assert!(matches!(now(&mut events), Poll::Ready(Some(_))));
     assert_eq!(now(&mut events), Poll::Ready(None));
 }
@@ -133,7 +136,7 @@ fn an_outbox_too_slow_is_closed() {
 #[test]
 fn a_session_knows_its_own_stream_of_another_process_and_none_of_another_session() {
     let process = |mark| {
-        let mut streams = Streams::new(Limits { events: 8, bytes: 1024, lasting: Duration::ZERO }, 1 << 20, mark);
+        let mut streams = Streams::new(Limits { events: 8, bytes: 1024, ttl: Duration::ZERO }, 1 << 20, mark);
         streams.number_apart();
         streams
     };

@@ -14,8 +14,8 @@ pub(super) fn get(connection: &Connection, key: Digest) -> rusqlite::Result<Opti
 }
 
 /// Keeps a note in place of any that is there.
-pub(super) fn put(connection: &Connection, key: Digest, text: &str, lasting: Option<Duration>) -> rusqlite::Result<()> {
-    let until = lasting.map(|lasting| millis(SystemTime::now() + lasting));
+pub(super) fn put(connection: &Connection, key: Digest, text: &str, ttl: Option<Duration>) -> rusqlite::Result<()> {
+    let until = ttl.map(|ttl| millis(SystemTime::now() + ttl));
     let mut put = connection.prepare_cached("INSERT OR REPLACE INTO notes (key, until, text) VALUES (?, ?, ?)")?;
     put.execute(params![key.to_hex(), until, text]).map(|_| ())
 }
@@ -25,12 +25,12 @@ pub(super) fn claim(
     connection: &Connection,
     key: Digest,
     text: &str,
-    lasting: Option<Duration>,
+    ttl: Option<Duration>,
 ) -> rusqlite::Result<Option<String>> {
     // The store's thread does one job after another, so no other claim comes in between.
     let there = get(connection, key)?;
     if there.is_none() {
-        put(connection, key, text, lasting)?;
+        put(connection, key, text, ttl)?;
     }
     Ok(there)
 }

@@ -18,9 +18,9 @@ pub(super) fn keep(
     owner: &UserKey,
     id: OutputId,
     output: &KeptOutput,
-    lasting: Duration,
+    ttl: Duration,
 ) -> rusqlite::Result<()> {
-    let (workspace, user, until) = (owner.workspace(), owner.user(), millis(SystemTime::now() + lasting));
+    let (workspace, user, until) = (owner.workspace(), owner.user(), millis(SystemTime::now() + ttl));
     let mut keep = connection
         .prepare_cached("INSERT INTO outputs (id, workspace, user, until, tool, json) VALUES (?, ?, ?, ?, ?, ?)")?;
     keep.execute(params![id.to_string(), workspace, user, until, output.tool, output.json])?;

@@ -31,13 +31,13 @@ use crate::{
 };
 
 /// Time between two signs of life of this server, which also show whether Redis takes writes.
-pub(super) const BEAT: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// The same while it does not.
-pub(super) const BEAT_IN_TROUBLE: Duration = Duration::from_millis(200);
+pub(super) const HEARTBEAT_IN_TROUBLE: Duration = Duration::from_millis(200);
 
 /// How long after its last beat a server counts as dead.
-const LIFE: Duration = Duration::from_secs(5);
+const HEARTBEAT_TTL: Duration = Duration::from_secs(5);
 
 /// Beats in a row that have to go well before Redis counts as back: one that comes and goes must not fill the log.
 const GOOD_BEATS: u32 = 3;
@@ -70,7 +70,7 @@ struct Inner {
     /// True once Redis was seen to have a newer format.
     is_newer: AtomicBool,
     /// How long a command may take, and a connection. Nothing waits longer for Redis than this.
-    patience: Duration,
+    timeout: Duration,
     /// Where Redis is, without the password.
     place: String,
     /// This server among those that share the store, drawn anew at each start.
@@ -82,7 +82,7 @@ impl Link {
     ///
     /// # Errors
     /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::Authorities`] for a file that can't be.
-    pub(super) fn open(url: &str, authorities: Option<&Path>, patience: Duration) -> Result<Self, StoreError> {
+    pub(super) fn open(url: &str, authorities: Option<&Path>, timeout: Duration) -> Result<Self, StoreError> {
         // The URL may hold a password.
         let failed = |reason: String| StoreError::Open { path: "store.url".to_owned(), reason };
         let client = match authorities {
@@ -96,8 +96,8 @@ impl Link {
         // No retries in the background: a command would wait for them, and the beat tries again anyway.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
-            .set_connection_timeout(Some(patience))
-            .set_response_timeout(Some(patience));
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout));
         let connection = {
             let _on = runtime.enter();
             // Lazy, so that the server starts while Redis is away.
@@ -112,7 +112,7 @@ impl Link {
             is_told: AtomicBool::new(false),
             was_up: AtomicBool::new(false),
             is_newer: AtomicBool::new(false),
-            patience,
+            timeout,
             place,
             replica: Uuid::new_v4().to_string(),
         }));
@@ -124,14 +124,14 @@ impl Link {
                 // The start may have lost its patience meanwhile.
                 let _ = first.send(());
                 loop {
-                    sleep(if beating.details().is_some() { BEAT_IN_TROUBLE } else { BEAT }).await;
+                    sleep(if beating.details().is_some() { HEARTBEAT_IN_TROUBLE } else { HEARTBEAT }).await;
                     beating.beat().await;
                 }
             });
         });
         worker.map_err(|error| failed(error.to_string()))?;
         // With Redis there, the first request is not to be refused; without, the start is not to hang.
-        let _ = has_beaten.recv_timeout(patience + BEAT);
+        let _ = has_beaten.recv_timeout(timeout + HEARTBEAT);
         Ok(link)
     }
 
@@ -232,7 +232,7 @@ impl Link {
     async fn beat(&self) {
         let mut connection = self.0.connection.clone();
         let mut call = BEAT_SCRIPT.key(keys::FORMAT);
-        call.key(keys::replica(&self.0.replica)).arg(FORMAT).arg(LIFE.as_millis());
+        call.key(keys::replica(&self.0.replica)).arg(FORMAT).arg(HEARTBEAT_TTL.as_millis());
         let answer = self.in_time(call.invoke_async::<i64>(&mut connection)).await;
         // A later version is being rolled out. This one can't know what it would break in the newer format.
         self.0.is_newer.store(answer.as_ref().is_ok_and(|found| *found > FORMAT), Ordering::Relaxed);
@@ -249,9 +249,9 @@ impl Link {
 
     /// Waits for an answer of Redis, as long as patience lasts.
     pub(super) async fn in_time<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
-        match timeout(self.0.patience, answer).await {
+        match timeout(self.0.timeout, answer).await {
             Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_elapsed) => Err(format!("it does not answer within {} ms", self.0.patience.as_millis())),
+            Err(_elapsed) => Err(format!("it does not answer within {} ms", self.0.timeout.as_millis())),
         }
     }
 

@@ -16,15 +16,15 @@ use std::{
 
 use redis::{Cmd, Script};
 
-pub use self::peers::Room;
+pub use self::peers::LogLimits;
 use self::{link::Link, peers::Peers};
 
 use crate::{
     ids::{ChatId, SessionId, UserKey},
     protocol::json,
     store::{
-        Bounds, Entered, KeptRun, News, Opened, ReplicaBus, RunState, SessionRecord, SessionStore, SharedEventLog,
-        StoreError, StoreFuture, Trouble,
+        Bounds, Entered, KeptRun, Opened, ReplicaBus, ReplicaEvent, RunState, SessionRecord, SessionStore,
+        SharedEventLog, StoreError, StoreFuture, Trouble,
         outputs::{self, KeptOutput, OutputId},
         runs::{self, Digest},
         wall_clock::{from_millis, millis},
@@ -72,11 +72,11 @@ impl RedisStore {
     pub fn open(
         url: &str,
         authorities: Option<&Path>,
-        patience: Duration,
+        timeout: Duration,
         bounds: Bounds,
-        room: Room,
+        room: LogLimits,
     ) -> Result<Self, StoreError> {
-        let link = Link::open(url, authorities, patience)?;
+        let link = Link::open(url, authorities, timeout)?;
         let peers = Arc::new(Peers::new(link.clone(), room));
         let (bus, event_log) = (Arc::<Peers>::clone(&peers), Arc::<Peers>::clone(&peers));
         Ok(Self { link, bounds, peers, bus, event_log })
@@ -104,10 +104,10 @@ fn bytes(texts: impl IntoIterator<Item = String>) -> Vec<Vec<u8>> {
 }
 
 /// Returns the command that keeps a note.
-fn put_note(key: Digest, text: &str, lasting: Option<Duration>) -> Cmd {
+fn put_note(key: Digest, text: &str, ttl: Option<Duration>) -> Cmd {
     let mut put = Cmd::set(keys::note(key), text);
-    if let Some(lasting) = lasting {
-        put.arg("PX").arg(u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX));
+    if let Some(ttl) = ttl {
+        put.arg("PX").arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
     }
     put
 }
@@ -199,7 +199,7 @@ impl SessionStore for RedisStore {
     fn save(&self, session: SessionId, record: SessionRecord, over: Option<u64>) -> StoreFuture<Option<u64>> {
         // The script tells the news in the same step. This server may end before the answer, and a change would be kept
         // that nobody hears of.
-        let (channel, news) = self.peers.letter(&News::Changed(session));
+        let (channel, news) = self.peers.envelope(&ReplicaEvent::Changed(session));
         let arguments = [json::to_string(&record.state), self.retention_ms(), channel, news];
         let arguments = arguments.into_iter().chain(over.map(|version| version.to_string()));
         self.link.run("save", &SAVE, &[keys::session(session)], bytes(arguments))
@@ -208,16 +208,16 @@ impl SessionStore for RedisStore {
     fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()> {
         let keys: Vec<_> = used.iter().map(|(session, _)| keys::session(*session)).collect();
         // The time that is left, not a time of day: the clocks of servers and of Redis may differ.
-        let lasting = used.iter().map(|(_, used)| {
+        let ttl = used.iter().map(|(_, used)| {
             let left = self.bounds.retention.saturating_sub(used.elapsed().unwrap_or_default());
             left.as_millis().to_string()
         });
-        let arguments = [self.retention_ms()].into_iter().chain(lasting);
+        let arguments = [self.retention_ms()].into_iter().chain(ttl);
         self.link.run("touch", &TOUCH, &keys, bytes(arguments))
     }
 
     fn close(&self, session: SessionId, owner: UserKey) -> StoreFuture<bool> {
-        let (channel, news) = self.peers.letter(&News::Closed(session));
+        let (channel, news) = self.peers.envelope(&ReplicaEvent::Closed(session));
         let arguments = [owner.workspace().to_owned(), owner.user().to_owned(), channel, news];
         self.link.run("close", &CLOSE, &[keys::session(session), keys::events(session)], bytes(arguments))
     }
@@ -241,10 +241,10 @@ impl SessionStore for RedisStore {
         self.link.run("settle_run", &SETTLE_RUN, &keys::run(&owner, key), bytes(arguments))
     }
 
-    fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, lasting: Duration) -> StoreFuture<()> {
+    fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, ttl: Duration) -> StoreFuture<()> {
         let KeptOutput { tool, json } = output;
-        let (lasting, most) = (lasting.as_millis().to_string(), outputs::MAX_OF_USER.to_string());
-        let arguments = vec![tool.into_bytes(), json, lasting.into_bytes(), most.into_bytes()];
+        let (ttl, most) = (ttl.as_millis().to_string(), outputs::MAX_OF_USER.to_string());
+        let arguments = vec![tool.into_bytes(), json, ttl.into_bytes(), most.into_bytes()];
         self.link.run("keep_output", &KEEP_OUTPUT, &keys::output(&owner, id), arguments)
     }
 
@@ -263,12 +263,12 @@ impl SessionStore for RedisStore {
         self.link.command("note", Cmd::get(keys::note(key)))
     }
 
-    fn put_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<()> {
-        self.link.command("put_note", put_note(key, &text, lasting))
+    fn put_note(&self, key: Digest, text: String, ttl: Option<Duration>) -> StoreFuture<()> {
+        self.link.command("put_note", put_note(key, &text, ttl))
     }
 
-    fn claim_note(&self, key: Digest, text: String, lasting: Option<Duration>) -> StoreFuture<Option<String>> {
-        let mut claim = put_note(key, &text, lasting);
+    fn claim_note(&self, key: Digest, text: String, ttl: Option<Duration>) -> StoreFuture<Option<String>> {
+        let mut claim = put_note(key, &text, ttl);
         claim.arg("NX");
         let (claimed, there) = (self.link.command::<Option<String>>("claim_note", claim), self.link.clone());
         Box::pin(async move {

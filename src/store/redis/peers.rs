@@ -12,12 +12,12 @@ use tokio::{
 
 use super::{
     keys,
-    link::{BEAT, BEAT_IN_TROUBLE, Link},
+    link::{HEARTBEAT, HEARTBEAT_IN_TROUBLE, Link},
 };
 use crate::{
     ids::SessionId,
     protocol::json,
-    store::{Cursor, News, ReplicaBus, SentEvent, SharedEventLog, StoreError, StoreFuture},
+    store::{Cursor, ReplicaBus, ReplicaEvent, SentEvent, SharedEventLog, StoreError, StoreFuture},
 };
 
 static LOG: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/log.lua")));
@@ -29,52 +29,52 @@ const WAITING: usize = 1024;
 #[derive(Clone)]
 pub(super) struct Peers {
     link: Link,
-    room: Room,
+    room: LogLimits,
 }
 
 /// How much of the events of a session is kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct LogLimits {
     /// Events that a session's log holds at most.
     pub events: usize,
     /// Bytes of their messages that it holds at most.
     pub bytes: usize,
     /// How long after the last of them.
-    pub lasting: Duration,
+    pub ttl: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Letter<N> {
+struct Envelope<N> {
     from: String,
     news: N,
 }
 
 impl Peers {
-    pub(super) fn new(link: Link, room: Room) -> Self {
+    pub(super) fn new(link: Link, room: LogLimits) -> Self {
         Self { link, room }
     }
 
     /// Returns the channel of news for all, and the text of one.
-    pub(super) fn letter(&self, news: &News) -> (String, String) {
-        let letter = Letter { from: self.replica().to_owned(), news };
-        (keys::news(self.link.database()), json::to_string(&letter))
+    pub(super) fn envelope(&self, news: &ReplicaEvent) -> (String, String) {
+        let envelope = Envelope { from: self.replica().to_owned(), news };
+        (keys::news(self.link.database()), json::to_string(&envelope))
     }
 
     /// Passes news on until the connection breaks.
-    async fn listen(&self, news: &mpsc::Sender<News>) -> Result<(), String> {
+    async fn listen(&self, news: &mpsc::Sender<ReplicaEvent>) -> Result<(), String> {
         let channels = [keys::news(self.link.database()), keys::news_for(self.link.database(), self.replica())];
-        let (mut sink, mut letters) = self.link.in_time(self.link.client().get_async_pubsub()).await?.split();
+        let (mut sink, mut envelopes) = self.link.in_time(self.link.client().get_async_pubsub()).await?.split();
         self.link.in_time(sink.subscribe(&channels[..])).await?;
         // Pub/sub keeps nothing for a server that was away, so each connection begins with the word that something may
         // be missed. It is told after subscribing: news in between are then heard twice rather than never.
-        let _ = news.send(News::Missed).await;
-        let mut beat = interval(BEAT);
+        let _ = news.send(ReplicaEvent::Missed).await;
+        let mut beat = interval(HEARTBEAT);
         loop {
             tokio::select! {
-                letter = letters.next() => {
-                    let Some(letter) = letter else { return Err("the connection has ended".to_owned()) };
-                    match serde_json::from_slice::<Letter<News>>(letter.get_payload_bytes()) {
-                        Ok(Letter { from, news: told }) if from != self.replica() => {
+                envelope = envelopes.next() => {
+                    let Some(envelope) = envelope else { return Err("the connection has ended".to_owned()) };
+                    match serde_json::from_slice::<Envelope<ReplicaEvent>>(envelope.get_payload_bytes()) {
+                        Ok(Envelope { from, news: told }) if from != self.replica() => {
                             let _ = news.send(told).await;
                         }
                         // Channels bring a server its own news as well, of which it knows.
@@ -99,18 +99,18 @@ impl ReplicaBus for Peers {
         self.link.command("is_alive", redis::Cmd::exists(keys::replica(replica)))
     }
 
-    fn tell(&self, news: &News) -> StoreFuture<()> {
-        let (channel, letter) = self.letter(news);
-        self.link.command("tell", redis::Cmd::publish(channel, letter))
+    fn tell(&self, news: &ReplicaEvent) -> StoreFuture<()> {
+        let (channel, envelope) = self.envelope(news);
+        self.link.command("tell", redis::Cmd::publish(channel, envelope))
     }
 
-    fn tell_one(&self, replica: &str, news: &News) -> StoreFuture<()> {
+    fn tell_one(&self, replica: &str, news: &ReplicaEvent) -> StoreFuture<()> {
         let channel = keys::news_for(self.link.database(), replica);
-        let (_, letter) = self.letter(news);
-        self.link.command("tell", redis::Cmd::publish(channel, letter))
+        let (_, envelope) = self.envelope(news);
+        self.link.command("tell", redis::Cmd::publish(channel, envelope))
     }
 
-    fn hear(&self) -> mpsc::Receiver<News> {
+    fn hear(&self) -> mpsc::Receiver<ReplicaEvent> {
         let (news, heard) = mpsc::channel(WAITING);
         let peers = self.clone();
         self.link.runtime().spawn(async move {
@@ -119,7 +119,7 @@ impl ReplicaBus for Peers {
                     log::debug!("no news from other servers: {trouble}");
                 }
                 // A Redis that refuses connections at once would keep this thread busy, which all commands run on.
-                sleep(BEAT_IN_TROUBLE).await;
+                sleep(HEARTBEAT_IN_TROUBLE).await;
             }
         });
         heard
@@ -128,12 +128,12 @@ impl ReplicaBus for Peers {
 
 impl SharedEventLog for Peers {
     fn append(&self, session: SessionId, event: SentEvent) -> StoreFuture<()> {
-        let Room { events, bytes, lasting } = self.room;
+        let LogLimits { events, bytes, ttl } = self.room;
         if event.message.len() > bytes {
             // The others need not go for one that can't stay.
             return Box::pin(async { Ok(()) });
         }
-        let numbers = [events.to_string(), bytes.to_string(), lasting.as_millis().to_string()];
+        let numbers = [events.to_string(), bytes.to_string(), ttl.as_millis().to_string()];
         let SentEvent { stream, place, replica, request, message, is_end } = event;
         let texts = [stream.to_string(), place.to_string(), replica, json::to_string(&request)];
         let end = if is_end { "1" } else { "" };

@@ -9,7 +9,7 @@
 
 use super::{
     path::FieldPath,
-    scan::{Kind, Scanner},
+    scan::{Scanner, ValueKind},
     strings,
 };
 
@@ -26,7 +26,7 @@ pub struct Projected {
 #[must_use]
 pub fn project(json: &str, paths: &[FieldPath]) -> Projected {
     let mut scanner = Scanner::new(json);
-    let is_root_list = scanner.kind(0) == Kind::Array;
+    let is_root_list = scanner.kind(0) == ValueKind::Array;
     let mut wanted = Wanted { nodes: vec![Node::default()], is_found: vec![false; paths.len()] };
     for (path, given) in paths.iter().enumerate() {
         wanted.add(path, given.names(is_root_list));
@@ -123,9 +123,9 @@ impl Projection<'_> {
                 self.wanted.found_below(node);
                 true
             }
-            Kind::Object => self.object(node, depth),
-            Kind::Array => self.array(node, depth),
-            Kind::Text | Kind::Word => {
+            ValueKind::Object => self.object(node, depth),
+            ValueKind::Array => self.array(node, depth),
+            ValueKind::Text | ValueKind::Word => {
                 let is_null = self.scanner.value() == "null";
                 if is_null {
                     self.out.push_str("null");

@@ -12,7 +12,7 @@
 //! over from then on, hence no more is added up than the ranks that fit, and most of a large answer is only stepped over.
 
 use super::{
-    scan::{Kind, Scanner},
+    scan::{Scanner, ValueKind},
     strings,
 };
 
@@ -90,9 +90,9 @@ impl Measure<'_> {
     /// Reads a value, each part of it with the comma or colon behind it.
     fn value(&mut self, rank: usize, depth: usize) -> Option<()> {
         match self.scanner.kind(depth) {
-            Kind::Object => self.object(rank, depth),
-            Kind::Array => self.array(rank, depth),
-            Kind::Text => {
+            ValueKind::Object => self.object(rank, depth),
+            ValueKind::Array => self.array(rank, depth),
+            ValueKind::Text => {
                 let text = self.scanner.value();
                 let clipped_bytes = strings::clipped_bytes(text);
                 if clipped_bytes < text.len() && self.ranks.highest == usize::MAX {
@@ -100,7 +100,7 @@ impl Measure<'_> {
                 }
                 self.ranks.add(rank, clipped_bytes + 1)
             }
-            Kind::Word => {
+            ValueKind::Word => {
                 let bytes = self.scanner.value().len() + 1;
                 self.ranks.add(rank, bytes)
             }

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::{
     path::{Path, Step},
-    scan::{Kind, Scanner},
+    scan::{Scanner, ValueKind},
 };
 
 /// Places of elements, counted from 1 as in "1-40 of 250".
@@ -58,7 +58,7 @@ impl Range {
 #[must_use]
 pub fn cut(json: &str, range: Range) -> Option<(String, Ranged)> {
     let mut scanner = Scanner::new(json);
-    let path = Path::new(scanner.kind(0) == Kind::Object);
+    let path = Path::new(scanner.kind(0) == ValueKind::Object);
     let mut search = Search { scanner, path, longest: None };
     search.value(0);
     let list = search.longest?;
@@ -101,7 +101,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn value(&mut self, depth: usize) {
         match self.scanner.kind(depth) {
-            Kind::Object => {
+            ValueKind::Object => {
                 self.scanner.open();
                 while self.scanner.more() {
                     let name = self.scanner.value();
@@ -110,7 +110,7 @@ impl Search<'_> {
                     self.path.pop();
                 }
             }
-            Kind::Array => {
+            ValueKind::Array => {
                 self.scanner.open();
                 let begin = self.scanner.at();
                 let total = if self.scanner.more() { self.scanner.rest() } else { 0 };
@@ -119,7 +119,7 @@ impl Search<'_> {
                     self.longest = Some(List { path: self.path.shown(), begin, end, total });
                 }
             }
-            Kind::Text | Kind::Word => {
+            ValueKind::Text | ValueKind::Word => {
                 self.scanner.value();
             }
         }

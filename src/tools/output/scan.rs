@@ -12,7 +12,7 @@ pub(super) const MAX_DEPTH: usize = 100;
 
 /// Kind of a value, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Object,
     Array,
     /// String, read with its quotes.
@@ -55,12 +55,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// Returns the kind of the next value, which is not taken yet; a value too deep to be opened is of kind `Word`.
-    pub(super) fn kind(&mut self, depth: usize) -> Kind {
+    pub(super) fn kind(&mut self, depth: usize) -> ValueKind {
         match self.next_byte() {
-            Some(b'{') if depth < MAX_DEPTH => Kind::Object,
-            Some(b'[') if depth < MAX_DEPTH => Kind::Array,
-            Some(b'"') => Kind::Text,
-            _ => Kind::Word,
+            Some(b'{') if depth < MAX_DEPTH => ValueKind::Object,
+            Some(b'[') if depth < MAX_DEPTH => ValueKind::Array,
+            Some(b'"') => ValueKind::Text,
+            _ => ValueKind::Word,
         }
     }
 
@@ -157,15 +157,15 @@ mod tests {
     #[test]
     fn values_are_taken_as_they_are_written() {
         let mut scanner = Scanner::new(" { \"a\\\"\" : [ -1.50e3 ,null, {\"b\":[]} ], \"é\":\"[{\" } ");
-        assert_eq!(scanner.kind(0), Kind::Object);
+        assert_eq!(scanner.kind(0), ValueKind::Object);
         scanner.open();
         assert!(scanner.more());
-        assert_eq!((scanner.value(), scanner.kind(1)), (r#""a\"""#, Kind::Array));
+        assert_eq!((scanner.value(), scanner.kind(1)), (r#""a\"""#, ValueKind::Array));
         scanner.open();
         assert!(scanner.more());
-        assert_eq!((scanner.kind(2), scanner.value(), scanner.value()), (Kind::Word, "-1.50e3", "null"));
-        assert_eq!((scanner.kind(2), scanner.value(), scanner.more()), (Kind::Object, "{\"b\":[]}", false));
-        assert_eq!((scanner.value(), scanner.kind(1), scanner.value()), ("\"é\"", Kind::Text, "\"[{\""));
+        assert_eq!((scanner.kind(2), scanner.value(), scanner.value()), (ValueKind::Word, "-1.50e3", "null"));
+        assert_eq!((scanner.kind(2), scanner.value(), scanner.more()), (ValueKind::Object, "{\"b\":[]}", false));
+        assert_eq!((scanner.value(), scanner.kind(1), scanner.value()), ("\"é\"", ValueKind::Text, "\"[{\""));
         assert!(!scanner.more());
     }
 
@@ -183,7 +183,7 @@ mod tests {
     fn depth_costs_no_stack() {
         let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
         assert_eq!(Scanner::new(&deep).value(), deep);
-        assert_eq!(Scanner::new(&deep).kind(MAX_DEPTH), Kind::Word);
+        assert_eq!(Scanner::new(&deep).kind(MAX_DEPTH), ValueKind::Word);
     }
 
     #[test]

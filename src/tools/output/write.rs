@@ -8,7 +8,7 @@ use super::{
     members::{Grant, Members},
     note::{NAME, Note},
     path::{Path, Step},
-    scan::{Kind, Scanner},
+    scan::{Scanner, ValueKind},
     strings,
 };
 
@@ -28,7 +28,7 @@ impl<'a> Writer<'a> {
     /// Begins with an answer and a note that may already tell of a range.
     pub(super) fn new(json: &'a str, note: Note) -> Self {
         let mut scanner = Scanner::new(json);
-        let path = Path::new(scanner.kind(0) == Kind::Object);
+        let path = Path::new(scanner.kind(0) == ValueKind::Object);
         Self { scanner, out: String::new(), path, note }
     }
 
@@ -51,9 +51,9 @@ impl<'a> Writer<'a> {
             return true;
         }
         match self.scanner.kind(depth) {
-            Kind::Object if depth < MAX_FITTED_DEPTH && room >= "{}".len() => self.fit_object(room, depth),
-            Kind::Array if depth < MAX_FITTED_DEPTH && room >= "[]".len() => self.fit_array(room, depth),
-            Kind::Text if room >= strings::MARK_BYTES => {
+            ValueKind::Object if depth < MAX_FITTED_DEPTH && room >= "{}".len() => self.fit_object(room, depth),
+            ValueKind::Array if depth < MAX_FITTED_DEPTH && room >= "[]".len() => self.fit_array(room, depth),
+            ValueKind::Text if room >= strings::MARK_BYTES => {
                 let text = self.scanner.value();
                 self.text(text, room);
             }
@@ -133,13 +133,13 @@ impl<'a> Writer<'a> {
     /// Writes a value with the given cuts.
     fn value(&mut self, cuts: Cuts, depth: usize) {
         match self.scanner.kind(depth) {
-            Kind::Object => self.object(cuts, depth),
-            Kind::Array => self.array(cuts, depth),
-            Kind::Text => {
+            ValueKind::Object => self.object(cuts, depth),
+            ValueKind::Array => self.array(cuts, depth),
+            ValueKind::Text => {
                 let text = self.scanner.value();
                 self.text(text, cuts.string_bytes.max(strings::clipped_bytes(text)));
             }
-            Kind::Word => self.out.push_str(self.scanner.value()),
+            ValueKind::Word => self.out.push_str(self.scanner.value()),
         }
     }
 

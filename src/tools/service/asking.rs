@@ -6,7 +6,7 @@ use metrics::counter;
 
 use super::{
     ToolService,
-    links::LASTING,
+    links::TTL,
     waiting::{Awaited, Waited},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Time that a call waits for its user to sign in, once the page was opened. Clients and proxies wait longer for an answer.
-const PATIENCE: Duration = Duration::from_secs(25);
+const TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Rounds in which a client is only told to send its call again, before the user is asked once more: clients end a call that goes
 /// on for too many.
@@ -139,8 +139,8 @@ impl ToolService {
             }
             Some(Decision::Accept) | None => {}
         }
-        let patience = if state.is_opened { PATIENCE } else { Duration::ZERO };
-        let waited = self.wait_for(view, awaited_by(&state), patience).await?;
+        let timeout = if state.is_opened { TIMEOUT } else { Duration::ZERO };
+        let waited = self.wait_for(view, awaited_by(&state), timeout).await?;
         if matches!(waited, Waited::Declined | Waited::Failed(_)) {
             // Told by this call, it need not be told again by the next.
             let (last, _) = self.last_link(view.caller.user(), &state.wanted).await?;
@@ -207,7 +207,7 @@ impl ToolService {
         state: &State,
     ) -> Result<Outcome, Error> {
         let digest = asking.digest();
-        let until = SystemTime::now() + LASTING;
+        let until = SystemTime::now() + TTL;
         let bond = Bond { purpose: STATE, facts: &facts(user, &digest) };
         let sealed = self.sealer().await?.seal(bond, &json::to_string(state), until);
         Ok(Outcome::Ask(InputRequired { page, state: sealed.ok_or(Error::Internal)? }))
@@ -237,7 +237,7 @@ impl ToolService {
         {
             return Ok((wanted, before, link));
         }
-        if !caller.allowance().link() {
+        if !caller.user_limits().link() {
             return Err(Unasked::TooMany);
         }
         let (url, request) = if let Some(url) = page {

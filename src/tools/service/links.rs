@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Time for which a link leads somewhere, and a call can go on: a user signs in within it, or asks for another link.
-pub(super) const LASTING: Duration = Duration::from_secs(15 * 60);
+pub(super) const TTL: Duration = Duration::from_secs(15 * 60);
 
 /// Characters of a link's name.
 const NAME: std::ops::RangeInclusive<usize> = 16..=64;
@@ -54,7 +54,7 @@ impl ToolService {
     /// [`Error::StoreUnavailable`].
     pub async fn use_link(&self, name: &str, r#use: LinkUse) -> Result<Option<LinkUse>, Error> {
         let key = Digest::of(&["link-use", name]);
-        let before = self.0.store.claim_note(key, r#use.as_str().to_owned(), Some(LASTING)).await?;
+        let before = self.0.store.claim_note(key, r#use.as_str().to_owned(), Some(TTL)).await?;
         Ok(before.map(|before| LinkUse::parse(&before)))
     }
 
@@ -82,7 +82,7 @@ impl ToolService {
     pub(super) async fn forget_link(&self, user: &UserKey, wanted: &Wanted) -> Result<(), Error> {
         // A name without a link. It is another one each time, for what comes after a name is claimed once.
         let name = Sealer::draw_name().ok_or(Error::Internal)?;
-        Ok(self.0.store.put_note(pending(user, wanted), name, Some(LASTING)).await?)
+        Ok(self.0.store.put_note(pending(user, wanted), name, Some(TTL)).await?)
     }
 
     /// Keeps a link that comes after the name `before`, and gives its name. Of calls that ask at once, the first one's link is
@@ -95,21 +95,21 @@ impl ToolService {
         link: Link,
     ) -> Result<(String, Link), Error> {
         let name = Sealer::draw_name().ok_or(Error::Internal)?;
-        let until = SystemTime::now() + LASTING;
+        let until = SystemTime::now() + TTL;
         let bond = Bond { purpose: "link", facts: &[&name] };
         let sealed = self.sealer().await?.seal(bond, &json::to_string(&link), until).ok_or(Error::Internal)?;
         let store = &self.0.store;
         // Before it is claimed, so that whoever comes second finds it.
-        store.put_note(Digest::of(&["link", &name]), sealed, Some(LASTING)).await?;
+        store.put_note(Digest::of(&["link", &name]), sealed, Some(TTL)).await?;
         let pending = pending(user, wanted);
         let after = Digest::of(&["next-link", &pending.to_hex(), before]);
-        if let Some(first) = store.claim_note(after, name.clone(), Some(LASTING)).await?
+        if let Some(first) = store.claim_note(after, name.clone(), Some(TTL)).await?
             && let Some(link) = self.link_of(user, &first).await?
         {
             return Ok((first, link));
         }
         // It ends later than the claim, so that no claim outlasts the name that it comes after.
-        store.put_note(pending, name.clone(), Some(LASTING)).await?;
+        store.put_note(pending, name.clone(), Some(TTL)).await?;
         Ok((name, link))
     }
 

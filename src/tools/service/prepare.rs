@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 
 use super::ToolService;
 use crate::{
-    allowance::CallLimit,
     error::Error,
     ids::ToolName,
     membrane::{Caller, Catalog, Tool, call::Target},
@@ -23,6 +22,7 @@ use crate::{
         find::{find_forgiving, unknown_tool},
         mode, run_tools,
     },
+    user_limits::CallLimit,
 };
 
 impl ToolService {
@@ -47,7 +47,7 @@ impl ToolService {
             }
         };
         let mut begun = Begun { came_as_text: call.came_as_text, view, asking, audit, running };
-        if let Err(wait_s) = begun.view.caller.allowance().call() {
+        if let Err(wait_s) = begun.view.caller.user_limits().call() {
             return MaybeReady::Now(Ok(
                 begun.ready(What::Nothing(Some(CallToolResult::too_many(wait_s))), call.arguments)
             ));

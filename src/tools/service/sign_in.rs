@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ToolService, links::LASTING};
+use super::{ToolService, links::TTL};
 use crate::{
     error::Error,
     membrane::{AuthorizationServer, sign_in::SignIn},
@@ -53,7 +53,7 @@ impl ToolService {
         let (verifier, browser) = verifier.zip(browser).ok_or(Error::Internal)?;
         let state = State { link: name.to_owned(), verifier: verifier.reveal().to_owned() };
         let bond = Bond { purpose: STATE, facts: &[&browser] };
-        let state = self.sealer().await?.seal(bond, &json::to_string(&state), SystemTime::now() + LASTING);
+        let state = self.sealer().await?.seal(bond, &json::to_string(&state), SystemTime::now() + TTL);
         let sign_in = SignIn { client: &client, redirect: &redirect, verifier: &verifier };
         let page = sign_in.page(server, scope, &state.ok_or(Error::Internal)?).ok_or(Error::Internal)?;
         Ok(Some(SignInBegun { page, browser }))

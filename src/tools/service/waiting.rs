@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     ids::UserKey,
     membrane::{AccountState, Caller, connect::Progress, model::Connection, webhook::Changed},
-    store::News,
+    store::ReplicaEvent,
     tools::{
         View,
         connecting::{LinkUse, Wanted},
@@ -144,7 +144,7 @@ impl ToolService {
         let changed = Changed { workspace, users: vec![user.user().to_owned()] };
         if let Some(bus) = self.0.store.bus() {
             let Changed { workspace, users } = changed.clone();
-            drop(bus.tell(&News::Connections { workspace, users }));
+            drop(bus.tell(&ReplicaEvent::Connections { workspace, users }));
         }
         let changed = Arc::new(changed);
         for look in 0..LOOKS_AT_TOOLS {

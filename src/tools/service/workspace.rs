@@ -15,7 +15,7 @@ use crate::{
 const MAX_BYTES: usize = 8 << 20;
 
 /// How long a search waits for the list. Without it, it only can't name what is not connected.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the list counts: workspaces seldom get another app.
 const FRESH: Duration = Duration::from_secs(600);
@@ -40,7 +40,7 @@ impl ToolService {
         }
         let reader = Reader::new(caller.token().clone(), caller.user().clone(), true, MAX_BYTES);
         let asked = caller.trace().around(self.0.client.integrations(&reader));
-        let (apps, counts) = match tokio::time::timeout(PATIENCE, asked).await {
+        let (apps, counts) = match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(Ok(integrations)) => (known.share(WorkspaceApps::of(&integrations)), FRESH),
             Ok(Err(error)) => (Arc::default(), self.without(caller, &error)),
             Err(_late) => (Arc::default(), AFTER_FAILURE),

@@ -84,17 +84,17 @@ pub fn run(arguments: &[String]) {
     actix_web::rt::System::new().block_on(serve);
 }
 
-fn json(pieces: Vec<Bytes>) -> HttpResponse {
-    let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-    let body = SizedStream::new(bytes, stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>)));
+fn json(chunks: Vec<Bytes>) -> HttpResponse {
+    let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    let body = SizedStream::new(bytes, stream::iter(chunks.into_iter().map(Ok::<_, std::convert::Infallible>)));
     HttpResponse::Ok().content_type(ContentType::json()).body(body)
 }
 
 fn result(id: &RawValue, result: impl IntoIterator<Item = Bytes>) -> HttpResponse {
-    let mut pieces = vec![format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":").into()];
-    pieces.extend(result);
-    pieces.push(Bytes::from_static(b"}"));
-    json(pieces)
+    let mut chunks = vec![format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":").into()];
+    chunks.extend(result);
+    chunks.push(Bytes::from_static(b"}"));
+    json(chunks)
 }
 
 async fn post(http: HttpRequest, tools: web::Path<usize>, body: Bytes, bare: Data<Bare>) -> HttpResponse {

@@ -36,7 +36,7 @@ pub struct Load {
     pub connections: usize,
     /// Sessions of all connections together, which take turns.
     pub sessions: usize,
-    pub lasting: Duration,
+    pub ttl: Duration,
     /// Operations a second at which to ask; as many as there are answers, if none.
     pub rate: Option<f64>,
 }
@@ -55,7 +55,7 @@ pub struct Sample {
 /// Puts a load on a server. The sessions are dealt out to the connections, and to the clients, in turn.
 pub fn run(process: &Process, clients: &[Client], load: Load) -> Sample {
     let settled = Instant::now() + setting_up(&load);
-    let times = [settled, settled + WARM_UP, settled + WARM_UP + load.lasting];
+    let times = [settled, settled + WARM_UP, settled + WARM_UP + load.ttl];
     let [_, begin, end] = times;
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
@@ -83,7 +83,7 @@ pub fn run(process: &Process, clients: &[Client], load: Load) -> Sample {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let quantile = |quantile| latencies.value_at_quantile(quantile) as f64;
     Sample {
-        throughput: operations / load.lasting.as_secs_f64(),
+        throughput: operations / load.ttl.as_secs_f64(),
         cpu_us: cpu.as_secs_f64() * 1e6 / operations,
         p50_us: quantile(0.5),
         p99_us: quantile(0.99),

@@ -60,8 +60,8 @@ fn main() {
 
 fn measure(is_quick: bool, only: Option<&str>) {
     rlimit::increase_nofile_limit(u64::MAX).expect("open files");
-    let (rounds, lasting) = if is_quick { (3, Duration::from_millis(500)) } else { (5, Duration::from_millis(1_500)) };
-    let plan = Plan { rounds, lasting };
+    let (rounds, ttl) = if is_quick { (3, Duration::from_millis(500)) } else { (5, Duration::from_millis(1_500)) };
+    let plan = Plan { rounds, ttl };
     let wants = |part: &str| only.is_none_or(|only| only.split(',').any(|wanted| wanted == part));
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let writes = !is_quick && only.is_none();
@@ -84,7 +84,7 @@ fn measure(is_quick: bool, only: Option<&str>) {
     let pictures = if writes { docs.join("benchmarks") } else { std::env::temp_dir().join("mcp-bench-pictures") };
     let growth = if wants("growth") { growth::growth(&field, plan, &pictures) } else { String::new() };
 
-    let circumstances = report::circumstances(COMMAND, rounds, lasting.as_secs_f64());
+    let circumstances = report::circumstances(COMMAND, rounds, ttl.as_secs_f64());
     let text = format!("{circumstances}\n{}\n### Growth\n{growth}", report::table(&rows));
     if writes {
         report::write(&docs.join("benchmarks.md"), &text);

@@ -64,7 +64,7 @@ fn each(process: &Process, before: f64, count: usize) -> f64 {
     (process.settled_memory() - before) / count as f64
 }
 
-/// A server whose users have their tools loaded, and their allowances and buffers made.
+/// A server whose users have their tools loaded, and their limits and buffers made.
 fn warm(field: &Field, tools: usize, settings: &[(&str, &str)]) -> (Process, [Client; USERS]) {
     let server = Process::server(field.upstream.address, settings);
     let clients = ours_as::<USERS>(&server, tools, Era::Sessions);

@@ -21,12 +21,12 @@ use super::{
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub rounds: usize,
-    pub lasting: Duration,
+    pub ttl: Duration,
 }
 
 impl Plan {
     pub fn load(self, task: Task) -> Load {
-        Load { task, connections: 16, sessions: 16, lasting: self.lasting, rate: None }
+        Load { task, connections: 16, sessions: 16, ttl: self.ttl, rate: None }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::str::from_utf8;
 
 use integration_app_mcp_server::{
-    pieces::plain,
+    chunks::into_bytes,
     protocol::{
         json,
         jsonrpc::{self, Body, Message, RequestId, Unusable},
@@ -41,7 +41,7 @@ fuzz_target!(|body: &[u8]| {
 fn read(message: &Message) {
     match message {
         Message::Request(request) => {
-            echoes(&request.id, &plain(jsonrpc::result_response(&request.id, vec!["{}".into()])).concat());
+            echoes(&request.id, &into_bytes(jsonrpc::result_response(&request.id, vec!["{}".into()])).concat());
             if let Ok(ClientRequest::CallTool(call)) = ClientRequest::read(request) {
                 untouched(&call, request.params.as_deref());
             }

@@ -33,17 +33,17 @@ local function serving(chats, chat)
 end
 
 -- Makes a key last for so long at least.
-local function extend(key, lasting)
-  if redis.call('PTTL', key) < lasting then
-    redis.call('PEXPIRE', key, lasting)
+local function extend(key, ttl)
+  if redis.call('PTTL', key) < ttl then
+    redis.call('PEXPIRE', key, ttl)
   end
 end
 
 -- Notes that a user's session was used so many milliseconds ago, and lasts for as many.
-local function note_use(workspace, user, id, ago, lasting)
+local function note_use(workspace, user, id, ago, ttl)
   local sessions = of_owner('sessions', workspace, user)
   redis.call('ZADD', sessions, 'GT', now() - ago * 1000, id)
-  extend(sessions, lasting)
+  extend(sessions, ttl)
 end
 
 -- Keeps a new session. Gives those of its user that end, so that no more than `most` are kept: the ones not used for longest.

@@ -1,7 +1,7 @@
 -- KEYS: the session, its events. ARGV: events at most, bytes of messages at most, milliseconds that they last, and the event:
 -- stream, place, server, request, message, whether it is the last.
 -- Bytes are counted at the session, beside what it is.
-local max_events, max_bytes, lasting, stream, place, server, request, message, last = unpack(ARGV)
+local max_events, max_bytes, ttl, stream, place, server, request, message, last = unpack(ARGV)
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return
 end
@@ -18,4 +18,4 @@ while events > 0 and (events > tonumber(max_events) or bytes > tonumber(max_byte
   events = events - 1
   bytes = redis.call('HINCRBY', KEYS[1], 'logged', 0 - #oldest[2][10])
 end
-redis.call('PEXPIRE', KEYS[2], lasting)
+redis.call('PEXPIRE', KEYS[2], ttl)

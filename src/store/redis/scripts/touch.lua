@@ -3,11 +3,11 @@ local retention = tonumber(ARGV[1])
 for i, key in ipairs(KEYS) do
   local owner = redis.call('HMGET', key, 'workspace', 'user')
   if owner[1] then
-    local lasting = tonumber(ARGV[i + 1])
+    local ttl = tonumber(ARGV[i + 1])
     local chats = of_owner('chats', owner[1], owner[2])
-    extend(key, lasting)
-    extend(chats, lasting)
-    extend(ages_of(chats), lasting)
-    note_use(owner[1], owner[2], string.sub(key, #'mcp:session:' + 1), retention - lasting, lasting)
+    extend(key, ttl)
+    extend(chats, ttl)
+    extend(ages_of(chats), ttl)
+    note_use(owner[1], owner[2], string.sub(key, #'mcp:session:' + 1), retention - ttl, ttl)
   end
 end

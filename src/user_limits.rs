@@ -1,6 +1,6 @@
 //! Limits of one user: calls a second and at once, streams to listen on, sessions, links to connect apps.
 //!
-//! Whoever acts for a user holds the same [`Allowance`], on whatever thread, and nobody waits for it.
+//! Whoever acts for a user holds the same [`UserLimits`], on whatever thread, and nobody waits for it.
 
 use std::{
     collections::HashMap,
@@ -28,7 +28,7 @@ const LINK_EVERY: Duration = Duration::from_secs(45);
 
 /// Limits of one user, and of all together.
 #[derive(Debug, Clone, Copy)]
-pub struct Allowed {
+pub struct LimitSettings {
     /// Calls of tools that a user may make in a second, which may also come all at once.
     pub calls_per_s: NonZeroU32,
     /// Calls of a user that may run at once outside of any session.
@@ -43,7 +43,7 @@ pub struct Allowed {
 
 /// Use that one user makes of the server just now.
 #[derive(Debug)]
-pub struct Allowance {
+pub struct UserLimits {
     calls: DefaultDirectRateLimiter,
     links: DefaultDirectRateLimiter,
     calls_at_once: CallLimit,
@@ -64,7 +64,7 @@ struct Counter {
 pub struct Permit {
     used: Vec<Arc<AtomicUsize>>,
     /// The count lasts for as long as anything is counted.
-    _of: Arc<Allowance>,
+    _of: Arc<UserLimits>,
 }
 
 impl Counter {
@@ -73,8 +73,8 @@ impl Counter {
     }
 }
 
-impl Allowance {
-    fn new(allowed: Allowed, all_sessions: Counter) -> Self {
+impl UserLimits {
+    fn new(allowed: LimitSettings, all_sessions: Counter) -> Self {
         Self {
             calls: RateLimiter::direct(Quota::per_second(allowed.calls_per_s)),
             links: RateLimiter::direct(quota_of_links()),
@@ -85,7 +85,7 @@ impl Allowance {
         }
     }
 
-    /// Takes one call from the allowance.
+    /// Takes one call from what the user may still take.
     ///
     /// # Errors
     /// How many seconds to wait for the next.
@@ -96,7 +96,7 @@ impl Allowance {
         })
     }
 
-    /// Takes one link to connect an app from the allowance; gives whether there was one left.
+    /// Takes one link to connect an app from what the user may still take; gives whether there was one left.
     #[must_use]
     pub fn link(&self) -> bool {
         let is_left = self.links.check().is_ok();
@@ -112,7 +112,7 @@ impl Allowance {
         &self.calls_at_once
     }
 
-    /// Takes one stream from the allowance.
+    /// Takes one stream from what the user may still take.
     ///
     /// # Errors
     /// [`Error::TooMany`].
@@ -122,7 +122,7 @@ impl Allowance {
         Ok(permit)
     }
 
-    /// Takes one session from the allowance.
+    /// Takes one session from what the user may still take.
     ///
     /// # Errors
     /// [`Error::TooMany`], and [`Error::Full`] where it is all users together who have too many.
@@ -133,7 +133,7 @@ impl Allowance {
         Ok(permit)
     }
 
-    /// Takes a session from the allowance that comes back from the store. Other users' sessions never keep it out; gives
+    /// Takes a session from what the user may still take that comes back from the store. Other users' sessions never keep it out; gives
     /// whether one of those should leave for it.
     ///
     /// # Errors
@@ -229,55 +229,55 @@ pub fn note_limited(limit: &'static str) {
     metrics::counter!("mcp_limited_total", "limit" => limit).increment(1);
 }
 
-/// The allowances of all users who are trusted or listen. Cheap to clone, and the same on every thread.
+/// The limits of all users who are trusted or listen. Cheap to clone, and the same on every thread.
 #[derive(Debug, Clone)]
-pub struct Allowances(Arc<Inner>);
+pub struct LimitsOfUsers(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    allowed: Allowed,
+    allowed: LimitSettings,
     all_sessions: Counter,
-    /// Locked only when a token is accepted, which is once in minutes: what requests use is in the allowances themselves.
+    /// Locked only when a token is accepted, which is once in minutes: what requests use is in the limits themselves.
     by_user: Mutex<ByUser>,
 }
 
 #[derive(Debug, Default)]
 struct ByUser {
-    allowances: HashMap<UserKey, Weak<Allowance>>,
+    limits_of_users: HashMap<UserKey, Weak<UserLimits>>,
     /// How many there may be before those of users who have gone are looked for.
     room: usize,
 }
 
-impl Allowances {
-    /// Returns allowances with these limits, none of them used.
+impl LimitsOfUsers {
+    /// Returns users' limits with these limits, none of them used.
     #[must_use]
-    pub fn new(allowed: Allowed) -> Self {
+    pub fn new(allowed: LimitSettings) -> Self {
         let all_sessions = Counter::new(allowed.all_sessions);
         Self(Arc::new(Inner { allowed, all_sessions, by_user: Mutex::default() }))
     }
 
-    /// Returns whether the allowance of a user is held anywhere. Each trusted token of the user holds it.
+    /// Returns whether the limits of a user is held anywhere. Each trusted token of the user holds it.
     #[must_use]
     pub fn knows(&self, user: &UserKey) -> bool {
         let by_user = self.0.by_user.lock().unwrap_or_else(PoisonError::into_inner);
-        by_user.allowances.get(user).is_some_and(|allowance| allowance.strong_count() > 0)
+        by_user.limits_of_users.get(user).is_some_and(|user_limits| user_limits.strong_count() > 0)
     }
 
-    /// Returns the allowance of a user, the same for as long as anybody holds it.
+    /// Returns the limits of a user, the same for as long as anybody holds it.
     #[must_use]
-    pub fn of(&self, user: &UserKey) -> Arc<Allowance> {
+    pub fn of(&self, user: &UserKey) -> Arc<UserLimits> {
         // Nothing panics while the lock is held that would leave the map half changed.
         let mut by_user = self.0.by_user.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(allowance) = by_user.allowances.get(user).and_then(Weak::upgrade) {
-            return allowance;
+        if let Some(user_limits) = by_user.limits_of_users.get(user).and_then(Weak::upgrade) {
+            return user_limits;
         }
-        if by_user.allowances.len() >= by_user.room {
-            by_user.allowances.retain(|_, allowance| allowance.strong_count() > 0);
-            by_user.room = (by_user.allowances.len() * 2).max(1024);
+        if by_user.limits_of_users.len() >= by_user.room {
+            by_user.limits_of_users.retain(|_, user_limits| user_limits.strong_count() > 0);
+            by_user.room = (by_user.limits_of_users.len() * 2).max(1024);
         }
-        let allowance = Arc::new(Allowance::new(self.0.allowed, self.0.all_sessions.clone()));
-        by_user.allowances.insert(user.clone(), Arc::downgrade(&allowance));
-        allowance
+        let user_limits = Arc::new(UserLimits::new(self.0.allowed, self.0.all_sessions.clone()));
+        by_user.limits_of_users.insert(user.clone(), Arc::downgrade(&user_limits));
+        user_limits
     }
 }
 
@@ -285,16 +285,16 @@ impl Allowances {
 mod tests {
     use super::*;
 
-    fn allowances(calls_per_s: u32) -> Allowances {
+    fn limits_of_users(calls_per_s: u32) -> LimitsOfUsers {
         let calls_per_s = NonZeroU32::new(calls_per_s).unwrap();
-        Allowances::new(Allowed { calls_per_s, calls_at_once: 2, streams: 2, sessions: 2, all_sessions: 3 })
+        LimitsOfUsers::new(LimitSettings { calls_per_s, calls_at_once: 2, streams: 2, sessions: 2, all_sessions: 3 })
     }
 
     #[test]
     fn each_user_has_so_many_calls_and_then_has_to_wait() {
-        let allowances = allowances(3);
-        let (ann, bob) = (allowances.of(&UserKey::new("w", "ann")), allowances.of(&UserKey::new("w", "bob")));
-        let again = allowances.of(&UserKey::new("w", "ann"));
+        let limits_of_users = limits_of_users(3);
+        let (ann, bob) = (limits_of_users.of(&UserKey::new("w", "ann")), limits_of_users.of(&UserKey::new("w", "bob")));
+        let again = limits_of_users.of(&UserKey::new("w", "ann"));
         let taken = (0..1000).find(|_| again.call().is_err()).expect("there is an end");
         assert!(taken >= 3, "{taken}");
         assert_eq!(ann.call(), Err(1));
@@ -303,15 +303,15 @@ mod tests {
 
     #[test]
     fn each_user_gets_so_many_links() {
-        let allowances = allowances(1);
-        let (ann, bob) = (allowances.of(&UserKey::new("w", "ann")), allowances.of(&UserKey::new("w", "bob")));
+        let limits_of_users = limits_of_users(1);
+        let (ann, bob) = (limits_of_users.of(&UserKey::new("w", "ann")), limits_of_users.of(&UserKey::new("w", "bob")));
         assert_eq!((0..1000).filter(|_| ann.link()).count(), 20);
         assert!(bob.link(), "another user");
     }
 
     #[test]
     fn a_stream_that_ends_makes_room_for_another() {
-        let ann = allowances(1).of(&UserKey::new("w", "ann"));
+        let ann = limits_of_users(1).of(&UserKey::new("w", "ann"));
         let held = (ann.stream().unwrap(), ann.stream().unwrap());
         assert_eq!(ann.stream().err(), Some(Error::TooMany { what: "streams", limit: 2 }));
         assert!(ann.stream().is_err(), "what was refused took nothing, nor gave anything back");
@@ -324,8 +324,8 @@ mod tests {
 
     #[test]
     fn sessions_are_counted_for_each_user_and_for_all() {
-        let allowances = allowances(1);
-        let [ann, bob] = ["ann", "bob"].map(|user| allowances.of(&UserKey::new("w", user)));
+        let limits_of_users = limits_of_users(1);
+        let [ann, bob] = ["ann", "bob"].map(|user| limits_of_users.of(&UserKey::new("w", user)));
         let anns = (ann.session().unwrap(), ann.session().unwrap());
         assert_eq!(ann.session().err(), Some(Error::TooMany { what: "sessions", limit: 2 }));
         let bobs = bob.session().unwrap();
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_call_that_is_dropped_has_ended() {
-        let ann = allowances(1).of(&UserKey::new("w", "ann"));
+        let ann = limits_of_users(1).of(&UserKey::new("w", "ann"));
         let running = [ann.calls_at_once().begin().unwrap(), ann.calls_at_once().begin().unwrap()];
         for _ in 0..3 {
             assert_eq!(ann.calls_at_once().begin().err(), Some(Error::TooManyCalls { limit: 2 }));
@@ -353,18 +353,18 @@ mod tests {
 
     #[test]
     fn users_who_have_gone_leave_nothing() {
-        let allowances = allowances(1);
+        let limits_of_users = limits_of_users(1);
         for n in 0..5000 {
-            let _gone = allowances.of(&UserKey::new("w", &n.to_string()));
+            let _gone = limits_of_users.of(&UserKey::new("w", &n.to_string()));
         }
-        assert!(allowances.0.by_user.lock().unwrap().allowances.len() <= 1024);
+        assert!(limits_of_users.0.by_user.lock().unwrap().limits_of_users.len() <= 1024);
     }
 
     #[test]
     fn what_is_counted_outlasts_who_asked() {
-        let allowances = allowances(1);
+        let limits_of_users = limits_of_users(1);
         let ann = UserKey::new("w", "ann");
-        let _held = [allowances.of(&ann).session().unwrap(), allowances.of(&ann).session().unwrap()];
-        assert!(allowances.of(&ann).session().is_err());
+        let _held = [limits_of_users.of(&ann).session().unwrap(), limits_of_users.of(&ann).session().unwrap()];
+        assert!(limits_of_users.of(&ann).session().is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 
 /// Event at one server that concerns the others.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum News {
+pub enum ReplicaEvent {
     /// The record of a session in the store has changed.
     Changed(SessionId),
     /// A session has ended, wherever it was in memory.
@@ -43,7 +43,7 @@ pub enum News {
         message: Box<RawValue>,
     },
     /// The upstream has refused a token that it accepted before.
-    Distrusted(Fingerprint),
+    Revoked(Fingerprint),
     /// Connections of some users have changed, by a webhook.
     Connections {
         /// In this workspace, where that is known.

@@ -1,4 +1,4 @@
-//! The pulse of the workers: whether each still turns, how long a message waits there, and how much it holds.
+//! The health of the workers: whether each still turns, how long a message waits there, and how much it holds.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use metrics::{gauge, histogram};
 
 use super::{
     Runtime, SessionRegistry,
-    messages::{FeelPulse, Load},
+    messages::{CheckHealth, RegistryLoad},
 };
 use crate::{
     membrane::{MembraneActor, Ping},
@@ -21,7 +21,7 @@ const LOST_BEATS: u32 = 2;
 
 /// Health of all workers at one beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pulse {
+pub struct Health {
     /// Number of workers in the process.
     pub workers: usize,
     /// How many of them did not answer in time.
@@ -58,52 +58,52 @@ impl Actors<'_> {
     }
 
     /// Asks all its actors; none where one does not answer.
-    async fn load(&self, patience: Duration) -> Option<Load> {
+    async fn load(&self, timeout: Duration) -> Option<RegistryLoad> {
         let begun = Instant::now();
-        let answers = join(self.registry.send(FeelPulse), self.membrane.send(Ping));
-        let (load, membrane) = tokio::time::timeout(patience, answers).await.ok()?;
+        let answers = join(self.registry.send(CheckHealth), self.membrane.send(Ping));
+        let (load, membrane) = tokio::time::timeout(timeout, answers).await.ok()?;
         membrane.ok()?;
         histogram!("mcp_shard_delay_seconds").record(begun.elapsed());
         load.ok()
     }
 }
 
-/// Asks every actor of every shard for a sign of life within `patience`, and updates the metrics.
-pub async fn feel_pulse(runtime: &Runtime, patience: Duration) -> Pulse {
+/// Asks every actor of every shard for a sign of life within `timeout`, and updates the metrics.
+pub async fn check_health(runtime: &Runtime, timeout: Duration) -> Health {
     let workers = || {
         let registries = runtime.sessions().registries().slots();
         registries
             .zip(runtime.membranes().slots())
             .map(|(registry, membrane)| Some(Actors { registry: registry?, membrane: membrane? }))
     };
-    let beats = workers().map(|worker| async move { worker?.load(patience).await });
+    let beats = workers().map(|worker| async move { worker?.load(timeout).await });
     let beats = join_all(beats).await;
     let loads = beats.iter().flatten();
-    let pulse = Pulse {
+    let health = Health {
         workers: beats.len(),
         silent: beats.len() - loads.clone().count(),
         // Counted after the wait, so that an actor that ended during it is not taken for one that is slow.
         gone: workers().flatten().map(|worker| worker.gone()).sum(),
         kept: loads.clone().map(|load| load.kept).sum(),
     };
-    gauge!("mcp_shards_silent").set(count(pulse.silent));
-    gauge!("mcp_actors_gone").set(count(pulse.gone));
+    gauge!("mcp_shards_silent").set(count(health.silent));
+    gauge!("mcp_actors_gone").set(count(health.gone));
     gauge!("mcp_sessions", "state" => "live").set(count(loads.map(|load| load.sessions).sum()));
-    pulse
+    health
 }
 
 /// Looks after workers and store at every beat, and lets `each` know. Comes to an end when something is lost for good.
-pub async fn look_after(runtime: &Runtime, beat: Duration, each: impl AsyncFn(Pulse)) -> Loss {
+pub async fn look_after(runtime: &Runtime, beat: Duration, each: impl AsyncFn(Health)) -> Loss {
     let mut beats = tokio::time::interval(beat);
     let mut lost_beats = 0;
     loop {
         beats.tick().await;
-        let pulse = feel_pulse(runtime, beat).await;
+        let health = check_health(runtime, beat).await;
         // The store logs and counts its failures. One that is merely busy is no loss.
         let checked = tokio::time::timeout(beat, runtime.store().check()).await;
-        each(pulse).await;
+        each(health).await;
         let loss = match checked {
-            _ if pulse.gone > 0 => Loss::Actors(pulse.gone),
+            _ if health.gone > 0 => Loss::Actors(health.gone),
             Ok(Err(StoreError::Stopped)) => Loss::Store,
             _ => {
                 lost_beats = 0;
@@ -120,20 +120,20 @@ pub async fn look_after(runtime: &Runtime, beat: Duration, each: impl AsyncFn(Pu
 
 /// Returns the part that is lost for good, if one is.
 #[must_use]
-pub fn loss(runtime: &Runtime, pulse: Pulse) -> Option<Loss> {
+pub fn loss(runtime: &Runtime, health: Health) -> Option<Loss> {
     match runtime.store_trouble() {
-        _ if pulse.gone > 0 => Some(Loss::Actors(pulse.gone)),
+        _ if health.gone > 0 => Some(Loss::Actors(health.gone)),
         Some(Trouble::Stopped) => Some(Loss::Store),
         _ => None,
     }
 }
 
-/// Updates the metric of sessions out of memory, if the store answers within `patience`.
-pub async fn count_passive(runtime: &Runtime, pulse: Pulse, patience: Duration) {
-    let kept = tokio::time::timeout(patience, runtime.store().count()).await;
-    // Sessions of a silent shard are not in `pulse.kept`, and would all seem to have left memory.
-    if let (Ok(Ok(Some(kept))), 0) = (kept, pulse.silent) {
-        gauge!("mcp_sessions", "state" => "passive").set(count(kept.saturating_sub(pulse.kept)));
+/// Updates the metric of sessions out of memory, if the store answers within `timeout`.
+pub async fn count_passive(runtime: &Runtime, health: Health, timeout: Duration) {
+    let kept = tokio::time::timeout(timeout, runtime.store().count()).await;
+    // Sessions of a silent shard are not in `health.kept`, and would all seem to have left memory.
+    if let (Ok(Ok(Some(kept))), 0) = (kept, health.silent) {
+        gauge!("mcp_sessions", "state" => "passive").set(count(kept.saturating_sub(health.kept)));
     }
 }
 

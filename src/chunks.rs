@@ -9,20 +9,20 @@ use flate2::{Compress, Compression, FlushCompress};
 
 /// Part of a message, in the order of sending.
 #[derive(Debug, Clone)]
-pub enum Piece {
+pub enum Chunk {
     /// JSON of this message alone.
     Plain(Bytes),
     /// JSON that many messages share, and that is compressed once.
-    Listing(Arc<Listing>),
+    PrecompressedJson(Arc<PrecompressedJson>),
 }
 
-impl Piece {
+impl Chunk {
     /// Returns the JSON of the part.
     #[must_use]
     pub fn json(&self) -> &Bytes {
         match self {
             Self::Plain(json) => json,
-            Self::Listing(listing) => listing.json(),
+            Self::PrecompressedJson(listing) => listing.json(),
         }
     }
 
@@ -31,21 +31,21 @@ impl Piece {
     pub fn into_json(self) -> Bytes {
         match self {
             Self::Plain(json) => json,
-            Self::Listing(listing) => listing.json().clone(),
+            Self::PrecompressedJson(listing) => listing.json().clone(),
         }
     }
 
     /// Returns the listing, if it is one.
     #[must_use]
-    pub fn listing(&self) -> Option<&Arc<Listing>> {
+    pub fn listing(&self) -> Option<&Arc<PrecompressedJson>> {
         match self {
             Self::Plain(_) => None,
-            Self::Listing(listing) => Some(listing),
+            Self::PrecompressedJson(listing) => Some(listing),
         }
     }
 }
 
-impl<T: Into<Bytes>> From<T> for Piece {
+impl<T: Into<Bytes>> From<T> for Chunk {
     fn from(json: T) -> Self {
         Self::Plain(json.into())
     }
@@ -53,18 +53,18 @@ impl<T: Into<Bytes>> From<T> for Piece {
 
 /// Returns the JSON of pieces, for whoever wants nothing compressed.
 #[must_use]
-pub fn plain(pieces: Vec<Piece>) -> Vec<Bytes> {
-    pieces.into_iter().map(Piece::into_json).collect()
+pub fn into_bytes(chunks: Vec<Chunk>) -> Vec<Bytes> {
+    chunks.into_iter().map(Chunk::into_json).collect()
 }
 
 /// JSON that is sent often, and is compressed once, when that is first of use.
 #[derive(Debug, Default)]
-pub struct Listing {
+pub struct PrecompressedJson {
     json: Bytes,
     deflated: OnceLock<Option<Deflated>>,
 }
 
-impl Listing {
+impl PrecompressedJson {
     /// Takes JSON that is not compressed yet.
     #[must_use]
     pub fn new(json: Bytes) -> Self {
@@ -165,19 +165,19 @@ const MAX_STORED: usize = 0xffff;
 /// Returns the pieces as gzip. Those that are not compressed stand in it as they are; nothing where a listing has not
 /// been compressed.
 #[must_use]
-pub fn gzip(pieces: &[Piece]) -> Option<Vec<Bytes>> {
+pub fn gzip(chunks: &[Chunk]) -> Option<Vec<Bytes>> {
     let mut sum = Sum::default();
-    let mut body = Vec::with_capacity(2 * pieces.len() + 1);
+    let mut body = Vec::with_capacity(2 * chunks.len() + 1);
     let mut stored = BytesMut::from(&HEADER[..]);
-    for piece in pieces {
-        match piece {
-            Piece::Plain(json) => {
+    for chunk in chunks {
+        match chunk {
+            Chunk::Plain(json) => {
                 for part in json.chunks(MAX_STORED) {
                     store(part, &mut stored);
                 }
                 sum.add(json);
             }
-            Piece::Listing(listing) => {
+            Chunk::PrecompressedJson(listing) => {
                 let deflated = listing.deflated.get()?.as_ref()?;
                 body.extend([stored.split().freeze(), deflated.blocks.clone()]);
                 sum.append(deflated);
@@ -209,11 +209,11 @@ mod tests {
 
     use super::*;
 
-    fn listing(text: &str) -> Piece {
-        let listing = Listing::new(Bytes::copy_from_slice(text.as_bytes()));
+    fn listing(text: &str) -> Chunk {
+        let listing = PrecompressedJson::new(Bytes::copy_from_slice(text.as_bytes()));
         listing.deflate();
         assert!(listing.is_deflated());
-        Piece::Listing(Arc::new(listing))
+        Chunk::PrecompressedJson(Arc::new(listing))
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         let long = "{\"name\":\"a tool\",\"description\":\"what it does\"},".repeat(5_000);
         let noise: String =
             (0..70_000_u32).map(|i| char::from(b' ' + (i.wrapping_mul(2_654_435_761) >> 25) as u8 % 94)).collect();
-        let cases: [Vec<Piece>; 6] = [
+        let cases: [Vec<Chunk>; 6] = [
             vec![],
             vec!["plain".into()],
             vec!["<".into(), listing(&long), ",".into(), listing("short"), ">".into()],
@@ -229,9 +229,9 @@ mod tests {
             vec![listing(&noise), noise.clone().into(), listing(&long), listing(&noise)],
             vec![String::new().into(), "é".repeat(40_000).into()],
         ];
-        for pieces in cases {
-            let text = plain(pieces.clone()).concat();
-            let body = gzip(&pieces).unwrap().concat();
+        for chunks in cases {
+            let text = into_bytes(chunks.clone()).concat();
+            let body = gzip(&chunks).unwrap().concat();
             let mut read = Vec::new();
             let mut decoder = GzDecoder::new(&body[..]);
             decoder.read_to_end(&mut read).expect("length and checksum are right");
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn nothing_is_compressed_that_was_not_asked_for() {
-        let piece = Piece::Listing(Arc::new(Listing::new(Bytes::from_static(b"{}"))));
-        assert!(gzip(&[piece]).is_none());
+        let chunk = Chunk::PrecompressedJson(Arc::new(PrecompressedJson::new(Bytes::from_static(b"{}"))));
+        assert!(gzip(&[chunk]).is_none());
     }
 }

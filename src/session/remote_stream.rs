@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::{
     event_log::{EventId, Logged},
-    queue::{self, Room, Sender, Weigh},
+    queue::{self, ByteSize, Capacity, Sender},
     streams::ROOM,
 };
 use crate::{
@@ -30,10 +30,10 @@ use crate::{
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Reads of the log for each look at the session and at the replica that runs the call.
-const LOOKS: u32 = 4;
+const POLLS_PER_CHECK: u32 = 4;
 
 /// Looks in a row that must find the replica dead. After an outage of Redis all replicas seem dead until their next beat.
-const DEATHS: u32 = 3;
+const MISSED_HEARTBEATS: u32 = 3;
 
 /// Store that other servers share, with what they tell and log by it.
 pub(super) struct Replicas {
@@ -86,11 +86,11 @@ pub(super) async fn resume(
         return Err(Error::EventUnknown);
     }
     let missed: Vec<_> = sent.into_iter().filter(|event| event.place > after.place).map(logged).collect();
-    let bytes: usize = missed.iter().map(Weigh::bytes).sum();
-    let (reader, events) = queue::queue(Room { items: missed.len() + ROOM, bytes: bytes + queue_bytes });
+    let bytes: usize = missed.iter().map(ByteSize::bytes).sum();
+    let (reader, events) = queue::queue(Capacity { items: missed.len() + ROOM, bytes: bytes + queue_bytes });
     for event in missed {
         // There is room for all of them.
-        let _ = reader.offer(event);
+        let _ = reader.try_send(event);
     }
     if !is_over {
         actix::spawn(Followed { replicas, is_draining, session, cursor, last, reader }.follow());
@@ -112,11 +112,11 @@ fn logged(event: SentEvent) -> Logged {
 impl Followed {
     /// Sends what is logged until the stream ends, the reader goes, or this server stops.
     async fn follow(mut self) {
-        let (mut looks, mut deaths) = (0, 0);
+        let (mut polls, mut missed_heartbeats) = (0, 0);
         while !self.reader.is_gone() && !self.is_draining.load(Ordering::Relaxed) {
             // Polled: commands share one connection, and a blocking XREAD would need one of its own for each stream.
             sleep(EVERY).await;
-            looks += 1;
+            polls += 1;
             // Without the store nothing is known of the call, so this is no sign of a dead replica.
             let Ok((mut sent, cursor)) = self.replicas.log.read(self.session, self.cursor.clone()).await else {
                 continue;
@@ -125,35 +125,35 @@ impl Followed {
             sent.retain(|event| event.stream == self.last.stream);
             for event in sent {
                 let is_last = is_last(&event);
-                if event.is_end || !self.offer(event) || is_last {
+                if event.is_end || !self.try_send(event) || is_last {
                     return;
                 }
             }
-            if looks % LOOKS == 0 {
+            if polls % POLLS_PER_CHECK == 0 {
                 match self.replicas.store.version(self.session).await {
                     Ok(None) => return,
                     Ok(Some(_)) => {}
                     Err(_) => continue,
                 }
                 match self.replicas.bus.is_alive(&self.last.replica).await {
-                    Ok(true) => deaths = 0,
-                    Ok(false) => deaths += 1,
+                    Ok(true) => missed_heartbeats = 0,
+                    Ok(false) => missed_heartbeats += 1,
                     Err(_) => {}
                 }
             }
-            if deaths == DEATHS {
+            if missed_heartbeats == MISSED_HEARTBEATS {
                 log::warn!(session:% = self.session; "a call was lost with the server that ran it");
                 let error = jsonrpc::error_response(Some(&self.last.request), &Error::ServerLost, Era::Legacy);
                 // The dead replica logs no more, so the next place is free.
-                self.offer(SentEvent { place: self.last.place + 1, message: error, ..self.last.clone() });
+                self.try_send(SentEvent { place: self.last.place + 1, message: error, ..self.last.clone() });
                 return;
             }
         }
     }
 
     /// Sends an event; tells whether the reader is still there.
-    fn offer(&mut self, event: SentEvent) -> bool {
+    fn try_send(&mut self, event: SentEvent) -> bool {
         self.last = event.clone();
-        self.reader.offer(logged(event)).inspect_err(queue::Refused::count_if_slow).is_ok()
+        self.reader.try_send(logged(event)).inspect_err(queue::SendError::count_if_slow).is_ok()
     }
 }

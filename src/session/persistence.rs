@@ -10,7 +10,7 @@ use crate::{
 
 /// Place and identity of a session in the store.
 #[derive(Clone)]
-pub struct Kept {
+pub struct Persistence {
     /// Store that has the session.
     pub store: Arc<dyn SessionStore>,
     /// Id of the session.
@@ -25,7 +25,7 @@ pub struct Kept {
     pub version: u64,
 }
 
-impl Kept {
+impl Persistence {
     /// Keeps a session that is new, which may take a chat over.
     #[must_use]
     pub fn open(&self, profile: &Profile, chat: Option<ChatId>) -> StoreFuture<Opened> {
