@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -100,6 +101,9 @@ class TestImage(unittest.TestCase):
         notices = read("THIRD-PARTY-NOTICES")
         for package in ["actix-web", "awc", "rustls", "serde_json", "tokio"]:
             self.assertRegex(notices, rf"(?m)^=== {package}-\d\S*/LICENSE")
+        self.assertNotIn("=== rmcp-", notices, "a package of the tests alone")
+        files, texts = (len(re.findall(names, notices)) for names in [r"(?m)^=== .* ===$", r"(?m)(?:^=== .* ===\n)+"])
+        self.assertLess(2 * texts, files, "texts stand there more than once")
 
     def test_names_are_resolved_without_a_library_of_the_systems(self) -> None:
         # An engine puts this file into every container.

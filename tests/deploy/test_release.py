@@ -1,6 +1,7 @@
 """What makes a release: workflows that can be read, steps that can be tried here, and forms for those who write to us."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -147,14 +148,15 @@ class TestRelease(unittest.TestCase):
             self.assertIn(f"no section {self.version}", run(root / "deploy/release", "check", f"v{self.version}", cwd=root).stderr)
 
     def test_an_archive_holds_what_belongs_together_and_is_the_same_each_time(self) -> None:
+        target = f"{platform.machine()}-unknown-linux-gnu"
         with tempfile.TemporaryDirectory() as folder:
             packed = []
             for number in range(2):
-                done = run(RELEASE, "pack", "/bin/true", "some-target", f"{folder}/{number}")
+                done = run(RELEASE, "pack", "/bin/true", target, f"{folder}/{number}")
                 self.assertEqual(done.returncode, 0, done.stderr)
                 packed.append(Path(done.stdout.strip()).read_bytes())
             self.assertEqual(*packed)
-            name = f"integration-app-mcp-server-{self.version}-some-target"
+            name = f"integration-app-mcp-server-{self.version}-{target}"
             self.assertEqual(Path(done.stdout.strip()).name, f"{name}.tar.gz")
             with tarfile.open(done.stdout.strip()) as archive:
                 files = {member.name.removeprefix(f"{name}/"): member for member in archive if member.isfile()}
