@@ -185,8 +185,10 @@ pub enum Error {
     /// The store can't be read or written just now.
     #[error("Service Unavailable: sessions can't be kept at the moment; try again later")]
     StoreUnavailable,
-    /// Another server had begun to answer, and has stopped.
-    #[error("the server that ran this call has stopped: whether the call was done is not known")]
+    /// The server that had begun to answer has stopped, or its answer was not fetched in time.
+    #[error(
+        "The answer is lost: the server that ran this call has stopped, or it was too long ago; whether the call was done is not known"
+    )]
     ServerLost,
     /// Something here is broken; details are in the log alone.
     #[error("Internal server error")]

@@ -9,10 +9,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use integration_app_mcp_server::session::{
-    event_log::{EventId, Limits, Logged, StreamId},
-    queue::Receiver,
-    streams::Streams,
+use integration_app_mcp_server::{
+    protocol::jsonrpc::RequestId,
+    session::{
+        event_log::{EventId, Limits, Logged, StreamId},
+        queue::Receiver,
+        streams::Streams,
+    },
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -69,7 +72,7 @@ impl Side {
             match events.poll_next_unpin(&mut Context::from_waker(Waker::noop())) {
                 Poll::Pending => break,
                 Poll::Ready(None) => self.events = None,
-                Poll::Ready(Some(Logged { id, message })) => {
+                Poll::Ready(Some(Logged { id, message, .. })) => {
                     assert!(self.last < Some(id), "{id} came after {:?}", self.last);
                     self.last = Some(id);
                     messages.extend((!message.is_empty()).then(|| String::from_utf8(message.concat()).unwrap()));
@@ -111,7 +114,7 @@ impl Run {
     fn take(&mut self, step: &Step) {
         match *step {
             Step::OpenReply => {
-                let (stream, events) = self.streams.open_reply(true);
+                let (stream, events) = self.streams.open_reply(RequestId::Signed(1), true);
                 let side = Side { events: Some(events), last: None };
                 self.replies.push(Reply { stream, side, sent: Vec::new(), read: Vec::new(), has_ended: false });
             }

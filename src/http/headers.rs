@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     ids::{ChatId, SessionId},
     protocol::revision::{Era, MODERN, Revision},
-    session::event_log::EventId,
+    session::event_log::EventName,
     token::TokenProblem,
 };
 
@@ -150,9 +150,9 @@ pub fn session_id(request: &HttpRequest) -> Result<Option<SessionId>, Error> {
 ///
 /// # Errors
 /// [`Error::EventUnknown`]; [`Error::BadRequest`] for two ids.
-pub fn last_event_id(request: &HttpRequest) -> Result<Option<EventId>, Error> {
+pub fn last_event_id(request: &HttpRequest) -> Result<Option<EventName>, Error> {
     let Some(value) = single(request, &LAST_EVENT_ID)? else { return Ok(None) };
-    let id = std::str::from_utf8(value).ok().and_then(EventId::parse);
+    let id = std::str::from_utf8(value).ok().and_then(EventName::parse);
     id.map(Some).ok_or(Error::EventUnknown)
 }
 

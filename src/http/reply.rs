@@ -201,8 +201,8 @@ pub fn message(chunks: &[Bytes]) -> sse::Event {
 }
 
 /// Returns an event of a stream that can be resumed.
-fn logged(Logged { id, message }: &Logged) -> sse::Event {
-    let id = id.to_string();
+fn logged(event: &Logged) -> sse::Event {
+    let (id, message) = (event.name().to_string(), &event.message);
     match message.is_empty() {
         // An event without data tells its id and nothing else.
         true => sse::Event::Data(sse::Data::new("").id(id)),

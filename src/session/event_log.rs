@@ -7,11 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
 use super::queue::ByteSize;
+use crate::protocol::jsonrpc::RequestId;
 
-/// The name of an event: its stream, and its place there. Unique in the session.
+/// Bytes up to which a request's id is told in the names of events. Clients count from 0; the name goes with each event.
+const MAX_REQUEST_BYTES: usize = 64;
+
+/// The place of an event in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventId {
     /// Stream of the session on which the event was sent.
@@ -23,14 +28,48 @@ pub struct EventId {
 /// The number of a stream in its session.
 pub type StreamId = u64;
 
-impl EventId {
-    /// Reads an id as this server writes it.
+/// The name by which a client knows an event. Unique in the session.
+///
+/// On the stream of a call it tells the request as well. A process that has never heard of the stream, as the one that ran the
+/// call is gone, can answer the request by it; the store would have to keep a note of each stream otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventName {
+    /// Place of the event.
+    pub id: EventId,
+    /// Request that the stream answers, unless its id is too long for a name.
+    pub request: Option<RequestId>,
+}
+
+impl EventName {
+    /// Names an event on a stream that answers `request`, or on the session's own.
+    #[must_use]
+    pub fn new(id: EventId, request: Option<&RequestId>) -> Self {
+        Self { id, request: request.filter(|request| request.to_string().len() <= MAX_REQUEST_BYTES).cloned() }
+    }
+
+    /// Reads a name as this server writes it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (stream, place) = text.strip_prefix('s')?.split_once('_')?;
-        let id = Self { stream: stream.parse().ok()?, place: place.parse().ok()? };
+        let (stream, rest) = text.strip_prefix('s')?.split_once('_')?;
+        let (place, request) = rest.split_once('_').map_or((rest, None), |(place, request)| (place, Some(request)));
+        let id = EventId { stream: stream.parse().ok()?, place: place.parse().ok()? };
+        let request = match request {
+            Some(request) => Some(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(request).ok()?).ok()?),
+            None => None,
+        };
+        let name = Self::new(id, request.as_ref());
         // One spelling each: no signs, no leading zeros.
-        (id.to_string() == text).then_some(id)
+        (name.to_string() == text).then_some(name)
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.id)?;
+        match &self.request {
+            Some(request) => write!(f, "_{}", URL_SAFE_NO_PAD.encode(request.to_string())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -43,10 +82,20 @@ impl fmt::Display for EventId {
 /// An event on a stream that can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logged {
-    /// Id of the event, for `Last-Event-ID`.
+    /// Place of the event.
     pub id: EventId,
+    /// Request that the stream answers; none on the session's own.
+    pub request: Option<RequestId>,
     /// The message in pieces; none in an event that only tells its id.
     pub message: Vec<Bytes>,
+}
+
+impl Logged {
+    /// Returns the name of the event, for `Last-Event-ID`.
+    #[must_use]
+    pub fn name(&self) -> EventName {
+        EventName::new(self.id, self.request.as_ref())
+    }
 }
 
 /// Bounds of a log, past which the oldest events go.
@@ -122,12 +171,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_has_one_spelling() {
+    fn a_name_has_one_spelling() {
         let id = EventId { stream: 3, place: 14 };
-        assert_eq!(EventId::parse(&id.to_string()), Some(id));
-        for text in ["", "s", "s1", "1_2", "s1_", "s_2", "s1_2_3", "s01_2", "s1_+2", "s-1_2", "s99999999999999999999_1"]
+        let requests = [RequestId::Signed(-7), RequestId::Text("a \"b\" ü".into()), RequestId::Unsigned(u64::MAX)];
+        for request in requests.into_iter().map(Some).chain([None]) {
+            let name = EventName { id, request };
+            assert_eq!(EventName::parse(&name.to_string()), Some(name));
+        }
+        let long = RequestId::Text("x".repeat(MAX_REQUEST_BYTES).into());
+        assert_eq!(EventName::new(id, Some(&long)), EventName { id, request: None }, "it goes with each event");
+        let unnumbered = ["", "s", "s1", "1_2", "s1_", "s_2", "s01_2", "s1_+2", "s-1_2", "s99999999999999999999_1"];
+        // `3`, `NQ==` and `MDU` are no base64 of a number without padding and leading zeros, `e30` is `{}`.
+        for text in unnumbered.into_iter().chain(["s1_2_", "s1_2_3", "s1_2_NQ==", "s1_2_MDU", "s1_2_e30", "s1_2_NQ_NQ"])
         {
-            assert_eq!(EventId::parse(text), None, "{text:?}");
+            assert_eq!(EventName::parse(text), None, "{text:?}");
         }
     }
 
@@ -135,6 +192,7 @@ mod tests {
     fn the_oldest_go_when_there_is_no_room() {
         let event = |stream, place, size| Logged {
             id: EventId { stream, place },
+            request: None,
             message: vec![Bytes::from(vec![b'x'; size])],
         };
         let mut log = EventLog::new(Limits { events: 3, bytes: 100, ttl: Duration::ZERO });

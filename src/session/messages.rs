@@ -18,7 +18,7 @@ use crate::{
         tools::CallToolResult,
     },
     session::{
-        event_log::{EventId, Logged, StreamId},
+        event_log::{EventName, Logged, StreamId},
         profile::Profile,
         queue::{self, ByteSize},
         token_end::ShownToken,
@@ -222,11 +222,11 @@ pub struct ListensElsewhere;
 pub struct OnReplicaEvent(pub ReplicaEvent);
 
 /// To a session: opens its stream of notifications. One that was open ends.
-#[derive(Debug, Clone, Copy, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<queue::Receiver<Logged>, Error>")]
 pub struct OpenStream {
     /// Goes on after this event, on its stream, whichever that is.
-    pub after: Option<EventId>,
+    pub after: Option<EventName>,
 }
 
 /// To a session: opens a stream for the answer to a POST.

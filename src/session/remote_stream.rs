@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::{
-    event_log::{EventId, Logged},
+    event_log::{EventId, EventName, Logged},
     queue::{self, ByteSize, Capacity, Sender},
     streams::ROOM,
 };
@@ -20,7 +21,7 @@ use crate::{
     error::Error,
     ids::SessionId,
     protocol::{
-        jsonrpc::{self, Body, Message},
+        jsonrpc::{self, Body, Message, RequestId},
         revision::Era,
     },
     store::{Cursor, ReplicaBus, SentEvent, SessionStore, SharedEventLog},
@@ -65,7 +66,8 @@ struct Followed {
 /// Goes on with a stream after an event.
 ///
 /// # Errors
-/// [`Error::EventUnknown`] where no such event was logged, or not what followed; [`Error::StoreUnavailable`].
+/// [`Error::ServerLost`] where nothing of the stream is logged any more, [`Error::EventUnknown`] where no such event was logged, or
+/// not what followed; [`Error::StoreUnavailable`].
 pub(super) async fn resume(
     replicas: Replicas,
     is_draining: Arc<AtomicBool>,
@@ -78,7 +80,7 @@ pub(super) async fn resume(
     let is_over = sent.last().is_some_and(is_last);
     // The mark of the end tells only that nothing follows: it is no event, and has no place that a client could name.
     sent.retain(|event| !event.is_end);
-    let (Some(first), Some(last)) = (sent.first(), sent.last().cloned()) else { return Err(Error::EventUnknown) };
+    let (Some(first), Some(last)) = (sent.first(), sent.last().cloned()) else { return Err(Error::ServerLost) };
     // An ended stream must have something left to send: a client that is given nothing would ask again.
     // The log drops its oldest events. A client that goes on behind a gap would miss messages without knowing.
     let is_known = first.place <= after.place + 1 && after.place <= last.place;
@@ -98,6 +100,29 @@ pub(super) async fn resume(
     Ok(events)
 }
 
+/// Returns the answer to a request whose result can't be had any more.
+fn unknown_outcome(request: &RequestId) -> Bytes {
+    jsonrpc::error_response(Some(request), &Error::ServerLost, Era::Legacy)
+}
+
+/// Returns the rest of a call's stream of which nothing is known but what the name of an event tells: that the outcome of the call
+/// is not known. A client that was refused would wait for its answer for ever.
+///
+/// # Errors
+/// [`Error::EventUnknown`] where the name does not tell the request.
+pub(super) fn lost(after: EventName) -> Result<queue::Receiver<Logged>, Error> {
+    let EventName { id: EventId { stream, place }, request: Some(request) } = after else {
+        return Err(Error::EventUnknown);
+    };
+    let message = unknown_outcome(&request);
+    let (reader, events) = queue::queue(Capacity { items: 1, bytes: message.len() });
+    // Its name tells no request: some clients come back even after an error, and must learn that this was the end.
+    let error = Logged { id: EventId { stream, place: place + 1 }, request: None, message: vec![message] };
+    // There is room for it. The stream ends behind it, as the sender goes.
+    let _ = reader.try_send(error);
+    Ok(events)
+}
+
 /// Returns whether nothing follows: the stream has ended, or would have, had its server not gone before it could say
 /// so.
 fn is_last(event: &SentEvent) -> bool {
@@ -106,7 +131,8 @@ fn is_last(event: &SentEvent) -> bool {
 
 fn logged(event: SentEvent) -> Logged {
     let id = EventId { stream: event.stream, place: event.place };
-    Logged { id, message: if event.message.is_empty() { Vec::new() } else { vec![event.message] } }
+    let message = if event.message.is_empty() { Vec::new() } else { vec![event.message] };
+    Logged { id, request: Some(event.request), message }
 }
 
 impl Followed {
@@ -143,7 +169,7 @@ impl Followed {
             }
             if missed_heartbeats == MISSED_HEARTBEATS {
                 log::warn!(session:% = self.session; "a call was lost with the server that ran it");
-                let error = jsonrpc::error_response(Some(&self.last.request), &Error::ServerLost, Era::Legacy);
+                let error = unknown_outcome(&self.last.request);
                 // The dead replica logs no more, so the next place is free.
                 self.try_send(SentEvent { place: self.last.place + 1, message: error, ..self.last.clone() });
                 return;

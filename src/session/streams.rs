@@ -14,7 +14,10 @@ use super::{
     messages::Event,
     queue::{self, ByteSize, Capacity, Receiver, SendError, Sender},
 };
-use crate::{error::Error, protocol::jsonrpc};
+use crate::{
+    error::Error,
+    protocol::jsonrpc::{self, RequestId},
+};
 
 /// Events that may wait for the reader of a stream.
 pub(super) const ROOM: usize = 16;
@@ -54,6 +57,8 @@ struct State {
     lost: u64,
     reader: Option<Sender<Logged>>,
     ended: Option<Instant>,
+    /// Request that the stream answers; none for the session's own.
+    request: Option<RequestId>,
 }
 
 /// Bits of a stream's number below the mark of its session: room for any number of streams that a session can open.
@@ -99,10 +104,20 @@ impl Streams {
     /// or one before. Streams that answer calls have odd numbers.
     #[must_use]
     pub fn was_own(&self, event: EventId) -> bool {
-        let is_of_session = event.stream >> NUMBER_BITS == self.mark >> NUMBER_BITS;
         let last = self.resumable.get(&self.own).map_or(0, |state| state.last);
         let is_to_come = event.stream == self.own && event.place > last;
-        is_of_session && event.stream.is_multiple_of(2) && !is_to_come
+        self.is_of_session(event) && event.stream.is_multiple_of(2) && !is_to_come
+    }
+
+    /// Returns whether an event may have been sent on the stream of a call that is not known here: by another server, in a
+    /// process before this one, or too long ago.
+    #[must_use]
+    pub fn was_reply(&self, event: EventId) -> bool {
+        self.is_of_session(event) && !event.stream.is_multiple_of(2) && !self.resumable.contains_key(&event.stream)
+    }
+
+    fn is_of_session(&self, event: EventId) -> bool {
+        event.stream >> NUMBER_BITS == self.mark >> NUMBER_BITS
     }
 
     /// Opens the session's own stream; the reader before ends. What is owed is sent at once. A primed stream begins with an
@@ -117,11 +132,12 @@ impl Streams {
         events
     }
 
-    /// Opens a stream for the answer to a POST.
-    pub fn open_reply(&mut self, is_primed: bool) -> (StreamId, Receiver<Logged>) {
+    /// Opens a stream for the answer to a request.
+    pub fn open_reply(&mut self, request: RequestId, is_primed: bool) -> (StreamId, Receiver<Logged>) {
         self.forget_past();
         let stream = self.next;
         self.next += 2;
+        self.resumable.entry(stream).or_default().request = Some(request);
         (stream, self.begin(stream, is_primed))
     }
 
@@ -176,7 +192,7 @@ impl Streams {
         let state = self.resumable.get_mut(&stream)?;
         state.last += 1;
         let id = EventId { stream, place: state.last };
-        let event = Logged { id, message };
+        let event = Logged { id, request: state.request.clone(), message };
         let try_send =
             |reader: &Sender<_>| reader.try_send(event.clone()).inspect_err(SendError::count_if_slow).is_err();
         // A reader that is too slow is closed, not waited for. Its client comes back with the last id and gets the rest

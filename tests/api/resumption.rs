@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
+    files::Folder,
     sockets::{
         Event, Wire, assert_unique, call, cutting_proxy, get, post, post_for_events, resume, sleep, with_progress,
     },
@@ -151,11 +152,13 @@ async fn an_id_that_names_nothing_of_the_session_is_refused() {
     let first = lose(&client, json!(1)).await;
     lose(&other, json!(1)).await;
     let foreign = lose(&other, json!(2)).await;
-    let (stream, place) = first.id().split_once('_').unwrap();
+    let [stream, place, request] = first.id().split('_').collect::<Vec<_>>().try_into().unwrap();
     let cases = [
         ("of another session", foreign.id().to_owned()),
         ("of a place to come", format!("{stream}_{}", place.parse::<u64>().unwrap() + 5)),
         ("of no stream", format!("s99_{place}")),
+        ("of no stream, with a request", format!("s99_{place}_{request}")),
+        ("with no request", format!("{stream}_{place}_{request}x")),
         ("spelled otherwise", format!("{stream}_0{place}")),
         ("without a place", stream.to_owned()),
         ("beyond numbers", format!("{stream}_99999999999999999999999")),
@@ -166,6 +169,39 @@ async fn an_id_that_names_nothing_of_the_session_is_refused() {
         assert_error(&reply, 400, -32000, format!("{case}: {id:?}"));
     }
     assert_eq!(resume(&client, first.id()).await.len(), 1, "the stream is still there");
+}
+
+#[tokio::test]
+async fn a_call_that_was_lost_with_the_server_is_answered_by_an_error_after_a_restart() {
+    let folder = Folder::new();
+    let keeping = || streaming().env("MCP__STORE__PATH", folder.as_str()).start();
+    let before = keeping();
+    let client = before.client("ann").open().await;
+    let ids = [json!(1), json!("two"), json!(u64::MAX)];
+    let firsts = join_all(ids.iter().map(|id| lose(&client, id.clone()))).await;
+    let long = lose(&client, json!("x".repeat(100))).await;
+    let session = client.session.clone().unwrap();
+    before.kill();
+
+    let after = keeping();
+    let client = after.client("ann").in_session(&session);
+    for (id, first) in ids.iter().zip(&firsts) {
+        for time in ["first", "second"] {
+            let rest = resume(&client, first.id()).await;
+            let [error] = rest.as_slice() else { panic!("{id}, the {time} time: {rest:?}") };
+            assert_eq!((&error.json()["id"], &error.json()["error"]["code"]), (id, &json!(-32603)));
+            let message = error.json()["error"]["message"].to_string();
+            assert!(message.contains("has stopped") && message.contains("not known"), "{message}");
+            assert_unique([first, error]);
+            assert_error(&reply_to(get(&client, Some(error.id()))).await, 400, -32000, "nothing follows the error");
+        }
+    }
+    assert_error(&reply_to(get(&client, Some(long.id()))).await, 400, -32000, "an id that is too long for a name");
+    let other = after.client("ann").open().await;
+    assert_error(&reply_to(get(&other, Some(firsts[0].id()))).await, 400, -32000, "another session's");
+    let thief = after.client("bob").in_session(&session);
+    assert_error(&reply_to(get(&thief, Some(firsts[0].id()))).await, 404, -32000, "another user's");
+    assert_eq!(resume(&client, lose(&client, json!(4)).await.id()).await.len(), 1, "the session goes on");
 }
 
 #[tokio::test]
@@ -209,9 +245,10 @@ async fn an_answered_stream_is_forgotten_after_its_time() {
     let client = server.client("ann").open().await;
     let first = lose(&client, json!(1)).await;
     assert_eq!(resume(&client, first.id()).await.len(), 1, "its time begins with the answer");
-    let is_refused = async || reply_to(get(&client, Some(first.id()))).await.status == 400;
-    eventually("the stream is forgotten", is_refused).await;
-    assert_error(&reply_to(get(&client, Some(first.id()))).await, 400, -32000, "for good");
+    let is_lost = async || resume(&client, first.id()).await[0].json()["error"]["code"] == -32603;
+    eventually("the stream is forgotten", is_lost).await;
+    let [error] = resume(&client, first.id()).await.try_into().unwrap();
+    assert_eq!(error.json()["id"], 1, "for good");
 }
 
 #[tokio::test]

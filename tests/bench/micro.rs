@@ -194,7 +194,7 @@ fn event_logged(bencher: Bencher) {
     let mut place = 0;
     bencher.bench_local(|| {
         place += 1;
-        log.append(Logged { id: EventId { stream: 1, place }, message: message.clone() })
+        log.append(Logged { id: EventId { stream: 1, place }, request: None, message: message.clone() })
     });
 }
 
@@ -203,7 +203,11 @@ fn event_logged(bencher: Bencher) {
 fn events_resumed(bencher: Bencher) {
     let mut log = EventLog::new(Limits { events: 256, bytes: 1 << 20, ttl: Duration::from_secs(300) });
     for place in 1..=256 {
-        log.append(Logged { id: EventId { stream: place % 4, place }, message: vec![Bytes::from_static(b"{}")] });
+        log.append(Logged {
+            id: EventId { stream: place % 4, place },
+            request: None,
+            message: vec![Bytes::from_static(b"{}")],
+        });
     }
     bencher.bench_local(|| log.after(EventId { stream: 1, place: 128 }).count());
 }

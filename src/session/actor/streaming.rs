@@ -16,7 +16,8 @@ use crate::{
             Answered, CloseStreams, Event, Expect, OpenOutbox, OpenReply, OpenStream, Push, SendOnStream, Subscribe,
         },
         persistence::Persistence,
-        queue, remote_stream,
+        queue,
+        remote_stream::{self, Replicas},
     },
     store::{ReplicaEvent, SentEvent},
 };
@@ -60,25 +61,30 @@ impl Handler<OpenStream> for SessionActor {
     type Result = ResponseFuture<Result<queue::Receiver<Logged>, Error>>;
 
     fn handle(&mut self, OpenStream { after }: OpenStream, _: &mut Context<Self>) -> Self::Result {
-        let resumed = after.map(|after| (after, self.streams.resume(after)));
+        let resumed = after.map(|after| (self.streams.resume(after.id), after));
         let events = match resumed {
             None => Ok(self.open_own()),
-            Some((_, Ok(events))) => Ok(events),
+            Some((Ok(events), _)) => Ok(events),
             // The events after this one on a listening stream were lost with its replica or its memory, but all of them
             // said to list again. So the client gets a new stream that says so: many clients never listen again once
             // they were refused.
-            Some((after, Err(_))) if self.streams.was_own(after) => {
+            Some((Err(_), after)) if self.streams.was_own(after.id) => {
                 self.streams.note_list_changed();
                 Ok(self.open_own())
             }
-            Some((after, Err(unknown))) => {
-                let Some(kept) = self.kept.as_ref() else { return Box::pin(async { Err(unknown) }) };
-                let Some(replicas) = remote_stream::Replicas::of(&kept.store) else {
-                    return Box::pin(async { Err(unknown) });
-                };
-                let (session, is_draining) = (kept.session, Arc::clone(&self.is_draining));
-                return Box::pin(remote_stream::resume(replicas, is_draining, session, after, self.queue_bytes));
+            Some((Err(_), after)) if self.streams.was_reply(after.id) => {
+                let shared = self.kept.as_ref().and_then(|kept| Some((kept.session, Replicas::of(&kept.store)?)));
+                let Some((session, replicas)) = shared else { return Box::pin(async { remote_stream::lost(after) }) };
+                let (is_draining, id) = (Arc::clone(&self.is_draining), after.id);
+                let resumed = remote_stream::resume(replicas, is_draining, session, id, self.queue_bytes);
+                return Box::pin(async {
+                    match resumed.await {
+                        Err(Error::ServerLost) => remote_stream::lost(after),
+                        resumed => resumed,
+                    }
+                });
             }
+            Some((Err(unknown), _)) => Err(unknown),
         };
         self.wind_down();
         Box::pin(async { events })
@@ -90,7 +96,7 @@ impl Handler<OpenReply> for SessionActor {
 
     fn handle(&mut self, OpenReply { request }: OpenReply, _: &mut Context<Self>) -> Self::Result {
         let is_primed = self.primes_streams();
-        let (stream, events) = self.streams.open_reply(is_primed);
+        let (stream, events) = self.streams.open_reply(request.clone(), is_primed);
         let first = is_primed.then_some(EventId { stream, place: 1 });
         let shared = self.share(first, request, Some(Vec::new()));
         Box::pin(async move {

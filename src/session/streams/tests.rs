@@ -51,11 +51,7 @@ fn a_change_is_told_once_to_each_and_owed_to_who_is_away() {
     streams.tell_change();
     assert!(streams.subscribers.is_empty());
     streams.settle();
-    assert_eq!(
-        waiting(&mut streams.open(false)),
-        [""; 0],
-        "a client that has seen the list is owed nothing"
-    );
+    assert_eq!(waiting(&mut streams.open(false)), [""; 0], "a client that has seen the list is owed nothing");
 }
 
 #[test]
@@ -71,8 +67,8 @@ fn a_second_reader_replaces_the_first() {
 #[test]
 fn a_stream_goes_on_after_the_event_that_came_last() {
     let mut streams = streams();
-    let (stream, events) = streams.open_reply(true);
-    let (other, mut others) = streams.open_reply(true);
+    let (stream, events) = streams.open_reply(RequestId::Signed(1), true);
+    let (other, mut others) = streams.open_reply(RequestId::Signed(1), true);
     drop(events);
     streams.record(stream, vec!["a".into()]);
     streams.record(other, vec!["not yours".into()]);
@@ -90,7 +86,7 @@ fn a_stream_goes_on_after_the_event_that_came_last() {
 #[test]
 fn what_cannot_be_resumed_is_refused() {
     let mut streams = streams();
-    let (stream, _events) = streams.open_reply(true);
+    let (stream, _events) = streams.open_reply(RequestId::Signed(1), true);
     for wrong in [id(stream, 2), id(stream + 1, 1), id(0, 0)] {
         assert!(streams.resume(wrong).is_err(), "{wrong}");
     }
@@ -104,7 +100,7 @@ fn what_cannot_be_resumed_is_refused() {
 #[test]
 fn an_ended_stream_is_forgotten_after_its_time() {
     let mut streams = Streams::new(Limits { events: 8, bytes: 1024, ttl: Duration::ZERO }, 1 << 20, 0);
-    let (stream, _events) = streams.open_reply(true);
+    let (stream, _events) = streams.open_reply(RequestId::Signed(1), true);
     streams.end_reply(stream);
     assert!(streams.resume(id(stream, 1)).is_err());
     assert!(streams.resumable.is_empty());
@@ -113,7 +109,7 @@ fn an_ended_stream_is_forgotten_after_its_time() {
 #[test]
 fn a_reader_too_slow_is_closed_and_can_come_back() {
     let mut streams = Streams::new(Limits { events: 256, bytes: 1 << 20, ttl: Duration::from_secs(60) }, 1 << 20, 0);
-    let (stream, mut events) = streams.open_reply(false);
+    let (stream, mut events) = streams.open_reply(RequestId::Signed(1), false);
     for _ in 0..=ROOM {
         streams.record(stream, vec!["m".into()]);
     }
