@@ -1,6 +1,7 @@
 //! Membrane's HTTP API: one method a call. Reads are sent again where that may help, runs never; nothing is sent to an
 //! upstream that keeps failing. No cache: that is the [`MembraneActor`](super::MembraneActor)'s.
 
+mod body;
 pub mod connect;
 mod discovery;
 mod exchange;

@@ -8,7 +8,7 @@ use std::{
 use actix_tls::connect::ConnectError as ConnectFailure;
 use awc::{
     ClientRequest, Connector,
-    error::{ConnectError, PayloadError, SendRequestError},
+    error::{ConnectError, SendRequestError},
     http::{
         Method,
         header::{self, HeaderName, HeaderValue},
@@ -16,7 +16,7 @@ use awc::{
 };
 use bytes::Bytes;
 
-use super::MembraneClient;
+use super::{MembraneClient, body};
 use crate::{
     config::{ApiVersion, Membrane as Settings},
     membrane::{
@@ -79,7 +79,7 @@ impl MembraneClient {
         let tag = self.upstream.tags.next();
         let (http, body) = self.prepare(request, token, &tag).await?;
         let http = span.context().headers().fold(http, ClientRequest::insert_header);
-        let mut response = http.send_body(body).await.map_err(|error| not_sent(&error))?;
+        let response = http.send_body(body).await.map_err(|error| not_sent(&error))?;
         let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
         if header(REQUEST_ID).is_some_and(|id| self.upstream.tags.is_of_another(id, &tag)) {
             // Dropped before its body is read, its connection is closed.
@@ -88,11 +88,9 @@ impl MembraneClient {
         let status = response.status();
         let retry_after = header(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| read_retry_after(value, SystemTime::now()));
+        let announced = header(header::CONTENT_LENGTH).and_then(|value| value.parse().ok());
         let limit = self.settings.max_response_bytes.get();
-        let bytes = response.body().limit(limit).await.map_err(|error| match error {
-            PayloadError::Overflow => MembraneError::TooLarge { limit },
-            other => MembraneError::Broken(other.to_string()),
-        })?;
+        let bytes = body::read(response, announced, limit).await?;
         span.count("http.response.status_code", status.as_u16().into());
         let length = bytes.len();
         if status.is_success() {
