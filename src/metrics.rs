@@ -49,6 +49,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("mcp_upstream_requests_total", C, "Requests sent to the upstream, by endpoint and outcome"),
     ("mcp_upstream_request_duration_seconds", H, "Time until the upstream's answer was whole, by endpoint"),
     ("mcp_upstream_retries_total", C, "Reads that were sent to the upstream once more"),
+    ("mcp_upstream_narrowed_total", C, "Times that the number of reads in flight was halved, by reason: limited, late"),
     ("mcp_upstream_breaker_open", G, "1 while the upstream keeps failing and is left alone, else 0"),
     ("mcp_upstream_connections_refused_total", C, "Connections to the upstream closed because what came on them answered no request, or not unambiguously"),
     ("mcp_catalog_lookups_total", C, "Lookups of a user's tools, by result: fresh, stale, coalesced, loaded, kept, failed"),
@@ -76,6 +77,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
 ];
 
 /// Counters with a label whose values are known beforehand.
+#[rustfmt::skip]
 const LABELLED: &[(&str, &str, &[&str])] = &[
     ("mcp_outputs_shortened_bytes_total", "of", &["output", "answer"]),
     ("mcp_searches_total", "outcome", &["hit", "no_hit"]),
@@ -84,20 +86,8 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
     ("mcp_connect_waits_total", "outcome", &["connected", "declined", "failed", "pending"]),
     ("mcp_integrations_failed_total", "tools", &["kept", "missing"]),
     ("mcp_catalog_lists_total", "source", &["read", "shared"]),
-    (
-        "mcp_limited_total",
-        "limit",
-        &[
-            "calls",
-            "streams",
-            "sessions",
-            "all_sessions",
-            "body_bytes",
-            "failed_authentications",
-            "questions",
-            "upstream",
-        ],
-    ),
+    ("mcp_upstream_narrowed_total", "reason", &["limited", "late"]),
+    ("mcp_limited_total", "limit", &["calls", "streams", "sessions", "all_sessions", "body_bytes", "failed_authentications", "questions", "upstream"]),
     ("mcp_connections_closed_total", "reason", &["late", "unread", "room", "full"]),
     ("mcp_unchecked_values_total", "reason", &["schema", "steps", "size", "form", "busy"]),
 ];

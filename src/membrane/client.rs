@@ -29,7 +29,7 @@ use super::{
     model::{Action, Customer},
     reading,
     retry::Retries,
-    turns::{Party, Share, Turns},
+    turns::{NoTurn, Party, Share, Turn, Turns},
     upstream::Upstream,
     wire,
 };
@@ -84,7 +84,7 @@ impl MembraneClient {
     /// [`MembraneError`].
     pub async fn customer(&self, token: &AccessToken) -> Result<Customer, MembraneError> {
         // Charged to the token: whose it is, this request is to find out.
-        self.get(token, &Party::Token(token.fingerprint()), "/self", &[]).await
+        self.get(token, &Party::unknown(token), "/self", &[]).await
     }
 
     /// `GET /action`: one action by its key, or nothing where there is none.
@@ -153,7 +153,7 @@ impl MembraneClient {
         let party = Party::User(caller.user().clone());
         let turn = self.run_turns.take(&party, self.settings.run_timeout).await;
         // Held until the answer is read, as the connection is taken for as long.
-        let _turn = turn.ok_or_else(|| busy(self.settings.run_timeout))?;
+        let _turn = turn.map_err(|none| no_turn(none, self.settings.run_timeout))?;
         let request = OutgoingRequest { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
         let exchange = self.exchange(request, token, self.settings.run_timeout);
         let answer = async {
@@ -204,13 +204,19 @@ impl MembraneClient {
         let mut retries =
             Retries::new(&self.upstream.budget, self.settings.retries.get(), self.settings.max_retry_wait);
         loop {
-            let turn = self.upstream.reads.take(party, self.settings.read_timeout).await;
-            let turn = turn.ok_or_else(|| busy(self.settings.read_timeout))?;
+            let turn = self.turn(party).await?;
+            let sent = Instant::now();
             let request = OutgoingRequest { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
             let exchange = self.exchange(request, token, self.settings.read_timeout);
             let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };
             let outcome = self.observe(endpoint.trim_start_matches('/'), answer).await;
             self.note(&outcome, true);
+            match &outcome {
+                Ok(_) | Err(MembraneError::Timeout { .. }) => turn.note_answer(endpoint, sent),
+                // What refuses for now may say for how long, whatever its status.
+                Err(error) if error.is_passing() => turn.note_refusal(error.is_limit(), error.retry_after(), sent),
+                Err(_) => {}
+            }
             let wait = outcome.as_ref().err().and_then(|error| retries.wait_after(error));
             let Some(wait) = wait else { return outcome };
             metrics::counter!("mcp_upstream_retries_total").increment(1);
@@ -219,6 +225,12 @@ impl MembraneClient {
             drop(turn);
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Waits for a turn to read.
+    pub(super) async fn turn(&self, party: &Party) -> Result<Turn, MembraneError> {
+        let timeout = self.settings.read_timeout;
+        self.upstream.reads.take(party, timeout).await.map_err(|none| no_turn(none, timeout))
     }
 
     /// Sends a request, if the breaker lets it, and counts its outcome.
@@ -247,10 +259,13 @@ impl MembraneClient {
     }
 }
 
-/// Returns a request that had no turn in time.
-pub(super) fn busy(timeout: Duration) -> MembraneError {
+/// Returns the error of a request that had no turn, for which it has waited so long at most.
+fn no_turn(none: NoTurn, timeout: Duration) -> MembraneError {
     metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
-    MembraneError::Busy { after_ms: timeout.as_millis() }
+    match none {
+        NoTurn::Busy => MembraneError::Busy { after_ms: timeout.as_millis() },
+        NoTurn::Paused(wait) => MembraneError::Limited { wait },
+    }
 }
 
 /// Returns the path of these segments, each of which may hold any character.

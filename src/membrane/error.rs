@@ -46,6 +46,12 @@ pub enum MembraneError {
         /// Time waited, in milliseconds.
         after_ms: u128,
     },
+    /// The upstream has asked to be left alone about the workspace, by `Retry-After`. This request was not sent.
+    #[error("the upstream asks to be left alone: try again in {} s", .wait.as_secs() + 1)]
+    Limited {
+        /// Time for which the workspace is not asked about.
+        wait: Duration,
+    },
     /// The breaker is open: the upstream has failed so often that it is not asked at all.
     #[error("the upstream keeps failing and is not asked: try again in {} s", .wait.as_secs() + 1)]
     Paused {
@@ -142,6 +148,12 @@ impl MembraneError {
         matches!(self, Self::Refused(refusal) if refusal.status == 404)
     }
 
+    /// Returns whether the upstream says that there are too many requests.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.status == 429)
+    }
+
     /// Returns whether the upstream itself is in trouble, whatever was asked of it.
     #[must_use]
     pub fn is_trouble(&self) -> bool {
@@ -149,7 +161,11 @@ impl MembraneError {
             // Not 500, by which the code of one action may fail while all else works.
             Self::Refused(refusal) => matches!(refusal.status, 502..=504),
             Self::Timeout { .. } | Self::Unreachable(_) | Self::Broken(_) | Self::Paused { .. } => true,
-            Self::TooLarge { .. } | Self::Malformed(_) | Self::EndlessList(_) | Self::Busy { .. } => false,
+            Self::TooLarge { .. }
+            | Self::Malformed(_)
+            | Self::EndlessList(_)
+            | Self::Busy { .. }
+            | Self::Limited { .. } => false,
         }
     }
 
@@ -169,7 +185,7 @@ impl MembraneError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
-            Self::Paused { wait } => Some(*wait),
+            Self::Limited { wait } | Self::Paused { wait } => Some(*wait),
             _ => None,
         }
     }
@@ -179,7 +195,7 @@ impl MembraneError {
     pub fn run_outcome(&self) -> RunOutcome {
         match self {
             // These were never sent. Any other request may have reached the action, even if its answer can't be read.
-            Self::Unreachable(_) | Self::Busy { .. } | Self::Paused { .. } => RunOutcome::NotRun,
+            Self::Unreachable(_) | Self::Busy { .. } | Self::Limited { .. } | Self::Paused { .. } => RunOutcome::NotRun,
             Self::Refused(refusal) if !refusal.is_of_unknown_outcome() => RunOutcome::Told,
             _ => RunOutcome::Unknown,
         }
@@ -198,6 +214,7 @@ impl MembraneError {
             Self::TooLarge { .. } => "too_large",
             Self::Malformed(_) | Self::EndlessList(_) => "malformed",
             Self::Busy { .. } => "busy",
+            Self::Limited { .. } => "limited",
             Self::Paused { .. } => "paused",
         }
     }
@@ -266,6 +283,7 @@ mod tests {
         for (error, expected) in [
             (MembraneError::Unreachable(String::new()), NotRun),
             (MembraneError::Busy { after_ms: 1 }, NotRun),
+            (MembraneError::Limited { wait: Duration::ZERO }, NotRun),
             (MembraneError::Paused { wait: Duration::ZERO }, NotRun),
             (MembraneError::Timeout { after_ms: 1 }, Unknown),
             (MembraneError::Broken(String::new()), Unknown),

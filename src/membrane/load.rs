@@ -112,22 +112,25 @@ pub async fn load_catalog(
 
     let (client, known) = (&client, &known);
     let before = known.before.as_ref();
-    let parts: Vec<AppOutcome> = stream::iter(&sources)
-        .map(|source| async move {
+    let mut parts: Vec<(usize, AppOutcome)> = stream::iter(sources.iter().enumerate())
+        .map(|(place, source)| async move {
             let earlier = before.and_then(|before| before.catalog.part(&source.app.key));
             // Reused after a partial load alone. That is repeated every few seconds, and apps that have answered need
             // not be asked each time.
             let is_reusable = before.is_some_and(|before| before.is_reusable && before.catalog.is_partial());
             if let Some(part) = earlier.filter(|part| is_reusable && part.since.elapsed() < options.fresh) {
-                return Ok(AppOutcome::Kept(part.clone()));
+                return Ok((place, AppOutcome::Kept(part.clone())));
             }
             let earlier = earlier.filter(|part| part.since.elapsed() < options.stale);
-            load_part(client, reader, source, earlier, known).await
+            Ok((place, load_part(client, reader, source, earlier, known).await?))
         })
-        // In order, since parts and sources are paired below.
-        .buffered(options.concurrency)
+        // In any order: one that is slow or sent again must not keep those behind it from being asked.
+        .buffer_unordered(options.concurrency)
         .try_collect()
         .await?;
+    // Parts and sources are paired below.
+    parts.sort_unstable_by_key(|(place, _)| *place);
+    let parts: Vec<AppOutcome> = parts.into_iter().map(|(_, part)| part).collect();
     // An app that can't be asked is told of even where earlier tools stand in, since these may be wrong by now.
     let has_failed = |(part, _): &(&AppOutcome, &Source<'_>)| matches!(part, AppOutcome::Failed(_));
     let failed = parts.iter().zip(&sources).filter(has_failed).map(|(_, Source { app, .. })| FailedApp {

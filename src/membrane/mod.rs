@@ -38,6 +38,7 @@ pub mod trust;
 pub mod turns;
 pub mod upstream;
 pub mod webhook;
+mod width;
 mod wire;
 mod words;
 

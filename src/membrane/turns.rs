@@ -1,26 +1,70 @@
 //! Turns to ask the upstream, handed out fairly between users.
 //!
 //! Only so many requests may be in flight. A queue of requests would serve the user who sends most of them, so this is a
-//! queue of users: of those who wait, each gets one turn before any of them gets another.
+//! queue of users: of those who wait, each gets one turn before any of them gets another. Where the upstream takes fewer requests
+//! than there are turns, fewer are given, see [`width`](super::width).
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
-use crate::{ids::UserKey, secret::Fingerprint};
+use super::width::{Narrowed, Widths};
+use crate::{
+    ids::UserKey,
+    secret::Fingerprint,
+    token::{AccessToken, Claim},
+};
 
 /// Holder of turns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Party {
     /// A user whose token the upstream has accepted.
     User(UserKey),
-    /// A token that the upstream has yet to accept. Counting it for the user it claims would let a forged one take that
-    /// user's turns.
-    Token(Fingerprint),
+    /// A token that the upstream has yet to accept, with the user it claims. Counting it for that user would let a forged one take
+    /// the user's turns.
+    Token(Fingerprint, Option<UserKey>),
+}
+
+impl Party {
+    /// Returns the party of a token that the upstream has yet to accept.
+    #[must_use]
+    pub fn unknown(token: &AccessToken) -> Self {
+        let claimed = match token.claim() {
+            Claim::User { user, .. } => Some(user.clone()),
+            Claim::UserAlone { .. } | Claim::Opaque => None,
+        };
+        Self::Token(token.fingerprint(), claimed)
+    }
+
+    /// Returns the workspace whose width the party's requests count for and may narrow. A token that is not accepted has none: it
+    /// may claim any. Nor has a user whose token names none.
+    fn workspace(&self) -> Option<&str> {
+        match self {
+            Self::User(user) => Some(user.workspace()).filter(|workspace| !workspace.is_empty()),
+            Self::Token(..) => None,
+        }
+    }
+
+    /// Returns the workspace whose pause holds the party back, which may well be one that is only claimed.
+    fn paused_with(&self) -> Option<&str> {
+        match self {
+            Self::User(user) | Self::Token(_, Some(user)) => Some(user.workspace()),
+            Self::Token(_, None) => None,
+        }
+    }
+}
+
+/// Reason for which a request gets no turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoTurn {
+    /// Other requests had all turns for too long.
+    Busy,
+    /// The upstream asks to be left alone for this time, which is too long to wait.
+    Paused(Duration),
 }
 
 /// Turns that one user may hold at once.
@@ -37,6 +81,8 @@ pub enum Share {
 #[derive(Debug)]
 pub struct Turns {
     share: Share,
+    /// Longest pause of the upstream that a request waits through.
+    max_pause: Duration,
     books: Mutex<Books>,
 }
 
@@ -46,6 +92,8 @@ struct Books {
     parties: HashMap<Party, Account>,
     /// Parties that wait, each once, in the order of their next turn.
     round: VecDeque<Party>,
+    /// Turns that the upstream takes, where it is heeded.
+    widths: Option<Widths>,
 }
 
 /// One party's turns and requests. An account without either is closed.
@@ -68,7 +116,7 @@ impl Share {
         match (self, party) {
             _ if free == 0 => false,
             // A guess must not cost more than one request.
-            (_, Party::Token(_)) => held == 0,
+            (_, Party::Token(..)) => held == 0,
             (Self::AtMost(most), Party::User(_)) => held < most,
             (Self::AsManyAsAreFree, Party::User(_)) => held < free,
         }
@@ -79,29 +127,58 @@ impl Turns {
     /// Makes `count` turns, of which a user may hold `share`.
     #[must_use]
     pub fn new(count: usize, share: Share) -> Arc<Self> {
-        let books = Books { free: count, parties: HashMap::new(), round: VecDeque::new() };
-        Arc::new(Self { share, books: Mutex::new(books) })
+        let books = Books { free: count, parties: HashMap::new(), round: VecDeque::new(), widths: None };
+        Arc::new(Self { share, max_pause: Duration::MAX, books: Mutex::new(books) })
+    }
+
+    /// Makes `count` turns of which fewer are given while the upstream takes fewer. Requests wait through a pause that it asks for
+    /// if that is no longer than `max_pause`.
+    #[must_use]
+    pub fn adaptive(count: usize, share: Share, max_pause: Duration) -> Arc<Self> {
+        let (parties, round, widths) = (HashMap::new(), VecDeque::new(), Some(Widths::new(count)));
+        let books = Books { free: count, parties, round, widths };
+        Arc::new(Self { share, max_pause, books: Mutex::new(books) })
     }
 
     /// Waits for a turn, and for no longer than `timeout`.
-    pub async fn take(self: &Arc<Self>, party: &Party, timeout: Duration) -> Option<Turn> {
+    ///
+    /// # Errors
+    /// [`NoTurn`].
+    pub async fn take(self: &Arc<Self>, party: &Party, timeout: Duration) -> Result<Turn, NoTurn> {
+        if let Some(pause) = self.long_pause(party) {
+            return Err(NoTurn::Paused(pause));
+        }
         match self.try_take(party) {
-            Ok(turn) => Some(turn),
+            Ok(turn) => Ok(turn),
             // Dropped at the timeout, the receiver frees a turn that was given meanwhile: it is dropped unread, or
             // can't be sent.
-            Err(turn) => tokio::time::timeout(timeout, turn).await.ok()?.ok(),
+            Err(turn) => match tokio::time::timeout(timeout, turn).await {
+                Ok(Ok(turn)) => Ok(turn),
+                // The sender is dropped where a pause has begun meanwhile.
+                Ok(Err(_)) | Err(_) => Err(self.long_pause(party).map_or(NoTurn::Busy, NoTurn::Paused)),
+            },
         }
+    }
+
+    /// Returns how long the upstream asks the party to leave it alone, if that is too long to wait.
+    fn long_pause(&self, party: &Party) -> Option<Duration> {
+        let pause = self.books().pause(party, Instant::now())?;
+        (pause > self.max_pause).then_some(pause)
     }
 
     /// Takes a turn that is free, or queues for one.
     fn try_take(self: &Arc<Self>, party: &Party) -> Result<Turn, oneshot::Receiver<Turn>> {
         let mut books = self.books();
-        let Books { free, parties, round } = &mut *books;
+        let may_go = books.may_go(party, Instant::now());
+        let Books { free, parties, round, widths } = &mut *books;
         let account = parties.entry(party.clone()).or_default();
         // Turns that a waiting party could take have been given to it, so nobody is overtaken here.
-        if account.waiting.is_empty() && self.share.allows(party, account.held, *free) {
+        if account.waiting.is_empty() && may_go && self.share.allows(party, account.held, *free) {
             account.held += 1;
             *free -= 1;
+            if let Some(widths) = widths {
+                widths.take(party.workspace());
+            }
             return Ok(Turn { turns: Some(Arc::clone(self)), party: party.clone() });
         }
         if account.waiting.is_empty() {
@@ -118,6 +195,9 @@ impl Turns {
     fn give_back(self: &Arc<Self>, party: &Party) {
         let mut books = self.books();
         books.free += 1;
+        if let Some(widths) = &mut books.widths {
+            widths.give_back(party.workspace());
+        }
         // A clone costs less than a second search.
         if let Entry::Occupied(mut account) = books.parties.entry(party.clone()) {
             let held = &mut account.get_mut().held;
@@ -131,18 +211,23 @@ impl Turns {
 
     /// Gives free turns to parties that wait, until none is free or none of those may have another.
     fn give_out(self: &Arc<Self>, books: &mut Books) {
-        let Books { free, parties, round } = books;
+        let now = Instant::now();
         let mut passed_over = 0;
-        while *free > 0 && passed_over < round.len() {
-            let Some(party) = round.pop_front() else { return };
+        while books.has_free() && passed_over < books.round.len() {
+            let Some(party) = books.round.pop_front() else { return };
+            let may_go = books.may_go(&party, now);
+            let Books { free, parties, round, widths } = &mut *books;
             let Some(account) = parties.get_mut(&party) else { continue };
-            if self.share.allows(&party, account.held, *free) {
+            if may_go && self.share.allows(&party, account.held, *free) {
                 while let Some(request) = account.waiting.pop_front() {
                     let turn = Turn { turns: Some(Arc::clone(self)), party: party.clone() };
                     match request.send(turn) {
                         Ok(()) => {
                             account.held += 1;
                             *free -= 1;
+                            if let Some(widths) = widths {
+                                widths.take(party.workspace());
+                            }
                             break;
                         }
                         // The request was given up. Its turn was never counted, and dropping it would ask for the lock.
@@ -168,9 +253,86 @@ impl Turns {
     }
 }
 
+impl Books {
+    /// Returns whether a turn is free, and the upstream takes one more request of anybody's.
+    fn has_free(&self) -> bool {
+        self.free > 0 && self.widths.as_ref().is_none_or(|widths| widths.allow(None))
+    }
+
+    /// Returns whether the upstream takes one more request of a party just now.
+    fn may_go(&self, party: &Party, now: Instant) -> bool {
+        let Some(widths) = &self.widths else { return true };
+        widths.allow(party.workspace()) && self.pause(party, now).is_none()
+    }
+
+    /// Returns how long the upstream asks a party to leave it alone.
+    fn pause(&self, party: &Party, now: Instant) -> Option<Duration> {
+        self.widths.as_ref()?.pause(party.paused_with()?, now)
+    }
+
+    /// Lets requests that are held back with a workspace go without a turn.
+    fn send_away(&mut self, workspace: &str) {
+        let is_there = |party: &Party| party.paused_with() == Some(workspace);
+        self.round.retain(|party| !is_there(party));
+        self.parties.retain(|party, account| {
+            if is_there(party) {
+                account.waiting.clear();
+            }
+            !account.is_closed()
+        });
+    }
+}
+
 impl Account {
     fn is_closed(&self) -> bool {
         self.held == 0 && self.waiting.is_empty()
+    }
+}
+
+impl Turn {
+    /// Notes that the upstream has answered a request of this turn that was `sent` then, or has not in all its time.
+    pub fn note_answer(&self, endpoint: &'static str, sent: Instant) {
+        let Some(turns) = &self.turns else { return };
+        let mut books = turns.books();
+        let Some(widths) = &mut books.widths else { return };
+        let narrowed = widths.answered(self.party.workspace(), endpoint, sent, Instant::now());
+        // There may be room for one more now.
+        turns.give_out(&mut books);
+        drop(books);
+        self.tell(narrowed);
+    }
+
+    /// Notes that the upstream has refused a request of this turn for now: because there are too many, or with a time for which it
+    /// asks to be left alone.
+    pub fn note_refusal(&self, is_limit: bool, retry_after: Option<Duration>, sent: Instant) {
+        let (Some(turns), Some(workspace)) = (&self.turns, self.party.workspace()) else { return };
+        let (mut books, now) = (turns.books(), Instant::now());
+        let Some(widths) = &mut books.widths else { return };
+        let narrowed = is_limit.then(|| widths.limited(workspace, sent, now)).flatten();
+        let pause = retry_after.and_then(|pause| widths.pause_for(workspace, pause, now));
+        if pause.is_some_and(|pause| pause > turns.max_pause) {
+            books.send_away(workspace);
+        }
+        drop(books);
+        self.tell(narrowed);
+        if let Some(pause) = pause {
+            let turns = Arc::clone(turns);
+            // Turns are given as others are given back, of which there may be none when the pause is over.
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                turns.give_out(&mut turns.books());
+            });
+        }
+    }
+
+    fn tell(&self, narrowed: Option<Narrowed>) {
+        let (reason, why) = match narrowed {
+            None => return,
+            Some(Narrowed::Limited) => ("limited", "has too many requests"),
+            Some(Narrowed::Late) => ("late", "answers later than usual"),
+        };
+        metrics::counter!("mcp_upstream_narrowed_total", "reason" => reason).increment(1);
+        log::info!(workspace = self.party.workspace().unwrap_or_default(); "the upstream {why}: fewer reads go out at once");
     }
 }
 
@@ -183,143 +345,4 @@ impl Drop for Turn {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn user(name: &str) -> Party {
-        Party::User(UserKey::new("w", name))
-    }
-
-    /// Returns the turn of a request that waits, once it has it.
-    fn turn_of(request: &mut oneshot::Receiver<Turn>) -> Option<Turn> {
-        request.try_recv().ok()
-    }
-
-    #[test]
-    fn users_who_wait_take_turns_however_much_each_asks() {
-        let turns = Turns::new(1, Share::AtMost(1));
-        let mut held = turns.try_take(&user("ann")).unwrap();
-        let mut anns: Vec<_> = (0..3).map(|_| turns.try_take(&user("ann")).unwrap_err()).collect();
-        let mut bobs: Vec<_> = (0..2).map(|_| turns.try_take(&user("bob")).unwrap_err()).collect();
-        let mut order = String::new();
-        for _ in 0..5 {
-            drop(held);
-            let mut waiting = anns.iter_mut().map(|turn| ('a', turn)).chain(bobs.iter_mut().map(|turn| ('b', turn)));
-            let (who, turn) = waiting.find_map(|(who, request)| Some((who, turn_of(request)?))).unwrap();
-            (held, order) = (turn, format!("{order}{who}"));
-        }
-        assert_eq!(order, "ababa");
-        drop(held);
-        assert!(turns.books().parties.is_empty(), "nobody is remembered for nothing");
-    }
-
-    #[test]
-    fn a_user_holds_no_more_than_their_share() {
-        let turns = Turns::new(10, Share::AtMost(2));
-        let _held = [turns.try_take(&user("ann")).unwrap(), turns.try_take(&user("ann")).unwrap()];
-        assert!(turns.try_take(&user("ann")).is_err());
-        assert!(turns.try_take(&user("bob")).is_ok());
-
-        let turns = Turns::new(12, Share::AsManyAsAreFree);
-        let take_all = |name: &str| std::iter::from_fn(|| turns.try_take(&user(name)).ok()).collect::<Vec<_>>();
-        let anns = take_all("ann");
-        assert_eq!(anns.len(), 6, "half, where nobody else asks");
-        let bobs = take_all("bob");
-        assert_eq!(bobs.len(), 3, "half of the rest");
-        assert!(turns.try_take(&user("eve")).is_ok(), "who comes late finds one free");
-        drop(anns);
-        assert_eq!(bobs.len() + take_all("bob").len(), 6, "and what she gives back is there for all");
-    }
-
-    #[test]
-    fn a_token_that_is_not_accepted_yet_has_one_turn() {
-        let turns = Turns::new(10, Share::AtMost(2));
-        let unknown = Party::Token(Fingerprint::of("pat-x"));
-        let held = turns.try_take(&unknown).unwrap();
-        let mut next = turns.try_take(&unknown).unwrap_err();
-        assert!(turns.try_take(&user("ann")).is_ok());
-        assert!(turn_of(&mut next).is_none());
-        drop(held);
-        assert!(turn_of(&mut next).is_some());
-    }
-
-    #[test]
-    fn a_request_that_is_given_up_takes_no_turn_and_no_room() {
-        let turns = Turns::new(1, Share::AtMost(1));
-        let held = turns.try_take(&user("ann")).unwrap();
-        for _ in 0..10_000 {
-            drop(turns.try_take(&user("ann")));
-        }
-        assert!(turns.books().parties[&user("ann")].waiting.len() < 100);
-        let mut bob = turns.try_take(&user("bob")).unwrap_err();
-        drop(held);
-        let bob = turn_of(&mut bob);
-        assert!(bob.is_some());
-        // A turn that was given and never fetched goes on to the next.
-        let unfetched = turns.try_take(&user("eve")).unwrap_err();
-        drop(bob);
-        drop(unfetched);
-        assert!(turns.try_take(&user("ann")).is_ok());
-    }
-
-    #[tokio::test]
-    async fn nobody_waits_for_ever() {
-        let turns = Turns::new(1, Share::AtMost(1));
-        let _held = turns.try_take(&user("ann")).unwrap();
-        assert!(turns.take(&user("bob"), Duration::from_millis(1)).await.is_none());
-    }
-
-    proptest! {
-        /// In any order of requests, returns and cancellations: no turn is lost or doubled, no share is exceeded, and no
-        /// turn stays free that a waiting party may have.
-        #[test]
-        fn turns_are_neither_lost_nor_doubled(
-            count in 1..6_usize,
-            at_most in proptest::option::of(1..4_usize),
-            steps in proptest::collection::vec((0..4_usize, 0..3_u8), 1..200),
-        ) {
-            let share = at_most.map_or(Share::AsManyAsAreFree, Share::AtMost);
-            let turns = Turns::new(count, share);
-            let names = ["ann", "bob", "eve", "joe"].map(user);
-            let mut held: Vec<(usize, Turn)> = Vec::new();
-            let mut waiting: Vec<(usize, oneshot::Receiver<Turn>)> = Vec::new();
-            for (who, what) in steps {
-                match what {
-                    0 => match turns.try_take(&names[who]) {
-                        Ok(turn) => held.push((who, turn)),
-                        Err(request) => waiting.push((who, request)),
-                    },
-                    1 => if let Some(at) = held.iter().position(|(holder, _)| *holder == who) {
-                        drop(held.remove(at));
-                    },
-                    _ => if let Some(at) = waiting.iter().position(|(asker, _)| *asker == who) {
-                        drop(waiting.remove(at));
-                    },
-                }
-                waiting.retain_mut(|(who, request)| match turn_of(request) {
-                    Some(turn) => {
-                        held.push((*who, turn));
-                        false
-                    }
-                    None => true,
-                });
-                let free = count - held.len();
-                prop_assert_eq!(turns.books().free, free);
-                for (who, name) in names.iter().enumerate() {
-                    let has = held.iter().filter(|(holder, _)| *holder == who).count();
-                    if let Some(most) = at_most {
-                        prop_assert!(has <= most);
-                    }
-                    let waits = waiting.iter().any(|(asker, _)| *asker == who);
-                    prop_assert!(!waits || !share.allows(name, has, free), "{:?} waits for a turn that is free", name);
-                }
-            }
-            drop(waiting);
-            drop(held);
-            prop_assert_eq!(turns.books().free, count);
-            prop_assert!(turns.books().parties.is_empty() && turns.books().round.is_empty());
-        }
-    }
-}
+mod tests;

@@ -156,7 +156,11 @@ impl Upstream {
             tags: RequestTags::new(),
             breaker: Breaker::new(settings.breaker_failures.at_least_one().get(), settings.breaker_pause),
             budget: Budget::default(),
-            reads: Turns::new(settings.concurrency.get(), Share::AtMost(settings.per_user_concurrency.get())),
+            reads: Turns::adaptive(
+                settings.concurrency.get(),
+                Share::AtMost(settings.per_user_concurrency.get()),
+                settings.max_retry_wait,
+            ),
             tools: Interner::default(),
             keeper: None,
             pool: Pool::default(),

@@ -7,7 +7,7 @@ use awc::http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{MembraneClient, busy, exchange::OutgoingRequest, lists::Reader};
+use super::{MembraneClient, exchange::OutgoingRequest, lists::Reader};
 use crate::{
     ids::{IntegrationKey, UserKey},
     membrane::{
@@ -172,8 +172,7 @@ impl MembraneClient {
     /// Sends a request for a connection, once: a second one would be another request.
     async fn post(&self, caller: &Caller, body: String) -> Result<CreatedRequest, MembraneError> {
         let timeout = self.settings.read_timeout;
-        let turn = self.upstream.reads.take(&Party::User(caller.user().clone()), timeout).await;
-        let _turn = turn.ok_or_else(|| busy(timeout))?;
+        let _turn = self.turn(&Party::User(caller.user().clone())).await?;
         let request = OutgoingRequest { http: self.reads(), method: Method::POST, path: PATH, body: body.into() };
         let exchange = self.exchange(request, caller.token(), timeout);
         let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };

@@ -89,7 +89,7 @@ impl Reader {
     pub fn party(&self) -> Party {
         match self.is_accepted() {
             true => Party::User(self.user.clone()),
-            false => Party::Token(self.token.fingerprint()),
+            false => Party::unknown(&self.token),
         }
     }
 
