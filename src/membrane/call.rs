@@ -173,10 +173,10 @@ async fn check(client: &MembraneClient, tool: &Arc<Tool>, arguments: &RawValue) 
         return Checked::Sound;
     }
     if arguments.get().len() <= LARGE && !tool.input().is_slow() {
-        return tool.input().check_or_mend(tool.name(), arguments);
+        return tool.input().check_or_mend(tool.name(), arguments, tool.aliases());
     }
     let (of, arguments) = (Arc::clone(tool), arguments.to_owned());
-    let work = move || of.input().check_or_mend(of.name(), &arguments);
+    let work = move || of.input().check_or_mend(of.name(), &arguments, of.aliases());
     client.upstream().pool.run_within(TIMEOUT, work).await.unwrap_or_else(|| {
         Unchecked::Busy.note(tool.name());
         Checked::Sound

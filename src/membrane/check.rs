@@ -11,6 +11,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     ids::ToolName,
     protocol::{
+        aliases::Aliases,
         json,
         mend::{Mended, mend},
         validation::{Validator, Verdict},
@@ -34,7 +35,7 @@ pub(super) struct Check {
 
 #[derive(Debug)]
 enum Compiled {
-    CountedValidator(CountedValidator),
+    Kept(CountedValidator),
     /// There is no room to keep it: it is compiled for each check.
     Dropped,
     /// The schema does not compile, so that values pass unchecked.
@@ -124,15 +125,21 @@ impl Check {
 
     /// Returns whether the next check will take its time, whatever the value.
     pub(super) fn is_slow(&self) -> bool {
-        let is_ready = matches!(self.compiled.get(), Some(Compiled::CountedValidator(_) | Compiled::Failed));
+        let is_ready = matches!(self.compiled.get(), Some(Compiled::Kept(_) | Compiled::Failed));
         !is_ready && self.text().len() > SLOW_SCHEMA_BYTES
     }
 
-    /// Checks arguments, and repairs them once if they don't conform.
-    pub(super) fn check_or_mend(&self, tool: &ToolName, arguments: &RawValue) -> Checked {
+    /// Checks arguments that have the action's own names, and repairs them once if they don't conform. `aliases` are the names
+    /// that the action's have been published under.
+    pub(super) fn check_or_mend(&self, tool: &ToolName, arguments: &RawValue, aliases: &Aliases) -> Checked {
         let Err(faults) = self.check_raw(tool, arguments) else { return Checked::Sound };
+        // What was a text of JSON until now has the published names.
+        let restored = |mended: Mended| match aliases.restore(serde_json::from_str(&mended.json).ok()?) {
+            Some(json) => Some(Mended { json: String::from(Box::<str>::from(json)), ..mended }),
+            None => Some(mended),
+        };
         // A repair that does not conform is worth nothing. The model is told the faults of what it sent.
-        let mended = mend(&self.schema, arguments).filter(|mended| {
+        let mended = mend(&self.schema, arguments).and_then(restored).filter(|mended| {
             serde_json::from_str(&mended.json).is_ok_and(|mended| self.check_raw(tool, mended).is_ok())
         });
         mended.map_or(Checked::Wrong(faults), Checked::Mended)
@@ -163,10 +170,10 @@ impl Check {
                 log::warn!(tool = tool.as_str(); "values pass unchecked, for a schema does not compile: {error}");
                 Compiled::Failed
             }
-            Ok(validator) => CountedValidator::new(validator).map_or(Compiled::Dropped, Compiled::CountedValidator),
+            Ok(validator) => CountedValidator::new(validator).map_or(Compiled::Dropped, Compiled::Kept),
         });
         let validator = match compiled {
-            Compiled::CountedValidator(kept) => Some(&kept.0),
+            Compiled::Kept(kept) => Some(&kept.0),
             Compiled::Dropped => {
                 fresh = Validator::compile(&self.schema).ok();
                 fresh.as_ref()
@@ -212,7 +219,8 @@ mod tests {
     fn what_is_repaired_has_to_conform() {
         let tool = ToolName::new("app_do");
         let five = check(&json!({"properties": {"n": {"type": "integer", "maximum": 5}, "s": {"type": "string"}}}));
-        let outcome = |arguments: &str| five.check_or_mend(&tool, serde_json::from_str(arguments).unwrap());
+        let outcome =
+            |arguments: &str| five.check_or_mend(&tool, serde_json::from_str(arguments).unwrap(), &Aliases::default());
         assert_eq!(outcome("{\"n\":5}"), Checked::Sound);
         assert!(matches!(outcome("{\"n\":\"5\"}"), Checked::Mended(mended) if mended.json == "{\"n\":5}"));
         for wrong in ["{\"n\":\"6\"}", "{\"n\":\"5\",\"s\":1}", "{\"s\":1}"] {
@@ -225,7 +233,7 @@ mod tests {
         let tool = ToolName::new("app_do");
         let first = check(&json!({"type": "string"}));
         assert!(first.check(&tool, &json!(1)).is_err());
-        let Some(Compiled::CountedValidator(kept)) = first.compiled.get() else { panic!("it is not kept") };
+        let Some(Compiled::Kept(kept)) = first.compiled.get() else { panic!("it is not kept") };
         let bytes = kept.0.bytes();
         let taken = MAX_KEPT_BYTES - bytes;
         KEPT_BYTES.fetch_add(taken, Ordering::Relaxed);

@@ -141,7 +141,10 @@ fn with_hash(readable: &str, name: &str) -> String {
 /// Members of arguments that have another name in the action's schema, by where they stand.
 #[derive(Debug, Default, Clone)]
 pub struct Aliases {
+    /// Members by their published names.
     members: HashMap<String, Member>,
+    /// Published names by the action's own, of members that have two.
+    published: HashMap<String, String>,
     items: Option<Box<Aliases>>,
     /// Members without a schema of their own.
     others: Option<Box<Aliases>>,
@@ -162,6 +165,9 @@ impl Aliases {
         for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let original = originals.get(name.as_str()).map(|original| (*original).to_owned());
             let member = Member { original, within: Self::of(property, originals) };
+            if let Some(original) = &member.original {
+                aliases.published.insert(original.clone(), name.clone());
+            }
             if member.original.is_some() || !member.within.is_empty() {
                 aliases.members.insert(name.clone(), member);
             }
@@ -178,6 +184,7 @@ impl Aliases {
     }
 
     fn merge(&mut self, other: Self) {
+        self.published.extend(other.published);
         for (name, member) in other.members {
             let known = self.members.entry(name).or_default();
             known.original = known.original.take().or(member.original);
@@ -236,6 +243,7 @@ impl Aliases {
         for (name, member) in &members {
             let start = place(member.get());
             let known = self.members.get(&**name);
+            let known = known.or_else(|| self.members.get(self.published.get(&**name)?));
             // Arguments that have the action's own name, too, mean that.
             if let Some(original) = known.and_then(|member| member.original.as_deref())
                 && !names.contains(original)
@@ -312,6 +320,7 @@ mod tests {
             "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"a b": {"type": "string"}}}},
             "either": {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"c d": {"type": "string"}}}]},
             "free": {"type": "object"},
+            "own list": {"type": "array", "items": {"type": "object", "properties": {"$id": {"type": "integer"}}}},
         }});
         for (arguments, expected) in [
             (r#"{ "First_Name" : "a\u00e9" , "x" : 1.0e2 }"#, r#"{ "First Name" : "a\u00e9" , "x" : 1.0e2 }"#),
@@ -321,6 +330,7 @@ mod tests {
             (r#"{"either":{"c_d":"1"}}"#, r#"{"either":{"c d":"1"}}"#),
             (r#"{"free":{"First_Name":1},"id":1}"#, r#"{"free":{"First_Name":1},"id":1}"#),
             (r#"{"First_Name":1,"First Name":2}"#, r#"{"First_Name":1,"First Name":2}"#),
+            (r#"{"own list":[{"id":1}]}"#, r#"{"own list":[{"$id":1}]}"#),
             ("[]", "[]"),
             ("null", "null"),
         ] {

@@ -117,6 +117,10 @@ async fn arguments_under_published_names_reach_the_action_under_its_own() {
     let arguments = json!({"First_Name": "Ada", "filter": {"ids": ["a"]}, "rows": [{"product_ID": 7}], "ids": 1});
     let expected = json!({"First Name": "Ada", "$filter": {"ids[]": ["a"]}, "rows": [{"product ID": 7}], "ids": 1});
     assert_eq!(client.output("crm_add", arguments).await, expected);
+    // Some clients send objects and arrays as texts of JSON.
+    let texts = json!({"First_Name": "Ada", "filter": r#"{"ids":["a"]}"#, "rows": r#"[{"product_ID":7}]"#});
+    let repaired = json!({"First Name": "Ada", "$filter": {"ids[]": ["a"]}, "rows": [{"product ID": 7}]});
+    assert_eq!(client.output("crm_add", texts).await, repaired);
     let own = json!({"First Name": "Ada"});
     assert_eq!(client.output("crm_add", own.clone()).await, own, "names of the action are taken, too");
     assert_eq!(client.output("crm_all", json!({"input": [{"product_ID": 7}]})).await, json!([{"product ID": 7}]));
