@@ -10,6 +10,7 @@
 #[path = "../api/files.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
 mod files;
+mod hostile;
 mod process;
 
 use std::{
@@ -61,7 +62,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut catalog = Folder::new().with("hostile.json", &hostile_app().to_string());
+        let mut catalog = Folder::new().with("hostile.json", &hostile::app().to_string());
         for app in ["gmail.json", "slack.json"] {
             let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sandbox").join(app);
             catalog = catalog.with(app, &fs::read_to_string(file).unwrap());
@@ -79,35 +80,6 @@ impl Server {
     fn memory(&self) -> u64 {
         self.process.memory() >> 20
     }
-}
-
-/// An app whose schemas cost whoever compiles or expands them more than they are worth.
-fn hostile_app() -> Value {
-    let mut doubling = serde_json::Map::new();
-    for level in 0..26 {
-        let next = json!({"$ref": format!("#/$defs/a{}", level + 1)});
-        doubling.insert(format!("a{level}"), json!({"anyOf": [next, next]}));
-    }
-    doubling.insert("a26".to_owned(), json!({"type": "integer"}));
-    let nested = (0..26).fold(
-        json!({"type": "string"}),
-        |inner, _| json!({"anyOf": [{"type": "array", "items": inner}, {"type": "null"}]}),
-    );
-    let required: Vec<_> = (0..100_000).map(|number| format!("name{number}")).collect();
-    let action = |key: &str, input: Value| {
-        json!({"key": key, "name": key, "description": "Costs more than it is worth.", "type": "connector-operation", "inputSchema": input,
-            "run": {"do": "output", "value": "done"}})
-    };
-    let object = |value: Value| json!({"type": "object", "properties": {"value": value}});
-    json!({
-        "integration": {"key": "hostile", "name": "Hostile", "logoUri": "https://static.example.com/h.svg"},
-        "actions": [
-            action("doubling", json!({"type": "object", "$defs": doubling, "properties": {"value": {"$ref": "#/$defs/a0"}}})),
-            action("nested", object(nested)),
-            action("required", json!({"type": "object", "required": required})),
-            action("lookahead", object(json!({"type": "string", "pattern": "^((?=a)a+)+$"}))),
-        ],
-    })
 }
 
 /// A client of the server, with a token.

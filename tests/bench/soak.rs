@@ -2,11 +2,27 @@
 //! server holds meanwhile, and how much a thousand readers cost that never read. Asserts nothing.
 //!
 //! ```text
-//! cargo bench --bench soak
+//! cargo bench --bench soak [-- floods]
 //! ```
+//!
+//! With `floods` alone what large and hostile messages cost: see `floods`.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what goes wrong ends the run")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what goes wrong ends the run, and numbers are small"
+)]
 
+mod beside;
+#[path = "../api/files.rs"]
+#[expect(dead_code, reason = "tests use the rest")]
+mod files;
+mod floods;
+mod hostile;
 mod process;
 
 use std::{
@@ -46,6 +62,11 @@ fn main() -> ExitCode {
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    if std::env::args().any(|argument| argument == "floods") {
+        runtime.block_on(floods::floods_in_turn());
+        return ExitCode::SUCCESS;
+    }
     let files = files_allowed();
     if files < MIN_FILES {
         eprintln!(
@@ -53,7 +74,6 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(soak());
     ExitCode::SUCCESS
 }
