@@ -3,6 +3,7 @@
 //! back as messages.
 
 mod batching;
+mod load_task;
 mod loading;
 
 use std::{collections::HashMap, rc::Rc, time::Instant};

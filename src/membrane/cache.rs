@@ -17,10 +17,14 @@ use super::{
     app_tools::{AppTools, Content},
     shared::SharingSwitch,
 };
-use crate::{config, ids::UserKey, token::AccessToken};
+use crate::{config, ids::UserKey, token::AccessToken, workers::hash};
 
 /// User and apps that a catalog is for.
 pub type CatalogKey = (UserKey, Apps);
+
+/// Part of the time for which catalogs are fresh over which they are spread, and the number of steps in it.
+const SPREAD: u32 = 5;
+const SPREADS: u32 = 256;
 
 /// Bytes of an entry beside its tools, about.
 const BYTES_PER_ENTRY: usize = 1024;
@@ -139,15 +143,22 @@ impl CatalogCache {
     }
 
     /// Returns a catalog that was loaded just now.
-    pub fn loaded(&self, catalog: Arc<Catalog>, now: Instant) -> Arc<CachedCatalog> {
+    pub fn loaded(&self, key: &CatalogKey, catalog: Arc<Catalog>, now: Instant) -> Arc<CachedCatalog> {
         // A partial catalog is loaded again soon. A whole one is as old as its oldest part, which an earlier, partial
         // load may have brought.
         let fresh_until = match catalog.is_partial() {
             true => now + self.negative,
-            false => catalog.since().unwrap_or(now) + self.fresh,
+            false => catalog.since().unwrap_or(now) + self.fresh_for(key),
         };
         let lender = catalog.is_lent().then(|| self.sharing.clone());
         Arc::new(CachedCatalog { lender, ..CachedCatalog::new(catalog, now, fresh_until) })
+    }
+
+    /// Returns how long a catalog is fresh: less for some users than for others. Those whose catalogs were loaded together, as
+    /// after a restart, would be due together again and again. By the user and not by chance, so that tests can tell.
+    fn fresh_for(&self, key: &CatalogKey) -> Duration {
+        let part = u32::try_from(hash(key) % u64::from(SPREADS)).unwrap_or(0);
+        self.fresh.saturating_sub(self.fresh / SPREAD / SPREADS * part)
     }
 
     /// Returns a catalog that was kept since before this process started: it is served while it is loaded anew, or can't be.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::{
@@ -16,6 +16,7 @@ use metrics::counter;
 use super::{
     Accounts, Apps, Catalog, MembraneClient, MembraneError,
     app_list::{AppList, read_app},
+    background::{Pace, READS_PER_LOAD},
     catalog::{AppCatalog, FailedApp},
     lists::{ActionsOf, Reader},
     model::Connection,
@@ -75,18 +76,19 @@ pub struct Previous {
     pub is_reusable: bool,
 }
 
-/// Loads the tools of the user that `reader` reads for. `on_accepted` is called as soon as the upstream has accepted the
-/// token, which is long before the last action has come.
+/// Loads the tools of the user that `reader` reads for, at its pace. `on_accepted` is called as soon as the upstream has accepted
+/// the token, which is long before the last action has come.
 ///
 /// # Errors
 /// [`MembraneError`], where the connections can't be had. An integration whose actions can't be had costs its own tools at
 /// most, and a warning: the last good ones stand in for a while.
-pub async fn load_catalog(
+pub(super) async fn load_catalog(
     client: &MembraneClient,
     reader: &Reader,
     apps: &Apps,
     options: LoadOptions,
     known: Known,
+    pace: &Pace,
     on_accepted: impl Fn(),
 ) -> Result<Catalog, MembraneError> {
     let filters: Vec<_> = match apps.keys() {
@@ -99,9 +101,15 @@ pub async fn load_catalog(
         // One request finds out whether the token is good. A guess costs no more than that.
         connections.push(client.connections(reader, filters.next().flatten(), &on_accepted).await?);
     }
+    // Held to the end of the load.
+    let turn = pace.turn(&client.upstream().background, reader.user()).await;
+    if turn.is_some() && reader.token().has_expired(SystemTime::now()) {
+        return Err(MembraneError::Broken("the token has expired before it was the load's turn".to_owned()));
+    }
+    let concurrency = if turn.is_some() { READS_PER_LOAD } else { options.concurrency };
     // The token is accepted by now, so the rest may be asked side by side.
     let others = stream::iter(filters).map(|filter| client.connections(reader, filter, &on_accepted));
-    let others: Vec<_> = others.buffered(options.concurrency).try_collect().await?;
+    let others: Vec<_> = others.buffered(concurrency).try_collect().await?;
     connections.extend(others);
     let mut sources = sources(connections.iter().flatten(), apps);
     let left_out = sources.len().saturating_sub(MAX_INTEGRATIONS);
@@ -125,7 +133,7 @@ pub async fn load_catalog(
             Ok((place, load_part(client, reader, source, earlier, known).await?))
         })
         // In any order: one that is slow or sent again must not keep those behind it from being asked.
-        .buffer_unordered(options.concurrency)
+        .buffer_unordered(concurrency)
         .try_collect()
         .await?;
     // Parts and sources are paired below.

@@ -6,6 +6,7 @@ mod app_list;
 pub mod app_tools;
 pub mod apps;
 mod authorization_server;
+mod background;
 mod breaker;
 mod cache;
 pub mod call;

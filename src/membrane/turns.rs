@@ -24,6 +24,8 @@ use crate::{
 pub enum Party {
     /// A user whose token the upstream has accepted.
     User(UserKey),
+    /// All users of a workspace together.
+    Workspace(String),
     /// A token that the upstream has yet to accept, with the user it claims. Counting it for that user would let a forged one take
     /// the user's turns.
     Token(Fingerprint, Option<UserKey>),
@@ -45,6 +47,7 @@ impl Party {
     fn workspace(&self) -> Option<&str> {
         match self {
             Self::User(user) => Some(user.workspace()).filter(|workspace| !workspace.is_empty()),
+            Self::Workspace(workspace) => Some(workspace),
             Self::Token(..) => None,
         }
     }
@@ -53,6 +56,7 @@ impl Party {
     fn paused_with(&self) -> Option<&str> {
         match self {
             Self::User(user) | Self::Token(_, Some(user)) => Some(user.workspace()),
+            Self::Workspace(workspace) => Some(workspace),
             Self::Token(_, None) => None,
         }
     }
@@ -117,8 +121,8 @@ impl Share {
             _ if free == 0 => false,
             // A guess must not cost more than one request.
             (_, Party::Token(..)) => held == 0,
-            (Self::AtMost(most), Party::User(_)) => held < most,
-            (Self::AsManyAsAreFree, Party::User(_)) => held < free,
+            (Self::AtMost(most), Party::User(_) | Party::Workspace(_)) => held < most,
+            (Self::AsManyAsAreFree, Party::User(_) | Party::Workspace(_)) => held < free,
         }
     }
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     authorization_server::{AuthorizationServer, Discovered},
+    background,
     breaker::Breaker,
     interner::Interner,
     kept::{Keeper, Shelf},
@@ -59,6 +60,8 @@ pub struct Upstream {
     pub(super) budget: Budget,
     /// The reads that may be in flight.
     pub(super) reads: Arc<Turns>,
+    /// The loads that may go on while no request waits for them.
+    pub(super) background: Arc<Turns>,
     /// The tools that were loaded, each set once.
     pub(super) tools: Interner,
     /// Tools that are kept outside this process, where they are.
@@ -161,6 +164,7 @@ impl Upstream {
                 Share::AtMost(settings.per_user_concurrency.get()),
                 settings.max_retry_wait,
             ),
+            background: background::turns(),
             tools: Interner::default(),
             keeper: None,
             pool: Pool::default(),

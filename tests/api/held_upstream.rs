@@ -101,6 +101,11 @@ impl HeldUpstream {
         std::mem::replace(&mut requests.most, in_flight)
     }
 
+    /// Number of requests that are not answered yet.
+    pub fn in_flight(&self) -> usize {
+        self.requests().in_flight
+    }
+
     /// Number of requests for a path; of one user, where one is named.
     pub fn seen(&self, path: &str, user: Option<&str>) -> usize {
         let requests = self.requests();

@@ -15,6 +15,7 @@ mod apps;
 mod arguments;
 mod audit;
 mod authentication;
+mod background_loads;
 mod banner;
 mod batches;
 mod calls;

@@ -12,7 +12,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 
 /// Key of the sandbox.
-const SECRET: &str = "the key of the bench's sandbox";
+pub const SECRET: &str = "the key of the bench's sandbox";
 
 /// Returns a token of a user that is good for hours. Unlike those that the sandbox mints itself, it lets its faults be seen.
 pub fn token(user: &str) -> String {

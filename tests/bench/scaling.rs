@@ -2,8 +2,9 @@
 //! them. Processor time is counted by the system, so that it matters little what else the machine does. Asserts nothing.
 //!
 //! ```text
-//! cargo bench --bench scaling               # all of it
-//! cargo bench --bench scaling -- streams    # streams that clients listen on alone
+//! cargo bench --bench scaling                 # all of it
+//! cargo bench --bench scaling -- streams      # streams that clients listen on alone
+//! cargo bench --bench scaling -- refreshes    # requests to the upstream alone, as docs/upstream.md tells them
 //! ```
 
 #![expect(
@@ -22,6 +23,7 @@ mod process;
 #[path = "../api/redis.rs"]
 #[expect(dead_code, reason = "tests use the rest")]
 mod redis;
+mod refreshes;
 mod streams;
 
 use std::{
@@ -48,14 +50,19 @@ fn main() -> ExitCode {
     // `cargo test --all-targets` comes by, too.
     if std::env::args().any(|argument| argument == "--bench") {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let streams_alone = std::env::args().any(|argument| argument == "streams");
+        let is_alone = |part: &str| std::env::args().any(|argument| argument == part);
         runtime.block_on(async {
-            if !streams_alone {
-                by_store().await;
-                by_tools().await;
-                by_users().await;
+            if is_alone("streams") {
+                return streams::streams().await;
             }
+            if is_alone("refreshes") {
+                return refreshes::refreshes().await;
+            }
+            by_store().await;
+            by_tools().await;
+            by_users().await;
             streams::streams().await;
+            refreshes::refreshes().await;
         });
     }
     ExitCode::SUCCESS

@@ -2,29 +2,28 @@
 //! are known to have changed.
 
 use std::{
-    cell::Cell,
     collections::HashMap,
-    pin::pin,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use actix::{AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture};
-use futures_util::future::{Either, select};
+use actix::{AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use metrics::counter;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use super::{Asked, MembraneActor, TokenChecked};
+use super::{
+    Asked, MembraneActor,
+    load_task::{CatalogLoaded, CatalogThawed, LoadTask},
+};
 use crate::{
     config::Settings,
     ids::UserKey,
     membrane::{
-        CachedCatalog, Catalog, CatalogChanged, KnownCatalog, LoadCatalog, MembraneError, Refresh, TokenRefused,
+        CachedCatalog, CatalogChanged, KnownCatalog, LoadCatalog, MembraneError, Refresh, TokenRefused,
+        background::{Pace, Urgency},
         cache::{CacheState, CatalogCache, CatalogKey},
-        lists::Reader,
-        load::{Known, LoadOptions, Previous, load_catalog},
-        report::Report,
+        load::{Known, LoadOptions, Previous},
         shared_lists::Sharing,
         thaw::thaw,
     },
@@ -64,23 +63,9 @@ struct CatalogLoad {
     is_proven: bool,
     /// Whether what it loads has changed since it began.
     is_outdated: bool,
+    /// Pace of the load, by whether requests wait for it.
+    pace: Rc<Pace>,
     waiting: Vec<Asked<Arc<CachedCatalog>, MembraneError>>,
-}
-
-/// To self: a user's tools are known from before this process started.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct CatalogThawed {
-    key: CatalogKey,
-    catalog: Arc<Catalog>,
-}
-
-/// To self: a load has ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct CatalogLoaded {
-    key: CatalogKey,
-    outcome: Result<Arc<Catalog>, MembraneError>,
 }
 
 impl Loading {
@@ -140,9 +125,6 @@ impl MembraneActor {
         ctx: &Context<Self>,
     ) {
         let is_proven = self.recognise(&token).is_some();
-        let load = CatalogLoad { token: token.clone(), is_proven, is_outdated: false, waiting };
-        self.loading.loads.insert(key.clone(), load);
-
         // However old it is: it tells which tools are gone, and whether clients have to list again.
         let before =
             self.loading.cache.to_replace(&key).map(|(catalog, is_reusable)| Previous { catalog, is_reusable });
@@ -153,55 +135,18 @@ impl MembraneActor {
         // A catalog of this process's own is newer than any that was kept.
         let is_first = self.client.upstream().keeper.is_some() && self.loading.cache.before(&key).is_none();
         let thawed = is_first.then(|| thaw(Rc::clone(&self.client), sharing.switch().clone(), user, apps));
-        let known = Known { before, thawed, sharing, not_before };
-        let (client, options, addr) = (Rc::clone(&self.client), self.loading.options, ctx.address());
-        let given_up = Err(MembraneError::Broken("the load was given up".to_owned()));
-        actix::spawn(trace.around(async move {
-            let ((user, apps), thawed_key) = (key.clone(), key.clone());
-            // Sent on drop, whatever ends the future: a load that stayed in `loads` would keep the user's tools from
-            // ever being loaded.
-            let mut report = Report::new(addr.clone(), CatalogLoaded { key, outcome: given_up });
-            let told = Cell::new(false);
-            let reader = Reader::new(token.clone(), user.clone(), is_proven, options.max_bytes);
-            let (accepted, thawed) = (Notify::new(), known.thawed.clone());
-            let on_accepted = || {
-                // Called for each page. The first answer is the verdict, long before the last page has come.
-                if !told.replace(true) {
-                    reader.accept();
-                    accepted.notify_one();
-                    let token = token.fingerprint();
-                    addr.do_send(TokenChecked { token, verdict: Ok(user.clone()) });
-                }
-            };
-            let load = async {
-                let outcome = load_catalog(&client, &reader, &apps, options, known, on_accepted).await;
-                // Whether or not it was: nobody is to wait for it any more.
-                accepted.notify_one();
-                outcome
-            };
-            let thaw = async {
-                let Some(thawed) = thawed else { return };
-                if !is_proven {
-                    accepted.notified().await;
-                }
-                // For a token that the upstream has accepted since the start, as everything is.
-                if reader.is_accepted()
-                    && let Some(catalog) = thawed.await
-                {
-                    addr.do_send(CatalogThawed { key: thawed_key, catalog });
-                }
-            };
-            let outcome = match select(pin!(load), pin!(thaw)).await {
-                Either::Left((Ok(catalog), _)) => Ok(catalog),
-                // What was kept must be there before a failure is told, which may come sooner than the store answers.
-                Either::Left((Err(error), thaw)) => {
-                    thaw.await;
-                    Err(error)
-                }
-                Either::Right(((), load)) => load.await,
-            };
-            report.say(|loaded| loaded.outcome = outcome.map(Arc::new));
+        let pace = Rc::new(Pace::new(match thawed {
+            // What was kept may answer those who wait.
+            Some(_) => Urgency::Undecided,
+            None if waiting.is_empty() && is_proven => Urgency::Background,
+            None => Urgency::Urgent,
         }));
+        let load = CatalogLoad { token: token.clone(), is_proven, is_outdated: false, pace: Rc::clone(&pace), waiting };
+        self.loading.loads.insert(key.clone(), load);
+        let known = Known { before, thawed, sharing, not_before };
+        let (client, options) = (Rc::clone(&self.client), self.loading.options);
+        let task = LoadTask { client, key, token, is_proven, options, known, pace };
+        actix::spawn(trace.around(task.run(ctx.address())));
     }
 
     /// Loads a catalog that has changed, as soon as there is a token to do it with and the last time was some time ago.
@@ -278,6 +223,7 @@ impl Handler<LoadCatalog> for MembraneActor {
                 // The load is there: since it was found or begun, the actor has awaited nothing.
                 if let Some(load) = self.loading.loads.get_mut(&key) {
                     load.waiting.push((caller.token().clone(), reply));
+                    load.pace.hurry();
                 }
                 return Box::pin(async move {
                     let gone = || MembraneError::Broken("the load was given up".to_owned());
@@ -301,9 +247,12 @@ impl Handler<CatalogThawed> for MembraneActor {
     type Result = ();
 
     fn handle(&mut self, CatalogThawed { key, catalog }: CatalogThawed, _: &mut Context<Self>) {
+        let Some(load) = self.loading.loads.get_mut(&key) else { return };
         // After a change it is known to be wrong.
-        let load = self.loading.loads.get_mut(&key).filter(|load| !load.is_outdated);
-        let Some(load) = load else { return };
+        let Some(catalog) = catalog.filter(|_| !load.is_outdated) else {
+            return load.pace.set(Urgency::Urgent);
+        };
+        load.pace.set(Urgency::Background);
         let loaded = self.loading.cache.thawed(catalog, Instant::now());
         for (_, reply) in load.waiting.drain(..) {
             count_lookup("kept");
@@ -318,14 +267,14 @@ impl Handler<CatalogLoaded> for MembraneActor {
     type Result = ();
 
     fn handle(&mut self, CatalogLoaded { key, outcome }: CatalogLoaded, ctx: &mut Context<Self>) {
-        let Some(CatalogLoad { token, is_proven, is_outdated, waiting }) = self.loading.loads.remove(&key) else {
+        let Some(CatalogLoad { token, is_proven, is_outdated, waiting, .. }) = self.loading.loads.remove(&key) else {
             return;
         };
         let fingerprint = token.fingerprint();
         // One caller's bad token says nothing about the others': they try with their own. One that was never accepted may
         // have failed the load in any way.
         let is_about_token = matches!(&outcome, Err(error) if error.is_unauthenticated() || !is_proven);
-        let outcome = outcome.map(|catalog| self.loading.cache.loaded(catalog, Instant::now()));
+        let outcome = outcome.map(|catalog| self.loading.cache.loaded(&key, catalog, Instant::now()));
         // Lists that were lent to it may have been withdrawn while others were read.
         let is_outdated = is_outdated || outcome.as_ref().is_ok_and(|loaded| loaded.is_withdrawn());
         match &outcome {

@@ -28,7 +28,7 @@ fn catalog(tools: &Arc<AppTools>, since: Instant, failed_count: usize) -> Arc<Ca
 }
 
 fn put(cache: &mut CatalogCache, key: CatalogKey, catalog: Arc<Catalog>, now: Instant) {
-    let loaded = cache.loaded(catalog, now);
+    let loaded = cache.loaded(&key, catalog, now);
     cache.put(key, loaded);
 }
 
@@ -43,11 +43,25 @@ fn a_catalog_is_fresh_then_stale_then_gone() {
     let tools = Interner::default().share(app("slack", &["a"]));
     assert!(matches!(cache.find(&ann, start), CacheState::Missing));
     put(&mut cache, ann.clone(), catalog(&tools, start, 0), start);
-    assert!(matches!(cache.find(&ann, start + seconds(59)), CacheState::Fresh(_)));
+    assert!(matches!(cache.find(&ann, start + seconds(47)), CacheState::Fresh(_)));
     assert!(matches!(cache.find(&ann, start + seconds(60)), CacheState::Stale(_)));
     assert!(matches!(cache.find(&ann, start + seconds(599)), CacheState::Stale(_)));
     assert!(matches!(cache.find(&ann, start + seconds(600)), CacheState::Missing));
     assert!(cache.before(&ann).is_some(), "to compare the next with");
+}
+
+#[test]
+fn catalogs_that_were_loaded_together_are_not_due_together() {
+    let cache = CatalogCache::new(&settings().catalog, SharingSwitch::default());
+    let (start, tools) = (Instant::now(), Interner::default().share(app("slack", &["a"])));
+    let due = |i: u32, second: u64| {
+        let loaded = cache.loaded(&key(&format!("user-{i}")), catalog(&tools, start, 0), start);
+        !loaded.is_fresh(start + seconds(second))
+    };
+    for (second, expected) in [(48, 0..=0), (51, 150..=350), (54, 400..=600), (57, 650..=850), (60, 1000..=1000)] {
+        let count = (0..1000).filter(|i| due(*i, second)).count();
+        assert!(expected.contains(&count), "{count} of 1000 are due after {second} s");
+    }
 }
 
 #[test]

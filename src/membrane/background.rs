@@ -1,0 +1,136 @@
+//! Loads for which no request waits: they take turns, so that thousands of users who come back at once, as after a restart, cost
+//! the upstream a bounded load.
+//!
+//! A load takes its turn as a whole, not for each read: users of the workspace may be waiting for a list of actions that it reads
+//! for all, and a read that queued behind other loads would hold them up.
+
+use std::{cell::Cell, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::future::{Either, select};
+use tokio::sync::Notify;
+
+use super::turns::{Party, Share, Turn, Turns};
+use crate::ids::UserKey;
+
+/// Loads of one workspace in the background at once. With an upstream that takes 100 ms, it is 80 users a second.
+pub(super) const LOADS_PER_WORKSPACE: usize = 8;
+
+/// The same for all workspaces together.
+const LOADS: usize = 32;
+
+/// Reads of such a load at once: since no request waits, it may take some rounds more.
+pub(super) const READS_PER_LOAD: usize = 2;
+
+/// How long a turn is waited for: until the load has ended in another way.
+const FOR_EVER: Duration = Duration::from_secs(86400 * 365);
+
+/// Makes the turns of loads in the background.
+pub(super) fn turns() -> Arc<Turns> {
+    Turns::new(LOADS, Share::AtMost(LOADS_PER_WORKSPACE))
+}
+
+/// Urgency of a load, which changes as requests come for it and are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Requests wait that may be answered by what was kept. It is being looked for.
+    Undecided,
+    /// Requests wait for the load.
+    Urgent,
+    /// No request waits for the load.
+    Background,
+}
+
+/// Urgency of one load, told from the actor to the load beside it.
+#[derive(Debug)]
+pub(super) struct Pace {
+    urgency: Cell<Urgency>,
+    changed: Notify,
+}
+
+impl Pace {
+    /// Returns the pace of a load with this urgency at first.
+    pub fn new(urgency: Urgency) -> Self {
+        Self { urgency: Cell::new(urgency), changed: Notify::new() }
+    }
+
+    /// Sets the urgency. A load that has its turn already keeps its pace.
+    pub fn set(&self, urgency: Urgency) {
+        self.urgency.set(urgency);
+        self.changed.notify_waiters();
+    }
+
+    /// A request begins to wait for the load.
+    pub fn hurry(&self) {
+        // Undecided, it waits for what was kept as the others do.
+        if self.urgency.get() == Urgency::Background {
+            self.set(Urgency::Urgent);
+        }
+    }
+
+    /// Waits until the load may go on: with a turn that it holds while it lasts, or without one where requests wait for it.
+    pub async fn turn(&self, turns: &Arc<Turns>, user: &UserKey) -> Option<Turn> {
+        let party = match user.workspace() {
+            "" => Party::User(user.clone()),
+            workspace => Party::Workspace(workspace.to_owned()),
+        };
+        let mut turn = pin!(turns.take(&party, FOR_EVER));
+        loop {
+            // Made before the urgency is read, it misses no change.
+            let changed = pin!(self.changed.notified());
+            match self.urgency.get() {
+                Urgency::Urgent => return None,
+                Urgency::Undecided => changed.await,
+                Urgency::Background => match select(turn.as_mut(), changed).await {
+                    Either::Left((turn, _)) => return turn.ok(),
+                    Either::Right(((), _)) => {}
+                },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, future::join_all};
+
+    use super::*;
+
+    fn user(workspace: &str, name: usize) -> UserKey {
+        UserKey::new(workspace, &name.to_string())
+    }
+
+    #[tokio::test]
+    async fn loads_of_a_workspace_take_turns_and_leave_others_theirs() {
+        let (turns, pace) = (turns(), Pace::new(Urgency::Background));
+        let mut held = Vec::new();
+        for i in 0..LOADS_PER_WORKSPACE {
+            held.push(pace.turn(&turns, &user("w", i)).now_or_never().unwrap().unwrap());
+        }
+        let eve = user("w", 100);
+        let mut waiting = pin!(pace.turn(&turns, &eve));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(pace.turn(&turns, &user("another", 0)).now_or_never().unwrap().is_some());
+        held.pop();
+        assert!(waiting.await.is_some(), "the next of the workspace");
+    }
+
+    #[tokio::test]
+    async fn a_load_that_a_request_waits_for_goes_before_its_turn() {
+        let (turns, ann) = (turns(), user("w", 100));
+        let others = Pace::new(Urgency::Background);
+        let users: Vec<_> = (0..LOADS_PER_WORKSPACE).map(|i| user("w", i)).collect();
+        let held = join_all(users.iter().map(|user| others.turn(&turns, user))).await;
+        assert!(Pace::new(Urgency::Urgent).turn(&turns, &ann).now_or_never().unwrap().is_none());
+
+        let pace = Pace::new(Urgency::Undecided);
+        let mut waiting = pin!(pace.turn(&turns, &ann));
+        pace.hurry();
+        assert!(waiting.as_mut().now_or_never().is_none(), "what was kept may do");
+        pace.set(Urgency::Background);
+        assert!(waiting.as_mut().now_or_never().is_none(), "eight others are first");
+        pace.hurry();
+        assert!(waiting.as_mut().now_or_never().unwrap().is_none());
+        drop(held);
+        assert!(others.turn(&turns, &ann).now_or_never().unwrap().is_some(), "its place in the queue is free");
+    }
+}
