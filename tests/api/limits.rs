@@ -115,7 +115,7 @@ async fn a_reader_that_stalls_loses_its_stream_and_can_go_on_with_it() {
     while let Some(event) = rest.next().await {
         seen.push(event);
     }
-    let places: Vec<u64> = seen.iter().map(|event| event.id().split_once('_').unwrap().1.parse().unwrap()).collect();
+    let places: Vec<u64> = seen.iter().map(|event| event.id().split('_').nth(1).unwrap().parse().unwrap()).collect();
     assert_eq!(places, (1..=seen.len() as u64).collect::<Vec<_>>(), "each event once, in order");
     let answer = seen.last().unwrap().json();
     assert_eq!(answer["result"]["content"][0]["text"], json!({"sleptMs": 6000}).to_string());
