@@ -1,7 +1,7 @@
 //! Everything that can keep a request from being answered with a result.
 //!
-//! An [`Error`] is a condition: it knows neither request ids nor numbers. [`ErrorKind`] is the closed set by which
-//! `protocol::codes` picks the JSON-RPC code and `http::reply` the HTTP status, each in one place.
+//! An [`Error`] is a condition: it knows neither request ids nor numbers. `protocol::codes` picks the JSON-RPC code by its
+//! [`ErrorKind`], and `http::error`, which adds the conditions of HTTP, the status.
 //! A tool that fails upstream is no error here but a result with `isError: true`.
 
 use std::time::Duration;
@@ -68,9 +68,6 @@ pub enum Error {
     #[error("the request was cancelled")]
     Cancelled,
 
-    /// A request that needs a session came without `Mcp-Session-Id`.
-    #[error("Bad Request: Mcp-Session-Id header is required")]
-    SessionIdMissing,
     /// The session is unknown, ended, or somebody else's: the three look alike on purpose.
     #[error(
         "Session not found: it has ended, or is somebody else's; send initialize without Mcp-Session-Id to open another"
@@ -98,14 +95,6 @@ pub enum Error {
     /// All users together have as many sessions as they may.
     #[error("Service Unavailable: no more sessions can be opened here (sessions.max); try again later")]
     Full,
-    /// Requests of the user that are still arriving are too large together.
-    #[error("Too many bytes of your requests are arriving at once: send large requests one after another")]
-    TooManyBytes,
-    /// Requests of all users that are still arriving are too large together.
-    #[error(
-        "Service Unavailable: too many bytes of requests are arriving at once (server.max_pending_body_bytes); try again later"
-    )]
-    Busy,
     /// The server stops, and does nothing for the request.
     #[error("Service Unavailable: the server is stopping; send the request again")]
     Stopping,
@@ -126,52 +115,6 @@ pub enum Error {
         /// Revisions that the client can have.
         supported: Vec<&'static str>,
     },
-    /// A header is missing, malformed, or does not say what the body says.
-    #[error("Header mismatch: {0}")]
-    HeaderMismatch(String),
-    /// The page that sent the request, or the name it used for this server, is not one that may.
-    #[error("Forbidden: {0}")]
-    OriginRefused(String),
-
-    /// A query parameter or header with a value that can't be used.
-    #[error("Bad Request: {0}")]
-    BadRequest(String),
-    /// The client accepts nothing that can be sent.
-    #[error("Not Acceptable: Client must accept {0}, by the header Accept")]
-    NotAcceptable(&'static str),
-    /// The body is not declared as JSON.
-    #[error("Unsupported Media Type: Content-Type must be application/json, in UTF-8")]
-    UnsupportedMediaType,
-    /// The body is compressed.
-    #[error("Unsupported Media Type: the body must not be compressed; send it without Content-Encoding")]
-    UnsupportedCoding,
-    /// The body is larger than `server.max_body_bytes`.
-    #[error("Payload Too Large: at most {limit} bytes are accepted (server.max_body_bytes)")]
-    BodyTooLarge {
-        /// Value of the setting, in bytes.
-        limit: usize,
-    },
-    /// The head of the request is larger than `server.max_header_bytes`.
-    #[error("Request Header Fields Too Large: at most {limit} bytes are accepted (server.max_header_bytes)")]
-    HeadersTooLarge {
-        /// Value of the setting, in bytes.
-        limit: usize,
-    },
-    /// The URL is longer than `server.max_url_bytes`.
-    #[error("URI Too Long: at most {limit} bytes are accepted (server.max_url_bytes)")]
-    UrlTooLong {
-        /// Value of the setting, in bytes.
-        limit: usize,
-    },
-    /// The body did not arrive within `server.request_s`.
-    #[error("Request Timeout: the request did not arrive in time (server.request_s)")]
-    TooSlow,
-    /// The resource has no such method.
-    #[error("Method Not Allowed: the header Allow names those that are")]
-    MethodNotAllowed,
-    /// No resource has the path of the request.
-    #[error("Not Found: MCP is at /mcp, or at /sse for clients of HTTP+SSE")]
-    NoSuchPath,
 
     /// The caller has not shown who they are.
     #[error("Unauthorized: {0}")]
@@ -187,7 +130,7 @@ pub enum Error {
     StoreUnavailable,
     /// The server that had begun to answer has stopped, or its answer was not fetched in time.
     #[error(
-        "The answer is lost: the server that ran this call has stopped, or it was too long ago; whether the call was done is not known"
+        "The answer is lost: the server that ran this call has stopped, or no longer keeps it; whether the call was done is not known"
     )]
     ServerLost,
     /// Something here is broken; details are in the log alone.
@@ -195,48 +138,38 @@ pub enum Error {
     Internal,
 }
 
-/// The kinds of [`Error`], as transports tell them apart.
+/// Kinds of errors, by which `protocol::codes` picks the JSON-RPC code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the Error of the same name")]
 pub enum ErrorKind {
+    /// No JSON.
     Parse,
+    /// JSON that is no request which may be made here, or not by this caller.
     InvalidRequest,
+    /// A method that is not offered.
     MethodNotFound,
+    /// Parameters that are wrong, the name of a tool among them.
     InvalidParams,
+    /// A page that has to be opened first.
     PageRequired,
-    Cancelled,
-    SessionIdMissing,
-    SessionNotFound,
-    EventUnknown,
-    TooManyCalls,
-    RevisionUnsupported,
+    /// A header that is missing, or differs from the body.
     HeaderMismatch,
-    Forbidden,
-    BadRequest,
-    NotAcceptable,
-    UnsupportedMediaType,
-    BodyTooLarge,
-    HeadersTooLarge,
-    UrlTooLong,
-    TooSlow,
-    TooMany,
-    Full,
-    TooManyFailures,
-    MethodNotAllowed,
-    NoSuchPath,
-    Unauthenticated,
-    UpstreamUnavailable,
-    StoreUnavailable,
+    /// A revision that is not spoken here.
+    RevisionUnsupported,
+    /// Conditions of the transport, of sessions, and of what a user may have.
+    Transport,
+    /// Conditions of the server, and of what it needs.
     Internal,
 }
 
 impl Error {
-    /// Returns the kind of this error, by which codes are picked.
+    /// Returns the kind of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Parse(_) => ErrorKind::Parse,
-            Self::InvalidRequest(_) | Self::AlreadyInitialized => ErrorKind::InvalidRequest,
+            // With a new session the caller would be refused, too, so agents that open one on a code of the transport must not
+            // see that.
+            Self::InvalidRequest(_) | Self::AlreadyInitialized | Self::Unauthenticated(_) => ErrorKind::InvalidRequest,
             Self::MethodNotFound(_) => ErrorKind::MethodNotFound,
             Self::InvalidParams(_)
             | Self::UnknownTool(_)
@@ -244,30 +177,20 @@ impl Error {
             | Self::ToolUnavailable { .. }
             | Self::ToolNotEnabled(_) => ErrorKind::InvalidParams,
             Self::PageRequired(_) => ErrorKind::PageRequired,
-            Self::Cancelled => ErrorKind::Cancelled,
-            Self::SessionIdMissing => ErrorKind::SessionIdMissing,
-            Self::SessionNotFound => ErrorKind::SessionNotFound,
-            Self::EventUnknown => ErrorKind::EventUnknown,
-            Self::TooManyCalls { .. } => ErrorKind::TooManyCalls,
             Self::RevisionUnsupported { .. } => ErrorKind::RevisionUnsupported,
-            Self::HeaderMismatch(_) => ErrorKind::HeaderMismatch,
-            Self::OriginRefused(_) | Self::AccessDenied(_) => ErrorKind::Forbidden,
-            Self::BadRequest(_) => ErrorKind::BadRequest,
-            Self::NotAcceptable(_) => ErrorKind::NotAcceptable,
-            Self::UnsupportedMediaType | Self::UnsupportedCoding => ErrorKind::UnsupportedMediaType,
-            Self::BodyTooLarge { .. } => ErrorKind::BodyTooLarge,
-            Self::HeadersTooLarge { .. } => ErrorKind::HeadersTooLarge,
-            Self::UrlTooLong { .. } => ErrorKind::UrlTooLong,
-            Self::TooSlow => ErrorKind::TooSlow,
-            Self::TooMany { .. } | Self::TooManyBytes => ErrorKind::TooMany,
-            Self::Full | Self::Busy | Self::Stopping => ErrorKind::Full,
-            Self::TooManyFailures { .. } => ErrorKind::TooManyFailures,
-            Self::MethodNotAllowed => ErrorKind::MethodNotAllowed,
-            Self::NoSuchPath => ErrorKind::NoSuchPath,
-            Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
-            Self::UpstreamUnavailable(_) => ErrorKind::UpstreamUnavailable,
-            Self::StoreUnavailable => ErrorKind::StoreUnavailable,
-            Self::ServerLost | Self::Internal => ErrorKind::Internal,
+            Self::Cancelled
+            | Self::SessionNotFound
+            | Self::EventUnknown
+            | Self::AccessDenied(_)
+            | Self::TooMany { .. }
+            | Self::TooManyFailures { .. } => ErrorKind::Transport,
+            Self::TooManyCalls { .. }
+            | Self::Full
+            | Self::Stopping
+            | Self::UpstreamUnavailable(_)
+            | Self::StoreUnavailable
+            | Self::ServerLost
+            | Self::Internal => ErrorKind::Internal,
         }
     }
 }

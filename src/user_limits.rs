@@ -133,7 +133,7 @@ impl UserLimits {
         Ok(permit)
     }
 
-    /// Takes a session from what the user may still take that comes back from the store. Other users' sessions never keep it out; gives
+    /// Takes a session that comes back from the store from what the user may still take. Other users' sessions never keep it out; gives
     /// whether one of those should leave for it.
     ///
     /// # Errors
@@ -249,21 +249,21 @@ struct ByUser {
 }
 
 impl LimitsOfUsers {
-    /// Returns users' limits with these limits, none of them used.
+    /// Returns the limits of users who have used nothing yet.
     #[must_use]
     pub fn new(allowed: LimitSettings) -> Self {
         let all_sessions = Counter::new(allowed.all_sessions);
         Self(Arc::new(Inner { allowed, all_sessions, by_user: Mutex::default() }))
     }
 
-    /// Returns whether the limits of a user is held anywhere. Each trusted token of the user holds it.
+    /// Returns whether the limits of a user are held anywhere. Each trusted token of the user holds them.
     #[must_use]
     pub fn knows(&self, user: &UserKey) -> bool {
         let by_user = self.0.by_user.lock().unwrap_or_else(PoisonError::into_inner);
         by_user.limits_of_users.get(user).is_some_and(|user_limits| user_limits.strong_count() > 0)
     }
 
-    /// Returns the limits of a user, the same for as long as anybody holds it.
+    /// Returns the limits of a user, the same for as long as anybody holds them.
     #[must_use]
     pub fn of(&self, user: &UserKey) -> Arc<UserLimits> {
         // Nothing panics while the lock is held that would leave the map half changed.

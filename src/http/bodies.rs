@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use metrics::counter;
 use tokio::time::timeout;
 
-use crate::{config, error::Error, ids::UserKey, protocol::json};
+use crate::{config, error::Error, http::error::HttpError, ids::UserKey, protocol::json};
 
 /// Part of each body that counts for nothing, so that most requests share no count with others.
 const FREE_BYTES: usize = 64 * 1024;
@@ -61,18 +61,18 @@ impl PendingBodies {
     /// sends it, or none for Membrane.
     ///
     /// # Errors
-    /// [`Error::TooSlow`], [`Error::BodyTooLarge`], [`Error::InvalidRequest`] where it is nested too deep, and
-    /// [`Error::TooManyBytes`] or [`Error::Busy`] where too much arrives at once.
+    /// [`HttpError::TooSlow`], [`HttpError::BodyTooLarge`], [`Error::InvalidRequest`] where it is nested too deep, and
+    /// [`HttpError::TooManyBytes`] or [`HttpError::Busy`] where too much arrives at once.
     pub(super) async fn read(
         &self,
         payload: Payload,
         sender: Option<&UserKey>,
         settings: &config::Server,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Bytes, HttpError> {
         let collected = timeout(settings.request, collect(payload, self.hold(sender), settings.max_body_bytes.get()));
-        let body = collected.await.map_err(|_elapsed| Error::TooSlow)??;
+        let body = collected.await.map_err(|_elapsed| HttpError::TooSlow)??;
         if json::is_deeper_than(&body, MAX_DEPTH) {
-            return Err(Error::InvalidRequest(format!("the body is nested more than {MAX_DEPTH} deep")));
+            return Err(Error::InvalidRequest(format!("the body is nested more than {MAX_DEPTH} deep")).into());
         }
         Ok(body)
     }
@@ -91,8 +91,8 @@ impl BodyShare {
     /// Counts bytes that have arrived.
     ///
     /// # Errors
-    /// [`Error::TooManyBytes`] where the sender's own requests take too much, [`Error::Busy`] where those of all do.
-    fn add(&mut self, bytes: usize) -> Result<(), Error> {
+    /// [`HttpError::TooManyBytes`] where the sender's own requests take too much, [`HttpError::Busy`] where those of all do.
+    fn add(&mut self, bytes: usize) -> Result<(), HttpError> {
         self.arrived += bytes;
         let more = self.arrived.saturating_sub(FREE_BYTES) - self.counted;
         if more == 0 {
@@ -111,7 +111,7 @@ impl BodyShare {
         });
         if let Err(has_others) = is_there_room {
             counter!("mcp_limited_total", "limit" => "body_bytes").increment(1);
-            return Err(if has_others { Error::TooManyBytes } else { Error::Busy });
+            return Err(if has_others { HttpError::TooManyBytes } else { HttpError::Busy });
         }
         self.counted += more;
         Ok(())
@@ -135,12 +135,12 @@ impl Drop for BodyShare {
     }
 }
 
-async fn collect(mut payload: Payload, mut held: BodyShare, limit: usize) -> Result<Bytes, Error> {
+async fn collect(mut payload: Payload, mut held: BodyShare, limit: usize) -> Result<Bytes, HttpError> {
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
-        let part = part.map_err(|broken| Error::BadRequest(format!("the body can't be read: {broken}")))?;
+        let part = part.map_err(|broken| HttpError::BadRequest(format!("the body can't be read: {broken}")))?;
         if part.len() > limit - body.len() {
-            return Err(Error::BodyTooLarge { limit });
+            return Err(HttpError::BodyTooLarge { limit });
         }
         held.add(part.len())?;
         body.extend_from_slice(&part);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     /// Bodies of 10 MB that arrive in parts, up to the first that is refused.
-    fn flood(bodies: &PendingBodies, sender: &str) -> (Vec<BodyShare>, Error) {
+    fn flood(bodies: &PendingBodies, sender: &str) -> (Vec<BodyShare>, HttpError) {
         let mut held = Vec::new();
         loop {
             let mut body = bodies.hold(Some(&user(sender)));
@@ -176,14 +176,14 @@ mod tests {
     fn a_sender_alone_gets_a_quarter() {
         let bodies = PendingBodies::new(256 * MB);
         let (held, error) = flood(&bodies, "ann");
-        assert_eq!((held.len(), error), (6, Error::TooManyBytes));
+        assert_eq!((held.len(), error), (6, HttpError::TooManyBytes));
     }
 
     #[test]
     fn whoever_comes_last_finds_room() {
         let bodies = PendingBodies::new(256 * MB);
         let floods: Vec<_> = (0..10).map(|n| flood(&bodies, &format!("user {n}"))).collect();
-        assert!(floods.iter().all(|(_, error)| matches!(error, Error::TooManyBytes | Error::Busy)));
+        assert!(floods.iter().all(|(_, error)| matches!(error, HttpError::TooManyBytes | HttpError::Busy)));
         let mut honest = bodies.hold(Some(&user("bob")));
         for _ in 0..5 {
             honest.add(MB).unwrap();
@@ -213,6 +213,6 @@ mod tests {
         let bodies = PendingBodies::new(64 * MB);
         let floods: Vec<_> = (0..1000).map(|n| flood(&bodies, &format!("user {n}"))).collect();
         bodies.change(|counts| assert!(counts.total <= 64 * MB, "{}", counts.total));
-        assert!(floods.iter().any(|(_, error)| *error == Error::Busy));
+        assert!(floods.iter().any(|(_, error)| *error == HttpError::Busy));
     }
 }

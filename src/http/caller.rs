@@ -7,6 +7,7 @@ use actix_web::HttpRequest;
 use super::{access_log, address, connections::Connection, headers, query::Query, worker::Worker};
 use crate::{
     error::Error,
+    http::error::HttpError,
     membrane::{Caller, Proof},
     token::{AccessToken, TokenProblem},
 };
@@ -14,14 +15,14 @@ use crate::{
 /// Finds out who is asking. Nothing is told or done for a caller that the upstream has not accepted.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; [`Error::BadRequest`] for two tokens; [`Error::UpstreamUnavailable`];
+/// [`Error::Unauthenticated`]; [`HttpError::BadRequest`] for two tokens; [`Error::UpstreamUnavailable`];
 /// [`Error::TooManyFailures`].
 pub async fn authenticate(
     request: &HttpRequest,
     query: &Query,
     worker: &Worker,
     proof: Proof,
-) -> Result<Caller, Error> {
+) -> Result<Caller, HttpError> {
     let (text, now) = (token(request, query)?.ok_or(TokenProblem::Missing)?, SystemTime::now());
     let caller = if let Some(caller) = worker.auth.recognise(text, now) {
         caller
@@ -38,13 +39,15 @@ pub async fn authenticate(
 }
 
 /// Returns the token of the header or the query; both may carry it if they agree.
-fn token<'a>(request: &'a HttpRequest, query: &'a Query) -> Result<Option<&'a str>, Error> {
+fn token<'a>(request: &'a HttpRequest, query: &'a Query) -> Result<Option<&'a str>, HttpError> {
     match (headers::bearer(request), query.token()?) {
         (Ok(Some(header)), Some(query)) if header != query => {
-            Err(Error::BadRequest("the Authorization header and ?token= carry different tokens".to_owned()))
+            Err(HttpError::BadRequest("the Authorization header and ?token= carry different tokens".to_owned()))
         }
         // A header of another scheme may be meant for a proxy before this server.
-        (Ok(token @ Some(_)), _) | (Ok(None), token) | (Err(Error::Unauthenticated(_)), token @ Some(_)) => Ok(token),
+        (Ok(token @ Some(_)), _)
+        | (Ok(None), token)
+        | (Err(HttpError::Other(Error::Unauthenticated(_))), token @ Some(_)) => Ok(token),
         (Err(error), _) => Err(error),
     }
 }
@@ -81,7 +84,7 @@ mod tests {
             }
             let request = request.to_http_request();
             let query = Query::of(&request);
-            let status = |error| if matches!(error, Error::Unauthenticated(_)) { 401 } else { 400 };
+            let status = |error| if matches!(error, HttpError::Other(Error::Unauthenticated(_))) { 401 } else { 400 };
             assert_eq!(token(&request, &query).map_err(status), expected, "{header:?} {uri}");
         }
     }

@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use super::{address, base, connect_pages as pages, oauth, worker::Worker};
 use crate::{
-    error::Error,
+    http::error::HttpError,
     membrane::Proof,
     token::AccessToken,
     tools::connecting::{Link, LinkUse, SignInBegun, SignInEnded},
@@ -114,7 +114,7 @@ pub(super) async fn signed_in(request: HttpRequest, worker: Data<Worker>, way: Q
 }
 
 /// Sends a user who has pressed the button on: to sign in first, where they have a login.
-async fn go_on(worker: &Worker, name: &str, link: &Link) -> Result<HttpResponse, Error> {
+async fn go_on(worker: &Worker, name: &str, link: &Link) -> Result<HttpResponse, HttpError> {
     if let Some(server) = oauth::offered(worker)
         && let Some(SignInBegun { page, browser }) =
             worker.tools.begin_sign_in(name, link, &server, &oauth::scope(&server)).await?
@@ -125,7 +125,7 @@ async fn go_on(worker: &Worker, name: &str, link: &Link) -> Result<HttpResponse,
     follow(worker, name, link, LinkUse::Opened).await
 }
 
-async fn come_back(request: &HttpRequest, worker: &Worker, way: WayBack) -> Result<HttpResponse, Error> {
+async fn come_back(request: &HttpRequest, worker: &Worker, way: WayBack) -> Result<HttpResponse, HttpError> {
     let Some(server) = oauth::offered(worker) else { return Ok(pages::gone()) };
     // The code of another server must not be redeemed here (RFC 9207 § 2.4).
     let is_of_server =
@@ -191,7 +191,7 @@ async fn read_form(mut payload: Payload) -> Option<Form> {
 }
 
 /// Uses a link up.
-async fn follow(worker: &Worker, name: &str, link: &Link, r#use: LinkUse) -> Result<HttpResponse, Error> {
+async fn follow(worker: &Worker, name: &str, link: &Link, r#use: LinkUse) -> Result<HttpResponse, HttpError> {
     // Of two answers that come at once the first one counts.
     if let Some(used) = worker.tools.use_link(name, r#use).await? {
         return Ok(pages::tell_use(StatusCode::GONE, used));
@@ -213,7 +213,7 @@ fn lead_to(address: &str) -> HttpResponseBuilder {
 }
 
 /// Returns a link and the use that was made of it, while it lasts. Where pages are turned off, no link leads here.
-async fn look_up(worker: &Worker, name: &str) -> Result<Option<(Link, Option<LinkUse>)>, Error> {
+async fn look_up(worker: &Worker, name: &str) -> Result<Option<(Link, Option<LinkUse>)>, HttpError> {
     if !worker.settings.connect.interstitial {
         return Ok(None);
     }

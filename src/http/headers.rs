@@ -8,6 +8,7 @@ use actix_web::{
 use super::param_headers;
 use crate::{
     error::Error,
+    http::error::HttpError,
     ids::{ChatId, SessionId},
     protocol::revision::{Era, MODERN, Revision},
     session::event_log::EventName,
@@ -76,26 +77,26 @@ fn wanted<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'
 /// list (RFC 9110 § 5.3): equal values are one. An empty value is none, as clients send it for a variable without content.
 ///
 /// # Errors
-/// [`Error::BadRequest`] where the values differ.
-pub fn single<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a [u8]>, Error> {
+/// [`HttpError::BadRequest`] where the values differ.
+pub fn single<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a [u8]>, HttpError> {
     let lines = request.headers().get_all(name).map(HeaderValue::as_bytes);
     one_of(name, lines.flat_map(|line| line.split(|byte| *byte == b',')))
 }
 
-fn one_of<'a>(name: &HeaderName, values: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, Error> {
+fn one_of<'a>(name: &HeaderName, values: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, HttpError> {
     let mut values = values.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
     let first = values.next();
     match values.all(|other| Some(other) == first) {
         true => Ok(first),
-        false => Err(Error::BadRequest(format!("{name} is there more than once, with different values"))),
+        false => Err(HttpError::BadRequest(format!("{name} is there more than once, with different values"))),
     }
 }
 
 /// Returns the token of the `Authorization` header, the scheme `Bearer` in any case (RFC 9110 § 11.1).
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] for another scheme, [`Error::BadRequest`] for two tokens.
-pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Error> {
+/// [`Error::Unauthenticated`] for another scheme, [`HttpError::BadRequest`] for two tokens.
+pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, HttpError> {
     let lines = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
     let mut found = None;
     // No token holds a comma (RFC 6750 § 2.1), so a list is one of repeated headers.
@@ -107,7 +108,7 @@ pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Error> {
         }
         let token = token.trim_ascii();
         if !token.is_empty() && found.replace(token).is_some_and(|other| other != token) {
-            return Err(Error::BadRequest("two Authorization headers carry different tokens".to_owned()));
+            return Err(HttpError::BadRequest("two Authorization headers carry different tokens".to_owned()));
         }
     }
     Ok(found)
@@ -116,13 +117,13 @@ pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Error> {
 /// Returns whether the body is JSON as it is, neither compressed nor in an encoding other than UTF-8.
 ///
 /// # Errors
-/// [`Error::UnsupportedMediaType`], [`Error::UnsupportedCoding`].
-pub fn require_json(request: &HttpRequest) -> Result<(), Error> {
+/// [`HttpError::UnsupportedMediaType`], [`HttpError::UnsupportedCoding`].
+pub fn require_json(request: &HttpRequest) -> Result<(), HttpError> {
     let codings =
         request.headers().get_all(CONTENT_ENCODING).flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let is_coded = |coding: &[u8]| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity");
     if codings.map(<[u8]>::trim_ascii).any(is_coded) {
-        return Err(Error::UnsupportedCoding);
+        return Err(HttpError::UnsupportedCoding);
     }
     let declared = request.headers().get(CONTENT_TYPE).and_then(|declared| declared.to_str().ok()).unwrap_or_default();
     // A charset means nothing for JSON (RFC 8259 § 11), and clients name several that ASCII is a part of. These it is not.
@@ -131,7 +132,7 @@ pub fn require_json(request: &HttpRequest) -> Result<(), Error> {
         charset.starts_with("utf-16") || charset.starts_with("utf-32")
     });
     if is_wide || !request.content_type().eq_ignore_ascii_case("application/json") {
-        return Err(Error::UnsupportedMediaType);
+        return Err(HttpError::UnsupportedMediaType);
     }
     Ok(())
 }
@@ -139,34 +140,34 @@ pub fn require_json(request: &HttpRequest) -> Result<(), Error> {
 /// Returns the session id, if there is one. A text that is no id of ours is that of a session that is unknown here.
 ///
 /// # Errors
-/// [`Error::SessionNotFound`]; [`Error::BadRequest`] for two ids.
-pub fn session_id(request: &HttpRequest) -> Result<Option<SessionId>, Error> {
+/// [`Error::SessionNotFound`]; [`HttpError::BadRequest`] for two ids.
+pub fn session_id(request: &HttpRequest) -> Result<Option<SessionId>, HttpError> {
     let Some(value) = single(request, &SESSION_ID)? else { return Ok(None) };
     let id = std::str::from_utf8(value).ok().and_then(SessionId::parse);
-    id.map(Some).ok_or(Error::SessionNotFound)
+    Ok(Some(id.ok_or(Error::SessionNotFound)?))
 }
 
 /// Returns the event after which a stream is to go on, if the client names one.
 ///
 /// # Errors
-/// [`Error::EventUnknown`]; [`Error::BadRequest`] for two ids.
-pub fn last_event_id(request: &HttpRequest) -> Result<Option<EventName>, Error> {
+/// [`Error::EventUnknown`]; [`HttpError::BadRequest`] for two ids.
+pub fn last_event_id(request: &HttpRequest) -> Result<Option<EventName>, HttpError> {
     let Some(value) = single(request, &LAST_EVENT_ID)? else { return Ok(None) };
     let id = std::str::from_utf8(value).ok().and_then(EventName::parse);
-    id.map(Some).ok_or(Error::EventUnknown)
+    Ok(Some(id.ok_or(Error::EventUnknown)?))
 }
 
 /// Returns the chat id, if there is one.
 ///
 /// # Errors
-/// [`Error::BadRequest`].
-pub fn chat_id(request: &HttpRequest) -> Result<Option<ChatId>, Error> {
+/// [`HttpError::BadRequest`].
+pub fn chat_id(request: &HttpRequest) -> Result<Option<ChatId>, HttpError> {
     let lines = request.headers().get_all(CHAT_ID).map(HeaderValue::as_bytes);
     // A chat's id may hold a comma, so only a list of equal values is taken for a repeated header.
     let Some(value) = single(request, &CHAT_ID).or_else(|_differ| one_of(&CHAT_ID, lines))? else { return Ok(None) };
     let text = std::str::from_utf8(value).ok();
     let chat = text.and_then(ChatId::parse).ok_or_else(|| {
-        Error::BadRequest(format!("x-chat-id must be 1 to {} bytes without control characters", ChatId::MAX_BYTES))
+        HttpError::BadRequest(format!("x-chat-id must be 1 to {} bytes without control characters", ChatId::MAX_BYTES))
     })?;
     Ok(Some(chat))
 }
@@ -184,15 +185,16 @@ pub fn era(request: &HttpRequest) -> Era {
 /// negotiated (MCP 2025-11-25, basic/transports § Protocol Version Header).
 ///
 /// # Errors
-/// [`Error::RevisionUnsupported`]; [`Error::BadRequest`] for two revisions.
-pub fn require_known_revision(request: &HttpRequest) -> Result<(), Error> {
+/// [`Error::RevisionUnsupported`]; [`HttpError::BadRequest`] for two revisions.
+pub fn require_known_revision(request: &HttpRequest) -> Result<(), HttpError> {
     let Some(value) = single(request, &PROTOCOL_VERSION)? else { return Ok(()) };
     match std::str::from_utf8(value).ok().and_then(Revision::parse) {
         Some(_) => Ok(()),
         None => Err(Error::RevisionUnsupported {
             requested: String::from_utf8_lossy(value).into_owned(),
             supported: Revision::supported(),
-        }),
+        }
+        .into()),
     }
 }
 
@@ -200,25 +202,25 @@ pub fn require_known_revision(request: &HttpRequest) -> Result<(), Error> {
 /// (MCP 2026-07-28, basic/transports/streamable-http § Server Validation).
 ///
 /// # Errors
-/// [`Error::HeaderMismatch`].
+/// [`HttpError::HeaderMismatch`].
 pub fn require_agreement(
     request: &HttpRequest,
     name: &HeaderName,
     wanted: &str,
     is_encoded: bool,
-) -> Result<(), Error> {
+) -> Result<(), HttpError> {
     let lines = request.headers().get_all(name).map(HeaderValue::as_bytes);
     // What is encoded may hold a comma.
     let value = if is_encoded { one_of(name, lines) } else { single(request, name) };
-    let text = match value.map_err(|differ| Error::HeaderMismatch(differ.to_string()))? {
+    let text = match value.map_err(|differ| HttpError::HeaderMismatch(differ.to_string()))? {
         Some(value) if is_encoded => param_headers::decode(value),
         Some(value) => std::str::from_utf8(value).ok().map(ToOwned::to_owned),
-        None => return Err(Error::HeaderMismatch(format!("{name} is missing"))),
+        None => return Err(HttpError::HeaderMismatch(format!("{name} is missing"))),
     };
     match text {
         Some(text) if text == wanted => Ok(()),
-        Some(text) => Err(Error::HeaderMismatch(format!("{name} is {text:?}, but the body says {wanted:?}"))),
-        None => Err(Error::HeaderMismatch(format!("{name} is malformed"))),
+        Some(text) => Err(HttpError::HeaderMismatch(format!("{name} is {text:?}, but the body says {wanted:?}"))),
+        None => Err(HttpError::HeaderMismatch(format!("{name} is malformed"))),
     }
 }
 

@@ -12,11 +12,12 @@ use super::{
 use crate::{
     chunks::into_bytes,
     error::Error,
+    http::error::HttpError,
     ids::{ChatId, RequestTag, SessionId},
     membrane::{Caller, Proof},
     protocol::{
         answer::ServerResult,
-        jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
+        jsonrpc::{self, ErrorObject, Message, Notification, Request, RequestId, Unusable},
         request::{ClientNotification, ClientRequest},
         revision::{Era, Revision},
     },
@@ -43,10 +44,10 @@ pub(super) struct InSession {
 
 impl InSession {
     /// Reads a request that has no body: GET and DELETE.
-    pub(super) async fn of(request: &HttpRequest, worker: &Data<Worker>) -> Result<Self, Error> {
+    pub(super) async fn of(request: &HttpRequest, worker: &Data<Worker>) -> Result<Self, HttpError> {
         let caller = authenticate(request, &Query::of(request), worker, Proof::Customer).await?;
         headers::require_known_revision(request)?;
-        let session = headers::session_id(request)?.ok_or(Error::SessionIdMissing)?;
+        let session = headers::session_id(request)?.ok_or(HttpError::SessionIdMissing)?;
         let chat = headers::chat_id(request)?;
         access_log::note(request, |line| {
             line.session = Some(session);
@@ -197,7 +198,9 @@ impl InSession {
                 None
             }
             Ok(Message::Response) => None,
-            Err(Unusable { id, error }) => Some(vec![jsonrpc::error_response(id.as_ref(), &error, Era::Legacy)]),
+            Err(Unusable { id, error }) => {
+                Some(vec![jsonrpc::error_response(id.as_ref(), &ErrorObject::of(&error, Era::Legacy))])
+            }
         }
     }
 }
@@ -230,6 +233,6 @@ pub(super) fn response_to(id: &RequestId, answer: Result<ServerResult, Error>) -
     match answer {
         Ok(answer) => Some(into_bytes(jsonrpc::result_response(id, answer.into_chunks()))),
         Err(Error::Cancelled) => None,
-        Err(error) => Some(vec![jsonrpc::error_response(Some(id), &error, Era::Legacy)]),
+        Err(error) => Some(vec![jsonrpc::error_response(Some(id), &ErrorObject::of(&error, Era::Legacy))]),
     }
 }

@@ -12,7 +12,7 @@ use actix_web::{
 };
 
 use super::{connections::Connection, headers, reply, worker::Worker};
-use crate::{config, error::Error};
+use crate::{config, error::Error, http::error::HttpError};
 
 /// Refuses a request whose URL or headers are larger than the settings allow, and any when no answer can be promised because
 /// the server is about to end. A head that is far larger does not even come so far.
@@ -33,17 +33,17 @@ pub async fn refuse_at_once<B: MessageBody>(
     }
 }
 
-fn refusal(request: &ServiceRequest, settings: &config::Server) -> Option<Error> {
+fn refusal(request: &ServiceRequest, settings: &config::Server) -> Option<HttpError> {
     if request.conn_data::<Rc<Connection>>().is_some_and(|connection| connection.is_closing()) {
-        return Some(Error::Stopping);
+        return Some(Error::Stopping.into());
     }
     let (max_url, max_head) = (settings.max_url_bytes.get(), settings.max_header_bytes.get());
     let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
     if url > max_url {
-        return Some(Error::UrlTooLong { limit: max_url });
+        return Some(HttpError::UrlTooLong { limit: max_url });
     }
     // As on the wire: a name, a colon and a space, a value, and the line's end.
     let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
     let head: usize = url + request.headers().iter().map(line).sum::<usize>();
-    (head > max_head).then_some(Error::HeadersTooLarge { limit: max_head })
+    (head > max_head).then_some(HttpError::HeadersTooLarge { limit: max_head })
 }

@@ -13,6 +13,7 @@ mod connect;
 mod connect_pages;
 pub mod connections;
 mod document;
+pub mod error;
 pub mod headers;
 mod health;
 mod in_session;
@@ -47,7 +48,7 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 
-use crate::{config::Discovery, error::Error, protocol::revision::Era};
+use crate::{config::Discovery, http::error::HttpError, protocol::revision::Era};
 
 pub use access_log::log_requests;
 pub use admin::{Admin, admin_app};
@@ -141,7 +142,7 @@ fn page(path: &str, route: Route) -> Resource {
 /// 405 with the methods that are allowed (RFC 9110 § 15.5.6).
 fn refuse_method(allowed: &'static str) -> Route {
     web::to(move || async move {
-        let mut response = reply::error(None, &Error::MethodNotAllowed, Era::Legacy);
+        let mut response = reply::error(None, &HttpError::MethodNotAllowed, Era::Legacy);
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
         response
     })

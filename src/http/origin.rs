@@ -20,7 +20,7 @@ use url::{Host, Url};
 use super::{access_log::REQUEST_ID, connect, headers, known_host::KnownHost, reply, worker::Worker};
 use crate::{
     config::{self, Settings},
-    error::Error,
+    http::error::HttpError,
 };
 
 /// Refuses what comes from a foreign page or by a foreign name, before anything else is looked at.
@@ -105,7 +105,7 @@ impl<'a> Names<'a> {
     }
 
     /// Returns why a request is refused, if it is.
-    pub(super) fn refusal(&self, target: &Uri, headers: &HeaderMap) -> Option<Error> {
+    pub(super) fn refusal(&self, target: &Uri, headers: &HeaderMap) -> Option<HttpError> {
         let origin = headers.get(ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()));
         // This server's own form, whose page sends no referrer, names no origin; its handler looks where it came from.
         let is_form = self.section == SERVER && target.path().starts_with(connect::PREFIX);
@@ -119,7 +119,7 @@ impl<'a> Names<'a> {
                 SERVER => ", unless server.allowed_origins names it",
                 _ => "",
             };
-            return Some(Error::OriginRefused(format!("pages of {:?} may not ask here{setting}", shown(&origin))));
+            return Some(HttpError::OriginRefused(format!("pages of {:?} may not ask here{setting}", shown(&origin))));
         }
         // Who looks after the process asks for this by whatever address it has, and learns nothing but how it does.
         if matches!(target.path(), "/healthz" | "/readyz") {
@@ -159,9 +159,11 @@ impl<'a> Names<'a> {
         self.section == SERVER && (is_asked() || is_public())
     }
 
-    fn refused_host(&self, host: &str) -> Error {
+    fn refused_host(&self, host: &str) -> HttpError {
         let (host, section) = (shown(host), self.section);
-        Error::OriginRefused(format!("this server is not known as {host:?}, unless {section}.allowed_hosts names it"))
+        HttpError::OriginRefused(format!(
+            "this server is not known as {host:?}, unless {section}.allowed_hosts names it"
+        ))
     }
 
     fn allow_origin(&self, origin: &str) -> bool {

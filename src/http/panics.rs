@@ -27,7 +27,7 @@ pub async fn answer_panics<B: MessageBody>(
     // What a handler was about to change is dropped with it; what lasts lives in actors, which it only sends messages.
     let Ok(answered) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
         log::error!(path = access_log::shown(uri.path()); "a request was not answered, because its handler panicked");
-        let response = reply::error(None, &Error::Internal, era);
+        let response = reply::error(None, &Error::Internal.into(), era);
         return Err(InternalError::from_response(Error::Internal, response).into());
     };
     answered

@@ -4,13 +4,13 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use crate::{error::Error, protocol::param_headers::ParamHeader};
+use crate::{http::error::HttpError, protocol::param_headers::ParamHeader};
 
 /// Sees to it that the headers say what the arguments say. `header` gives the values of a header, as they came.
 ///
 /// # Errors
-/// [`Error::HeaderMismatch`].
-pub fn check<'a, V>(headers: &[ParamHeader], arguments: &Value, header: impl Fn(&str) -> V) -> Result<(), Error>
+/// [`HttpError::HeaderMismatch`].
+pub fn check<'a, V>(headers: &[ParamHeader], arguments: &Value, header: impl Fn(&str) -> V) -> Result<(), HttpError>
 where
     V: IntoIterator<Item = &'a [u8]>,
 {
@@ -23,7 +23,7 @@ where
         };
         if !agrees {
             let (name, path) = (param.name(), param.path());
-            return Err(Error::HeaderMismatch(format!("{name} does not say what the argument {path} says")));
+            return Err(HttpError::HeaderMismatch(format!("{name} does not say what the argument {path} says")));
         }
     }
     Ok(())

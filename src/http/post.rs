@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    http::error::HttpError,
     membrane::{Caller, Proof},
     protocol::{
         jsonrpc::{self, Body, Message, RequestId, Unusable},
@@ -28,7 +29,7 @@ use crate::{
 /// Why a POST is refused, with the id to answer under.
 pub(super) struct RefusedPost {
     id: Option<RequestId>,
-    error: Error,
+    error: HttpError,
     era: Era,
 }
 
@@ -45,7 +46,11 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
     let refused = |id: Option<RequestId>, era| move |error| RefusedPost { id, error, era };
     let (caller, query) = enter(&http, &worker).await.map_err(refused(None, header_era))?;
     let (accepts, body) = read(&http, payload, &caller, &worker).await.map_err(refused(None, header_era))?;
-    let body = jsonrpc::parse(&body).map_err(|Unusable { id, error }| RefusedPost { id, error, era: header_era })?;
+    let body = jsonrpc::parse(&body).map_err(|Unusable { id, error }| RefusedPost {
+        id,
+        error: error.into(),
+        era: header_era,
+    })?;
     note_method(&http, &body);
 
     let (id, params) = match &body {
@@ -75,13 +80,13 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
 
     let answered = match (era, body) {
         (Era::Legacy, Body::Batch(messages)) if messages.iter().any(is_claimed_item) => {
-            Err(Error::InvalidRequest("2026-07-28 has no batches".to_owned()))
+            Err(Error::InvalidRequest("2026-07-28 has no batches".to_owned()).into())
         }
         (Era::Modern, Body::Single(Message::Request(request))) => stateless::answer(post, request).await,
         // The modern era has no notifications to act on: what a stream is about ends with the stream.
         (Era::Modern, Body::Single(Message::Notification(_))) => Ok(HttpResponse::Accepted().finish()),
         (Era::Modern, Body::Single(Message::Response) | Body::Batch(_)) => {
-            Err(Error::InvalidRequest("the body must be one request or notification".to_owned()))
+            Err(Error::InvalidRequest("the body must be one request or notification".to_owned()).into())
         }
         (Era::Legacy, body) => streamable::answer(post, body).await,
     };
@@ -89,7 +94,7 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
 }
 
 /// Finds out the caller, and reads the query.
-async fn enter(http: &HttpRequest, worker: &Worker) -> Result<(Caller, Query), Error> {
+async fn enter(http: &HttpRequest, worker: &Worker) -> Result<(Caller, Query), HttpError> {
     let query = Query::of(http);
     // A request without a session opens one or needs none; either way it will want the tools next.
     let proof = match http.headers().contains_key(headers::SESSION_ID) {
@@ -105,11 +110,11 @@ async fn read(
     payload: Payload,
     caller: &Caller,
     worker: &Worker,
-) -> Result<(Accepts, Bytes), Error> {
+) -> Result<(Accepts, Bytes), HttpError> {
     headers::require_json(http)?;
     let accepts = Accepts::of(http);
     if !accepts.json && !accepts.events {
-        return Err(Error::NotAcceptable("application/json, text/event-stream"));
+        return Err(HttpError::NotAcceptable("application/json, text/event-stream"));
     }
     Ok((accepts, worker.bodies.read(payload, Some(caller.user()), &worker.settings.server).await?))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 use actix_web::HttpRequest;
 
 use crate::{
-    error::Error,
+    http::error::HttpError,
     ids::ToolName,
     membrane::Apps,
     protocol::tools::{ToolFilter, ToolMode},
@@ -48,43 +48,43 @@ impl Query {
     }
 
     /// Returns the value of a parameter that has one value. Equal values are one, and an empty one is none.
-    fn single<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Error> {
+    fn single<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, HttpError> {
         let mut values = self.values(name).filter(|value| !value.is_empty());
         let first = values.next();
         match values.all(|other| Some(other) == first) {
             true => Ok(first),
-            false => Err(Error::BadRequest(format!("?{name}= is there more than once, with different values"))),
+            false => Err(HttpError::BadRequest(format!("?{name}= is there more than once, with different values"))),
         }
     }
 
     /// Returns the token, where the query has one.
     ///
     /// # Errors
-    /// [`Error::BadRequest`] for two tokens.
-    pub fn token(&self) -> Result<Option<&str>, Error> {
+    /// [`HttpError::BadRequest`] for two tokens.
+    pub fn token(&self) -> Result<Option<&str>, HttpError> {
         self.single("token")
     }
 
     /// Returns the mode; static where none is given.
     ///
     /// # Errors
-    /// [`Error::BadRequest`] for two modes, and for one that there is not, with those there are.
-    pub fn mode(&self) -> Result<ToolMode, Error> {
+    /// [`HttpError::BadRequest`] for two modes, and for one that there is not, with those there are.
+    pub fn mode(&self) -> Result<ToolMode, HttpError> {
         match self.single("mode")? {
             None => Ok(ToolMode::Static),
             Some(text) => ToolMode::parse(text)
-                .ok_or_else(|| Error::BadRequest(format!("unknown mode {text:?}: the modes are {MODES}"))),
+                .ok_or_else(|| HttpError::BadRequest(format!("unknown mode {text:?}: the modes are {MODES}"))),
         }
     }
 
     /// Returns the apps to be confined to, `max` at most.
     ///
     /// # Errors
-    /// [`Error::BadRequest`].
-    pub fn apps(&self, max: usize) -> Result<Apps, Error> {
+    /// [`HttpError::BadRequest`].
+    pub fn apps(&self, max: usize) -> Result<Apps, HttpError> {
         let apps = Apps::parse(self.values("apps"));
         if apps.keys().is_some_and(|keys| keys.len() > max) {
-            return Err(Error::BadRequest(format!("?apps= names more than {max} apps")));
+            return Err(HttpError::BadRequest(format!("?apps= names more than {max} apps")));
         }
         Ok(apps)
     }
@@ -92,44 +92,44 @@ impl Query {
     /// Returns which tools are seen: mode and apps, `max_apps` at most.
     ///
     /// # Errors
-    /// As [`Query::mode`] and [`Query::apps`], and [`Error::BadRequest`] for a parameter that there is not: `?app=gmail` would
+    /// As [`Query::mode`] and [`Query::apps`], and [`HttpError::BadRequest`] for a parameter that there is not: `?app=gmail` would
     /// otherwise list every app.
-    pub fn scope(&self, max_apps: usize) -> Result<Scope, Error> {
+    pub fn scope(&self, max_apps: usize) -> Result<Scope, HttpError> {
         if let Some((name, _)) = self.0.iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
             let name = if name.len() <= MAX_SHOWN { format!(" {name:?}") } else { String::new() };
             let known = "the parameters are token, mode, apps, tools, exclude, access, pin and output";
-            return Err(Error::BadRequest(format!("unknown query parameter{name}: {known}")));
+            return Err(HttpError::BadRequest(format!("unknown query parameter{name}: {known}")));
         }
         let (filter, output_tokens) = (Arc::new(self.filter()?), self.output_tokens()?);
         Ok(Scope { mode: self.mode()?, apps: self.apps(max_apps)?, filter, output_tokens })
     }
 
     /// Returns the tokens of an output at most, where the query says so.
-    fn output_tokens(&self) -> Result<Option<usize>, Error> {
+    fn output_tokens(&self) -> Result<Option<usize>, HttpError> {
         let Some(text) = self.single("output")? else { return Ok(None) };
         let tokens = text.parse().ok().filter(|tokens| OUTPUT_TOKENS.contains(tokens));
         let (least, most) = (OUTPUT_TOKENS.start(), OUTPUT_TOKENS.end());
         tokens
             .map(Some)
-            .ok_or_else(|| Error::BadRequest(format!("?output= is a number of tokens from {least} to {most}")))
+            .ok_or_else(|| HttpError::BadRequest(format!("?output= is a number of tokens from {least} to {most}")))
     }
 
     /// Returns which tools of the apps may be seen, and which are pinned.
-    fn filter(&self) -> Result<ToolFilter, Error> {
+    fn filter(&self) -> Result<ToolFilter, HttpError> {
         let reads_only = match self.single("access")? {
             None | Some("any") => false,
             Some("read") => true,
             Some(other) => {
-                return Err(Error::BadRequest(format!("unknown access {other:?}: ?access= is read, or any")));
+                return Err(HttpError::BadRequest(format!("unknown access {other:?}: ?access= is read, or any")));
             }
         };
         let (tools, exclude, pins) = (self.list("tools"), self.list("exclude"), self.list("pin"));
         if tools.len() + exclude.len() > MAX_PATTERNS {
             let what = format!("?tools= and ?exclude= name more than {MAX_PATTERNS} tools: use * for several");
-            return Err(Error::BadRequest(what));
+            return Err(HttpError::BadRequest(what));
         }
         if pins.len() > MAX_PINS {
-            return Err(Error::BadRequest(format!("?pin= names more than {MAX_PINS} tools")));
+            return Err(HttpError::BadRequest(format!("?pin= names more than {MAX_PINS} tools")));
         }
         Ok(ToolFilter { tools, exclude, reads_only, pins: pins.iter().map(|name| ToolName::new(name)).collect() })
     }
@@ -143,8 +143,8 @@ impl Query {
     /// Returns the session, where the query names one.
     ///
     /// # Errors
-    /// [`Error::BadRequest`] for two sessions.
-    pub fn session(&self) -> Result<Option<&str>, Error> {
+    /// [`HttpError::BadRequest`] for two sessions.
+    pub fn session(&self) -> Result<Option<&str>, HttpError> {
         self.single("sessionId")
     }
 }

@@ -1,4 +1,4 @@
-//! Answers as HTTP responses, and the one table of error statuses.
+//! Answers as HTTP responses: JSON, events, and errors with the headers that belong to them.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ use super::{body::ChunkedBody, headers::Accepts};
 use crate::{
     chunks::{Chunk, gzip, into_bytes},
     config,
-    error::{Error, ErrorKind},
+    error::Error,
+    http::error::HttpError,
     protocol::{
         json,
         jsonrpc::{self, RequestId},
@@ -47,77 +48,43 @@ const MIN_COMPRESSED_BYTES: usize = 2048;
 const NO_BUFFERING: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 
-/// Returns the HTTP status of an error kind (MCP 2025-11-25, basic/transports; MCP 2026-07-28,
-/// basic/transports/streamable-http; the rest as HTTP has it). In the legacy era an error that is the answer to a sound
-/// request is an answer: 200.
-fn status(kind: ErrorKind, era: Era) -> StatusCode {
-    match kind {
-        ErrorKind::MethodNotFound if era == Era::Modern => StatusCode::NOT_FOUND,
-        ErrorKind::InvalidParams if era == Era::Modern => StatusCode::BAD_REQUEST,
-        ErrorKind::MethodNotFound | ErrorKind::InvalidParams | ErrorKind::TooManyCalls | ErrorKind::PageRequired => {
-            StatusCode::OK
-        }
-        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
-        ErrorKind::Cancelled => StatusCode::ACCEPTED,
-        ErrorKind::Parse
-        | ErrorKind::InvalidRequest
-        | ErrorKind::SessionIdMissing
-        | ErrorKind::EventUnknown
-        | ErrorKind::RevisionUnsupported
-        | ErrorKind::HeaderMismatch
-        | ErrorKind::BadRequest => StatusCode::BAD_REQUEST,
-        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorKind::SessionNotFound | ErrorKind::NoSuchPath => StatusCode::NOT_FOUND,
-        ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-        ErrorKind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorKind::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        ErrorKind::UrlTooLong => StatusCode::URI_TOO_LONG,
-        ErrorKind::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        ErrorKind::TooMany | ErrorKind::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        ErrorKind::UpstreamUnavailable | ErrorKind::StoreUnavailable | ErrorKind::Full => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
 /// Reason why a request was refused, for the log. It is among the extensions of the response.
 #[derive(Debug)]
 pub struct Reason(pub String);
 
 /// Returns an error as a response, with the status of its era.
 #[must_use]
-pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
-    let status = status(error.kind(), era);
+pub fn error(id: Option<&RequestId>, error: &HttpError, era: Era) -> HttpResponse {
+    let status = error.status(era);
     let mut response = HttpResponse::build(status);
     match error {
         // A cancelled request is not answered (MCP 2025-11-25, basic/utilities/cancellation).
-        Error::Cancelled => return response.finish(),
-        Error::Unauthenticated(problem) => {
+        HttpError::Other(Error::Cancelled) => return response.finish(),
+        HttpError::Other(Error::Unauthenticated(problem)) => {
             response.insert_header((WWW_AUTHENTICATE, challenge(problem)));
         }
-        Error::UnsupportedMediaType => {
+        HttpError::UnsupportedMediaType => {
             response.insert_header((ACCEPT, "application/json"));
         }
-        Error::UnsupportedCoding => {
+        HttpError::UnsupportedCoding => {
             response.insert_header((ACCEPT_ENCODING, "identity"));
         }
-        Error::UpstreamUnavailable(_)
-        | Error::StoreUnavailable
-        | Error::Full
-        | Error::Busy
-        | Error::Stopping
-        | Error::TooMany { .. }
-        | Error::TooManyBytes => {
+        HttpError::Busy
+        | HttpError::TooManyBytes
+        | HttpError::Other(
+            Error::UpstreamUnavailable(_)
+            | Error::StoreUnavailable
+            | Error::Full
+            | Error::Stopping
+            | Error::TooMany { .. },
+        ) => {
             response.insert_header((RETRY_AFTER, RETRY_AFTER_S));
         }
-        Error::TooManyFailures { wait } => {
+        HttpError::Other(Error::TooManyFailures { wait }) => {
             response.insert_header((RETRY_AFTER, wait.as_secs() + 1));
         }
         // What is left of the request is not waited for.
-        Error::TooSlow => {
+        HttpError::TooSlow => {
             response.force_close();
         }
         _ => {}
@@ -125,13 +92,13 @@ pub fn error(id: Option<&RequestId>, error: &Error, era: Era) -> HttpResponse {
     let body = match id {
         // A request that was refused by its head has an id that was not read: `null` (JSON-RPC 2.0 § 5). Python's SDK shows
         // the message of no other error. Of a body that could not be read, MCP wants no id at all.
-        None if !matches!(status, StatusCode::OK | StatusCode::BAD_REQUEST) => jsonrpc::refusal(error, era),
-        id => jsonrpc::error_response(id, error, era),
+        None if !matches!(status, StatusCode::OK | StatusCode::BAD_REQUEST) => jsonrpc::refusal(&error.object(era)),
+        id => jsonrpc::error_response(id, &error.object(era)),
     };
     let content_type = match error {
         // Python's SDK takes JSON for the answer to the request, and any other 404 for the end of the session, on which
         // Google's ADK and others open a new one. Agents that look for -32000 read the text.
-        Error::SessionNotFound => "text/plain; charset=utf-8",
+        HttpError::Other(Error::SessionNotFound) => "text/plain; charset=utf-8",
         _ => "application/json",
     };
     let mut response = response.content_type(content_type).body(body);
@@ -261,5 +228,5 @@ pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return HttpResponse::NotFound().content_type("text/plain").body("Not Found\n");
     }
-    error(None, &Error::NoSuchPath, Era::Legacy)
+    error(None, &HttpError::NoSuchPath, Era::Legacy)
 }

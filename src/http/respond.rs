@@ -19,7 +19,7 @@ use crate::{
     config,
     error::Error,
     protocol::{
-        jsonrpc::{self, RequestId},
+        jsonrpc::{self, ErrorObject, RequestId},
         revision::Era,
     },
 };
@@ -175,7 +175,7 @@ impl Running {
         match result {
             Ok(result) => Some(into_bytes(jsonrpc::result_response(&self.id, result))),
             Err(Error::Cancelled) => None,
-            Err(error) => Some(vec![jsonrpc::error_response(Some(&self.id), &error, self.era)]),
+            Err(error) => Some(vec![jsonrpc::error_response(Some(&self.id), &ErrorObject::of(&error, self.era))]),
         }
     }
 

@@ -67,6 +67,10 @@ pub(super) fn end(mut span: Span, outcome: &Result<ServerResult, Error>) {
     match outcome {
         Ok(ServerResult::Call(result)) if result.is_error() => span.fail("tool_error"),
         Ok(_) => {}
-        Err(error) => span.fail(format_args!("{:?}", error.kind())),
+        Err(error) => {
+            // The name of the variant alone: what it holds may be the client's.
+            let told = format!("{error:?}");
+            span.fail(told.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default());
+        }
     }
 }

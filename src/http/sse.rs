@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    http::error::HttpError,
     ids::SessionId,
     membrane::Proof,
     protocol::{
@@ -55,16 +56,16 @@ pub(super) async fn open(http: HttpRequest, worker: Data<Worker>) -> HttpRespons
     }
 }
 
-async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpResponse, Error> {
+async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpResponse, HttpError> {
     let query = Query::of(http);
     let max_apps = worker.settings.catalog.max_apps.get();
     let caller = authenticate(http, &query, worker, Proof::Catalog(query.apps(max_apps)?)).await?;
     if !Accepts::of(http).events {
-        return Err(Error::NotAcceptable("text/event-stream"));
+        return Err(HttpError::NotAcceptable("text/event-stream"));
     }
     if query.session()?.is_some() {
         // A stream that has ended took its session along, so there is none to come back to.
-        return Err(Error::SessionNotFound);
+        return Err(Error::SessionNotFound.into());
     }
     let permit = caller.user_limits().stream()?;
     let user = caller.user().clone();
@@ -130,32 +131,33 @@ pub(super) async fn post(http: HttpRequest, payload: Payload, worker: Data<Worke
     }
 }
 
-type RefusedMessage = (Option<jsonrpc::RequestId>, Error);
+type RefusedMessage = (Option<jsonrpc::RequestId>, HttpError);
 
 async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Result<(), RefusedMessage> {
-    let refused = |error| (None, error);
+    let refused = |error: HttpError| (None, error);
+    let refused_here = |error: Error| refused(error.into());
     let query = Query::of(http);
     let caller = authenticate(http, &query, worker, Proof::Customer).await.map_err(refused)?;
     let session = match query.session().map_err(refused)?.map(SessionId::parse) {
-        None => return Err(refused(Error::BadRequest("sessionId is required".to_owned()))),
-        Some(None) => return Err(refused(Error::SessionNotFound)),
+        None => return Err(refused(HttpError::BadRequest("sessionId is required".to_owned()))),
+        Some(None) => return Err(refused(Error::SessionNotFound.into())),
         Some(Some(session)) => session,
     };
     access_log::note(http, |line| line.session = Some(session));
     let request = access_log::tag_of(http);
     let in_session = InSession { worker: worker.clone(), caller, session, chat: None, request, site: Arc::default() }
         .for_calls(http);
-    let in_session = in_session.up_to_date().await.map_err(refused)?;
-    let profile = in_session.describe().await.map_err(refused)?;
+    let in_session = in_session.up_to_date().await.map_err(refused_here)?;
+    let profile = in_session.describe().await.map_err(refused_here)?;
     headers::require_json(http).map_err(refused)?;
     let body =
         worker.bodies.read(payload, Some(in_session.caller.user()), &worker.settings.server).await.map_err(refused)?;
-    let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error))?;
+    let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error.into()))?;
     note_method(http, &body);
     if matches!(body, Body::Batch(_)) {
-        require_batches(&profile).map_err(refused)?;
+        require_batches(&profile).map_err(refused_here)?;
     }
-    in_session.deliver(Expect).await.map_err(refused)?;
+    in_session.deliver(Expect).await.map_err(refused_here)?;
     let (sessions, by) = (worker.sessions.clone(), in_session.caller.clone());
     // The session counts on it, whatever becomes of the future.
     let answered = scopeguard::guard(Answered, move |answered| sessions.tell(session, &by, answered));

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    http::error::HttpError,
     ids::SessionId,
     protocol::{
         answer::{ServerResult, ToolList},
@@ -39,7 +40,7 @@ use crate::{
 };
 
 /// Answers a request of the modern era.
-pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpResponse, Error> {
+pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpResponse, HttpError> {
     let (envelope, request) = ModernRequest::parse(&message)?;
     headers::require_agreement(&post.http, &headers::PROTOCOL_VERSION, &envelope.version, false)?;
     envelope.require_modern()?;
@@ -52,7 +53,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
     let mut span = spans::of_method(&message.method, trace, None);
     post.caller = post.caller.within(span.context());
     match request {
-        ModernRequest::Listen(_) if !post.accepts.events => Err(Error::NotAcceptable("text/event-stream")),
+        ModernRequest::Listen(_) if !post.accepts.events => Err(HttpError::NotAcceptable("text/event-stream")),
         ModernRequest::Listen(filter) => {
             let permit = post.caller.user_limits().stream()?;
             let events = permit.hold(subscription(message.id, filter, listen(&post).await?));
@@ -158,7 +159,7 @@ async fn prepare(
     session: Option<SessionId>,
     call: CallTool,
     capabilities: ClientCapabilities,
-) -> Result<ReadyCall, Error> {
+) -> Result<ReadyCall, HttpError> {
     let origin = Origin {
         chat: post.chat.clone(),
         session,

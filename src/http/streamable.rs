@@ -20,6 +20,7 @@ use super::{
 use crate::{
     chunks::into_bytes,
     error::Error,
+    http::error::HttpError,
     ids::SessionId,
     protocol::{
         answer::ServerResult,
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// Answers a POST of the legacy era.
-pub(super) async fn answer(post: Post, body: Body) -> Result<HttpResponse, Error> {
+pub(super) async fn answer(post: Post, body: Body) -> Result<HttpResponse, HttpError> {
     let session = if is_initialize(&body) {
         living_session(&post).await?
     } else {
@@ -67,34 +68,34 @@ pub(super) fn is_initialize(body: &Body) -> bool {
 
 /// Returns the session that `initialize` names, if it lives. Clients keep the id of a session that is gone, or send a variable
 /// without content as `null`: refused, they would never get another.
-async fn living_session(post: &Post) -> Result<Option<SessionId>, Error> {
+async fn living_session(post: &Post) -> Result<Option<SessionId>, HttpError> {
     let Ok(Some(session)) = headers::session_id(&post.http) else { return Ok(None) };
-    let living = async { in_session(post, Some(session)).await?.describe().await };
+    let living = async { Ok(in_session(post, Some(session)).await?.describe().await?) };
     match living.await {
         Ok(_) => Ok(Some(session)),
-        Err(Error::SessionNotFound) => Ok(None),
+        Err(HttpError::Other(Error::SessionNotFound)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 /// Returns the request in its session, which it must name (MCP 2025-11-25, basic/transports § Session Management).
-async fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession, Error> {
+async fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession, HttpError> {
     let named = InSession {
         worker: post.worker.clone(),
         caller: post.caller.clone(),
-        session: session.ok_or(Error::SessionIdMissing)?,
+        session: session.ok_or(HttpError::SessionIdMissing)?,
         chat: post.chat.clone(),
         request: access_log::tag_of(&post.http),
         site: Arc::default(),
     };
-    named.up_to_date().await
+    Ok(named.up_to_date().await?)
 }
 
-async fn answer_request(post: Post, session: Option<SessionId>, message: Request) -> Result<HttpResponse, Error> {
+async fn answer_request(post: Post, session: Option<SessionId>, message: Request) -> Result<HttpResponse, HttpError> {
     let request = ClientRequest::read(&message);
     let request = match (request, session) {
         (Ok(ClientRequest::Initialize(params)), None) => return open_session(post, &message, &params).await,
-        (Err(error), None) if message.method == "initialize" => return Err(error),
+        (Err(error), None) if message.method == "initialize" => return Err(error.into()),
         (request, _) => request,
     };
     let (mut in_session, span) = in_session(&post, session).await?.traced(&message);
@@ -114,11 +115,11 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
     let answer = async move { in_session.answer(request, id, span).await.map(ServerResult::into_chunks) };
     match respond(message.id, answer, response_mode).await? {
         Response::Ready(response) => Ok(response),
-        Response::Running(running) => relay.relay(running).await,
+        Response::Running(running) => Ok(relay.relay(running).await?),
     }
 }
 
-async fn open_session(post: Post, message: &Request, params: &InitializeParams) -> Result<HttpResponse, Error> {
+async fn open_session(post: Post, message: &Request, params: &InitializeParams) -> Result<HttpResponse, HttpError> {
     let mut span = spans::of_message(message, None);
     let revision = Revision::negotiate(&params.protocol_version);
     let Instructions { text, .. } = instructions(&post.worker, &post.caller, &post.scope).await;
@@ -155,7 +156,7 @@ async fn answer_batch(
     post: Post,
     session: Option<SessionId>,
     messages: Vec<Result<Message, Unusable>>,
-) -> Result<HttpResponse, Error> {
+) -> Result<HttpResponse, HttpError> {
     let in_session = in_session(&post, session).await?.for_calls(&post.http);
     require_batches(&in_session.describe().await?)?;
     let answers = join_all(messages.into_iter().map(|message| in_session.answer_item(message))).await;
@@ -186,7 +187,7 @@ pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpRespo
     let stream = async {
         let in_session = InSession::of(&request, &worker).await?.up_to_date().await?;
         if !Accepts::of(&request).events {
-            return Err(Error::NotAcceptable("text/event-stream"));
+            return Err(HttpError::NotAcceptable("text/event-stream"));
         }
         let after = headers::last_event_id(&request)?;
         let permit = in_session.caller.user_limits().stream()?;
@@ -202,9 +203,10 @@ pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpRespo
 pub(super) async fn delete(request: HttpRequest, worker: Data<Worker>) -> HttpResponse {
     let closed = async {
         let InSession { caller, session, .. } = InSession::of(&request, &worker).await?;
-        worker.sessions.close(session, caller.user().clone()).await
+        Ok(worker.sessions.close(session, caller.user().clone()).await?)
     };
-    match closed.await {
+    let closed: Result<(), HttpError> = closed.await;
+    match closed {
         Ok(()) => HttpResponse::Ok().finish(),
         Err(error) => reply::error(None, &error, Era::Legacy),
     }

@@ -9,7 +9,9 @@ use actix_web::{
 };
 
 use super::{address, headers, reply, worker::Worker};
-use crate::{error::Error, membrane::webhook::Senders, protocol::revision::Era, token::TokenProblem};
+use crate::{
+    error::Error, http::error::HttpError, membrane::webhook::Senders, protocol::revision::Era, token::TokenProblem,
+};
 
 /// The token by which Membrane shows that a request is its own, by its newer and its older name.
 const SIGNED: [&str; 2] = ["x-membrane-token", "x-integration-app-token"];
@@ -22,8 +24,8 @@ pub(super) async fn post(http: HttpRequest, payload: Payload, worker: Data<Worke
     }
 }
 
-async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(), Error> {
-    let senders = Senders::of(&worker.settings).ok_or(Error::NoSuchPath)?;
+async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(), HttpError> {
+    let senders = Senders::of(&worker.settings).ok_or(HttpError::NoSuchPath)?;
     let signed =
         SIGNED.iter().find_map(|name| http.headers().get(*name)).map(|token| token.to_str().unwrap_or_default());
     let sender = match senders.find(signed, headers::bearer(http).ok().flatten()) {
@@ -33,10 +35,12 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(
             // Guesses are those of tokens: an address has so many. Membrane itself gets in from anywhere.
             let address = address::of(http, worker.settings.server.proxies.get());
             worker.auth.charge_guess(address)?;
-            return Err(refused);
+            return Err(refused.into());
         }
     };
-    if let Some(changed) = sender.read(&worker.bodies.read(payload, None, &worker.settings.server).await?)? {
+    let body = worker.bodies.read(payload, None, &worker.settings.server).await?;
+    let changed = sender.read(&body).map_err(|error| HttpError::BadRequest(error.to_string()))?;
+    if let Some(changed) = changed {
         worker.runtime.refresh(changed).await;
     }
     Ok(())

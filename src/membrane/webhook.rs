@@ -89,16 +89,25 @@ impl Changed {
     }
 }
 
+/// Why a body can't be read as a webhook.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// It is not JSON, or not of the form.
+    #[error("the body is no webhook: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// It does not say what has happened.
+    #[error("the webhook names no event")]
+    NoEvent,
+}
+
 impl Sender {
     /// Reads a webhook. Nothing where it is about something else than a user's connections.
     ///
     /// # Errors
-    /// [`Error::BadRequest`].
-    pub fn read(self, body: &[u8]) -> Result<Option<Changed>, Error> {
-        let webhook: Webhook = serde_json::from_str(&clean(body))
-            .map_err(|error| Error::BadRequest(format!("the body is no webhook: {error}")))?;
-        let event = webhook.event_type.or(webhook.event);
-        let event = event.ok_or_else(|| Error::BadRequest("the webhook names no event".to_owned()))?;
+    /// [`WebhookError`].
+    pub fn read(self, body: &[u8]) -> Result<Option<Changed>, WebhookError> {
+        let webhook: Webhook = serde_json::from_str(&clean(body))?;
+        let event = webhook.event_type.or(webhook.event).ok_or(WebhookError::NoEvent)?;
         if !event.starts_with("connection.") {
             return Ok(None);
         }

@@ -11,15 +11,10 @@ use crate::error::ErrorKind;
 pub fn code(kind: ErrorKind, era: Era) -> i32 {
     match kind {
         ErrorKind::Parse => -32700,
-        // A new session would be refused, too, so agents that open one on -32000 must not see that.
-        ErrorKind::InvalidRequest | ErrorKind::Unauthenticated => -32600,
+        ErrorKind::InvalidRequest => -32600,
         ErrorKind::MethodNotFound => -32601,
         ErrorKind::InvalidParams => -32602,
-        ErrorKind::TooManyCalls
-        | ErrorKind::Full
-        | ErrorKind::StoreUnavailable
-        | ErrorKind::UpstreamUnavailable
-        | ErrorKind::Internal => -32603,
+        ErrorKind::Internal => -32603,
         // Of revision 2025-11-25 alone, whose sessions are the only ones to get it.
         ErrorKind::PageRequired => -32042,
         ErrorKind::HeaderMismatch => -32020,
@@ -27,22 +22,7 @@ pub fn code(kind: ErrorKind, era: Era) -> i32 {
             Era::Legacy => -32000,
             Era::Modern => -32022,
         },
-        ErrorKind::Cancelled
-        | ErrorKind::SessionIdMissing
-        | ErrorKind::SessionNotFound
-        | ErrorKind::EventUnknown
-        | ErrorKind::Forbidden
-        | ErrorKind::BadRequest
-        | ErrorKind::NotAcceptable
-        | ErrorKind::UnsupportedMediaType
-        | ErrorKind::BodyTooLarge
-        | ErrorKind::HeadersTooLarge
-        | ErrorKind::UrlTooLong
-        | ErrorKind::TooSlow
-        | ErrorKind::TooMany
-        | ErrorKind::TooManyFailures
-        | ErrorKind::MethodNotAllowed
-        | ErrorKind::NoSuchPath => match era {
+        ErrorKind::Transport => match era {
             Era::Legacy => -32000,
             Era::Modern => -32600,
         },

@@ -10,7 +10,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{clean::clean, codes, elicitation, json, revision::Era};
-use crate::{chunks::Chunk, error::Error};
+use crate::{
+    chunks::Chunk,
+    error::{Error, ErrorKind},
+};
 
 /// Messages in a batch at most: each may have an answer as long as a list of tools.
 const MAX_BATCH: usize = 64;
@@ -220,14 +223,44 @@ fn invalid(id: Option<RequestId>, what: &str) -> Unusable {
 /// Returns an error response. Without an id the member is left out: `null` is no id (MCP 2025-11-25, schema
 /// `JSONRPCErrorResponse`).
 #[must_use]
-pub fn error_response(id: Option<&RequestId>, error: &Error, era: Era) -> Bytes {
-    error_with(id.map(ErrorId::Of), error, era)
+pub fn error_response(id: Option<&RequestId>, error: &ErrorObject) -> Bytes {
+    error_with(id.map(ErrorId::Of), error)
 }
 
 /// Returns an error response to a request whose id was not read: `null` (JSON-RPC 2.0 § 5).
 #[must_use]
-pub fn refusal(error: &Error, era: Era) -> Bytes {
-    error_with(Some(ErrorId::Unread), error, era)
+pub fn refusal(error: &ErrorObject) -> Bytes {
+    error_with(Some(ErrorId::Unread), error)
+}
+
+/// Error member of a response (JSON-RPC 2.0 § 5.1).
+#[derive(Debug, Serialize)]
+pub struct ErrorObject {
+    code: i32,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<serde_json::Value>,
+}
+
+impl ErrorObject {
+    /// Returns an object without data.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: String, era: Era) -> Self {
+        Self { code: codes::code(kind, era), message, data: None }
+    }
+
+    /// Returns the object of an error, with what clients are to read of it.
+    #[must_use]
+    pub fn of(error: &Error, era: Era) -> Self {
+        let data = match error {
+            Error::RevisionUnsupported { requested, supported } => {
+                Some(serde_json::json!({"supported": supported, "requested": requested}))
+            }
+            Error::PageRequired(page) => Some(elicitation::required(page)),
+            _ => None,
+        };
+        Self { data, ..Self::new(error.kind(), error.to_string(), era) }
+    }
 }
 
 /// Id member of an error response.
@@ -240,34 +273,15 @@ enum ErrorId<'a> {
     Unread,
 }
 
-fn error_with(id: Option<ErrorId<'_>>, error: &Error, era: Era) -> Bytes {
+fn error_with(id: Option<ErrorId<'_>>, error: &ErrorObject) -> Bytes {
     #[derive(Serialize)]
     struct Response<'a> {
         jsonrpc: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<ErrorId<'a>>,
-        error: Body,
+        error: &'a ErrorObject,
     }
-    #[derive(Serialize)]
-    struct Body {
-        code: i32,
-        message: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<serde_json::Value>,
-    }
-    let data = match error {
-        Error::RevisionUnsupported { requested, supported } => {
-            Some(serde_json::json!({"supported": supported, "requested": requested}))
-        }
-        Error::PageRequired(page) => Some(elicitation::required(page)),
-        _ => None,
-    };
-    json::to_string(&Response {
-        jsonrpc: "2.0",
-        id,
-        error: Body { code: codes::code(error.kind(), era), message: error.to_string(), data },
-    })
-    .into()
+    json::to_string(&Response { jsonrpc: "2.0", id, error }).into()
 }
 
 /// Returns the pieces of a result response around the pieces of its `result`, none of them copied.
@@ -381,10 +395,13 @@ mod tests {
 
     #[test]
     fn an_error_without_an_id_has_no_id_member() {
-        let body = error_response(None, &Error::SessionIdMissing, Era::Legacy);
+        let body = error_response(None, &ErrorObject::of(&Error::EventUnknown, Era::Legacy));
         assert!(!String::from_utf8_lossy(&body).contains("\"id\""));
-        let body = error_response(Some(&RequestId::Signed(3)), &Error::Internal, Era::Legacy);
+        let body = error_response(Some(&RequestId::Signed(3)), &ErrorObject::of(&Error::Internal, Era::Legacy));
         assert_eq!(&body[..], br#"{"jsonrpc":"2.0","id":3,"error":{"code":-32603,"message":"Internal server error"}}"#);
-        assert!(refusal(&Error::Internal, Era::Legacy).starts_with(br#"{"jsonrpc":"2.0","id":null,"error":"#));
+        assert!(
+            refusal(&ErrorObject::of(&Error::Internal, Era::Legacy))
+                .starts_with(br#"{"jsonrpc":"2.0","id":null,"error":"#)
+        );
     }
 }

@@ -9,7 +9,7 @@ use super::{
     catalog::{App, Behaviour},
     failure::{Failure, not_found, unreadable},
     shared::Shared,
-    state::{Belongings, Fields, SampleRecord},
+    state::{Belongings, Fields, SandboxRecord},
     token::Claims,
 };
 
@@ -59,7 +59,7 @@ fn work(
     own: &mut Belongings,
     account: Account<'_>,
     behaviour: &Behaviour,
-    input: SampleRecord,
+    input: SandboxRecord,
 ) -> Result<Value, Failure> {
     match behaviour {
         Behaviour::Create { records, with } => Ok(create(own, account, records, with.clone(), input)),
@@ -73,7 +73,7 @@ fn work(
         }
         Behaviour::Search { records, r#as, query, r#in, limit } => {
             let text = input.get(query).and_then(Value::as_str).unwrap_or_default().to_lowercase();
-            let holds = |field: &String, record: &SampleRecord| {
+            let holds = |field: &String, record: &SandboxRecord| {
                 let value =
                     record.get(field).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
                 value.is_some_and(|value| value.to_lowercase().contains(&text))
@@ -112,8 +112,8 @@ fn create(
     own: &mut Belongings,
     account: Account<'_>,
     collection: &str,
-    with: SampleRecord,
-    input: SampleRecord,
+    with: SandboxRecord,
+    input: SandboxRecord,
 ) -> Value {
     let mut record = Map::new();
     record.insert("id".to_owned(), Value::String(own.draw_id(collection)));
@@ -125,25 +125,25 @@ fn create(
 }
 
 /// Returns whether the record's fields equal the input's members, as far as the input has them.
-fn matches(record: &SampleRecord, fields: &Fields, input: &SampleRecord) -> bool {
+fn matches(record: &SandboxRecord, fields: &Fields, input: &SandboxRecord) -> bool {
     fields.iter().all(|(field, member)| input.get(member).is_none_or(|wanted| record.get(field) == Some(wanted)))
 }
 
 /// Returns the record whose fields equal the input's members, all of which must be there.
-fn position(records: &[SampleRecord], by: &Fields, input: &SampleRecord) -> Option<usize> {
+fn position(records: &[SandboxRecord], by: &Fields, input: &SandboxRecord) -> Option<usize> {
     let complete = by.values().all(|member| input.contains_key(member));
     records.iter().position(|record| complete && matches(record, by, input))
 }
 
-fn at(records: &[SampleRecord], i: usize) -> Value {
+fn at(records: &[SandboxRecord], i: usize) -> Value {
     records.get(i).cloned().map_or(Value::Null, Value::Object)
 }
 
 fn listed<'a>(
     r#as: &str,
-    found: impl Iterator<Item = &'a SampleRecord>,
+    found: impl Iterator<Item = &'a SandboxRecord>,
     limit: Option<&str>,
-    input: &SampleRecord,
+    input: &SandboxRecord,
 ) -> Value {
     let limit = limit.and_then(|member| input.get(member)?.as_u64());
     let most = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);

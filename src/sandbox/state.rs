@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Record of a collection, as a JSON object.
-pub type SampleRecord = Map<String, Value>;
+pub type SandboxRecord = Map<String, Value>;
 
 /// Accounts that a user has with every app, by the words that name them. The first holds an app's sample records.
 pub const ACCOUNTS: [&str; 2] = ["work", "home"];
@@ -28,7 +28,7 @@ pub struct State(Mutex<HashMap<String, Belongings>>);
 pub struct Belongings {
     /// Accounts that the user has connected.
     pub connections: Vec<Connection>,
-    records: HashMap<(String, usize, String), Vec<SampleRecord>>,
+    records: HashMap<(String, usize, String), Vec<SandboxRecord>>,
     made: u64,
 }
 
@@ -153,7 +153,7 @@ impl Belongings {
     }
 
     /// Returns the records of a collection that an account of an app holds.
-    pub fn records(&mut self, (app, account): (&App, usize), collection: &str) -> &mut Vec<SampleRecord> {
+    pub fn records(&mut self, (app, account): (&App, usize), collection: &str) -> &mut Vec<SandboxRecord> {
         let key = (app.integration.key.clone(), account, collection.to_owned());
         self.records.entry(key).or_default()
     }

@@ -50,7 +50,7 @@ pub struct SessionActor {
     /// Counts calls of every era, also those that run in a request of their own.
     running: CallLimit,
     pub(super) streams: Streams,
-    /// Answers that are still to come by the HTTP\+SSE stream.
+    /// Answers that are still to come by the HTTP+SSE stream.
     pending_replies: usize,
     /// Requests that wait, because the server stops, until nothing is in flight.
     ending: Option<Vec<oneshot::Sender<()>>>,

@@ -43,8 +43,8 @@ pub struct EventName {
 impl EventName {
     /// Names an event on a stream that answers `request`, or on the session's own.
     #[must_use]
-    pub fn new(id: EventId, request: Option<&RequestId>) -> Self {
-        Self { id, request: request.filter(|request| request.to_string().len() <= MAX_REQUEST_BYTES).cloned() }
+    pub fn new(id: EventId, request: Option<RequestId>) -> Self {
+        Self { id, request: request.and_then(nameable) }
     }
 
     /// Reads a name as this server writes it.
@@ -57,10 +57,17 @@ impl EventName {
             Some(request) => Some(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(request).ok()?).ok()?),
             None => None,
         };
-        let name = Self::new(id, request.as_ref());
+        let name = Self::new(id, request);
         // One spelling each: no signs, no leading zeros.
         (name.to_string() == text).then_some(name)
     }
+}
+
+/// Returns the id of a request if it is short enough to be told in the names of events. Longer ones are not kept: an id may be as
+/// long as a body, and a stream and its events outlive the request.
+#[must_use]
+pub fn nameable(request: RequestId) -> Option<RequestId> {
+    (request.to_string().len() <= MAX_REQUEST_BYTES).then_some(request)
 }
 
 impl fmt::Display for EventName {
@@ -84,7 +91,7 @@ impl fmt::Display for EventId {
 pub struct Logged {
     /// Place of the event.
     pub id: EventId,
-    /// Request that the stream answers; none on the session's own.
+    /// Request that the stream answers, if its id is [short enough](nameable); none on the session's own.
     pub request: Option<RequestId>,
     /// The message in pieces; none in an event that only tells its id.
     pub message: Vec<Bytes>,
@@ -94,7 +101,7 @@ impl Logged {
     /// Returns the name of the event, for `Last-Event-ID`.
     #[must_use]
     pub fn name(&self) -> EventName {
-        EventName::new(self.id, self.request.as_ref())
+        EventName { id: self.id, request: self.request.clone() }
     }
 }
 
@@ -179,7 +186,7 @@ mod tests {
             assert_eq!(EventName::parse(&name.to_string()), Some(name));
         }
         let long = RequestId::Text("x".repeat(MAX_REQUEST_BYTES).into());
-        assert_eq!(EventName::new(id, Some(&long)), EventName { id, request: None }, "it goes with each event");
+        assert_eq!(EventName::new(id, Some(long)), EventName { id, request: None }, "it goes with each event");
         let unnumbered = ["", "s", "s1", "1_2", "s1_", "s_2", "s01_2", "s1_+2", "s-1_2", "s99999999999999999999_1"];
         // `3`, `NQ==` and `MDU` are no base64 of a number without padding and leading zeros, `e30` is `{}`.
         for text in unnumbered.into_iter().chain(["s1_2_", "s1_2_3", "s1_2_NQ==", "s1_2_MDU", "s1_2_e30", "s1_2_NQ_NQ"])

@@ -1,5 +1,5 @@
 //! Streams of calls that run at another replica, for a client that has lost its connection there: first the events that the
-//! replica has logged, then those that it goes on to log.
+//! replica has logged, then those that it goes on to log. And [what is left](lost) of streams that are lost where there are no other servers.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::{
-    event_log::{EventId, EventName, Logged},
+    event_log::{EventId, EventName, Logged, nameable},
     queue::{self, ByteSize, Capacity, Sender},
     streams::ROOM,
 };
@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     ids::SessionId,
     protocol::{
-        jsonrpc::{self, Body, Message, RequestId},
+        jsonrpc::{self, Body, ErrorObject, Message, RequestId},
         revision::Era,
     },
     store::{Cursor, ReplicaBus, SentEvent, SessionStore, SharedEventLog},
@@ -66,8 +66,7 @@ struct Followed {
 /// Goes on with a stream after an event.
 ///
 /// # Errors
-/// [`Error::ServerLost`] where nothing of the stream is logged any more, [`Error::EventUnknown`] where no such event was logged, or
-/// not what followed; [`Error::StoreUnavailable`].
+/// [`Error::EventUnknown`] where no such event was logged, or not what followed; [`Error::StoreUnavailable`].
 pub(super) async fn resume(
     replicas: Replicas,
     is_draining: Arc<AtomicBool>,
@@ -80,10 +79,10 @@ pub(super) async fn resume(
     let is_over = sent.last().is_some_and(is_last);
     // The mark of the end tells only that nothing follows: it is no event, and has no place that a client could name.
     sent.retain(|event| !event.is_end);
-    let (Some(first), Some(last)) = (sent.first(), sent.last().cloned()) else { return Err(Error::ServerLost) };
+    let (Some(first), Some(last)) = (sent.first(), sent.last().cloned()) else { return Err(Error::EventUnknown) };
     // An ended stream must have something left to send: a client that is given nothing would ask again.
     // The log drops its oldest events. A client that goes on behind a gap would miss messages without knowing.
-    let is_known = first.place <= after.place + 1 && after.place <= last.place;
+    let is_known = first.place <= after.place.saturating_add(1) && after.place <= last.place;
     if !is_known || (is_over && after.place == last.place) {
         return Err(Error::EventUnknown);
     }
@@ -102,7 +101,7 @@ pub(super) async fn resume(
 
 /// Returns the answer to a request whose result can't be had any more.
 fn unknown_outcome(request: &RequestId) -> Bytes {
-    jsonrpc::error_response(Some(request), &Error::ServerLost, Era::Legacy)
+    jsonrpc::error_response(Some(request), &ErrorObject::of(&Error::ServerLost, Era::Legacy))
 }
 
 /// Returns the rest of a call's stream of which nothing is known but what the name of an event tells: that the outcome of the call
@@ -117,7 +116,8 @@ pub(super) fn lost(after: EventName) -> Result<queue::Receiver<Logged>, Error> {
     let message = unknown_outcome(&request);
     let (reader, events) = queue::queue(Capacity { items: 1, bytes: message.len() });
     // Its name tells no request: some clients come back even after an error, and must learn that this was the end.
-    let error = Logged { id: EventId { stream, place: place + 1 }, request: None, message: vec![message] };
+    let error =
+        Logged { id: EventId { stream, place: place.saturating_add(1) }, request: None, message: vec![message] };
     // There is room for it. The stream ends behind it, as the sender goes.
     let _ = reader.try_send(error);
     Ok(events)
@@ -132,7 +132,7 @@ fn is_last(event: &SentEvent) -> bool {
 fn logged(event: SentEvent) -> Logged {
     let id = EventId { stream: event.stream, place: event.place };
     let message = if event.message.is_empty() { Vec::new() } else { vec![event.message] };
-    Logged { id, request: Some(event.request), message }
+    Logged { id, request: nameable(event.request), message }
 }
 
 impl Followed {

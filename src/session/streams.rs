@@ -10,7 +10,7 @@ use metrics::counter;
 use uuid::Uuid;
 
 use super::{
-    event_log::{EventId, EventLog, Limits, Logged, StreamId},
+    event_log::{EventId, EventLog, Limits, Logged, StreamId, nameable},
     messages::Event,
     queue::{self, ByteSize, Capacity, Receiver, SendError, Sender},
 };
@@ -94,7 +94,8 @@ impl Streams {
         self.next = self.own + 1;
     }
 
-    /// Notes that earlier notifications are lost, so that the next stream tells the client to list again.
+    /// Notes that changes may have been missed, so that the session's own stream says so when it is opened next. Subscribers are
+    /// not told: they have missed nothing.
     pub fn note_list_changed(&mut self) {
         self.pending_list_changed = true;
         self.is_unseen = true;
@@ -109,11 +110,13 @@ impl Streams {
         self.is_of_session(event) && event.stream.is_multiple_of(2) && !is_to_come
     }
 
-    /// Returns whether an event may have been sent on the stream of a call that is not known here: by another server, in a
-    /// process before this one, or too long ago.
+    /// Returns whether an event may have been sent on the stream of a call whose answer is not here: it went by another server, in
+    /// a process before this one, too long ago, or the log has lost it.
     #[must_use]
     pub fn was_reply(&self, event: EventId) -> bool {
-        self.is_of_session(event) && !event.stream.is_multiple_of(2) && !self.resumable.contains_key(&event.stream)
+        let state = self.resumable.get(&event.stream);
+        let is_lost = state.is_none_or(|state| state.ended.is_some() && event.place < state.lost);
+        self.is_of_session(event) && !event.stream.is_multiple_of(2) && is_lost
     }
 
     fn is_of_session(&self, event: EventId) -> bool {
@@ -137,7 +140,7 @@ impl Streams {
         self.forget_past();
         let stream = self.next;
         self.next += 2;
-        self.resumable.entry(stream).or_default().request = Some(request);
+        self.resumable.entry(stream).or_default().request = nameable(request);
         (stream, self.begin(stream, is_primed))
     }
 

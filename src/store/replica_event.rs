@@ -42,7 +42,8 @@ pub enum ReplicaEvent {
         /// Message, as JSON, for the session's stream.
         message: Box<RawValue>,
     },
-    /// The upstream has refused a token that it accepted before.
+    /// The upstream has refused a token that it accepted before. The wire has the word of 0.1.0, which may share the store.
+    #[serde(rename = "Distrusted")]
     Revoked(Fingerprint),
     /// Connections of some users have changed, by a webhook.
     Connections {

@@ -82,8 +82,13 @@ impl Audit {
     /// Notes that there is nothing to be called, or not in this way.
     pub fn refuse(&mut self, error: &Error) {
         if !matches!(error, Error::Cancelled) {
-            self.outcome = "refused";
+            self.refuse_call();
         }
+    }
+
+    /// Notes that the call was refused, whatever for.
+    pub fn refuse_call(&mut self) {
+        self.outcome = "refused";
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) enum What {
     },
 }
 
-/// Options that a runner was given for the tool that it runs.
+/// Options of a run beside the arguments, from whichever way the tool was called for the tool that it runs.
 #[derive(Debug)]
 pub(super) struct RunOptions {
     /// Whether a runner was asked to run the tool, whose headers the client then can't know.
@@ -124,17 +124,17 @@ impl ReadyCall {
     ///
     /// # Errors
     /// [`Error::InvalidParams`] for arguments that can't be read, and those of the check.
-    pub fn check_headers(
+    pub fn check_headers<E: From<Error>>(
         &mut self,
-        check: impl FnOnce(&[ParamHeader], &Value) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        check: impl FnOnce(&[ParamHeader], &Value) -> Result<(), E>,
+    ) -> Result<(), E> {
         let What::Tool(tool) = &self.what else { return Ok(()) };
         if tool.headers().is_empty() || self.options.is_by_runner {
             return Ok(());
         }
         let told = param_headers::pick(tool.headers(), &self.arguments)
-            .map_err(|error| Error::InvalidParams(error.to_string()))
+            .map_err(|error| Error::InvalidParams(error.to_string()).into())
             .and_then(|told| check(tool.headers(), &told));
-        told.inspect_err(|error| self.audit.refuse(error))
+        told.inspect_err(|_| self.audit.refuse_call())
     }
 }

@@ -215,14 +215,15 @@ async fn another_user_gets_nothing_by_an_id() {
 }
 
 #[tokio::test]
-async fn what_the_log_no_longer_holds_is_refused() {
+async fn an_answer_that_the_log_no_longer_holds_is_told_to_be_lost() {
     let server = streaming().env("MCP__STREAMS__LOG_EVENTS", "2").start();
     let client = server.client("ann").open().await;
     let first = lose(&client, json!(1)).await;
     let answer = resume(&client, first.id()).await.remove(0);
     let other = Wire::send(post_for_events(&client, sleep(json!(2), 0))).await.rest().await;
     assert_eq!(other.len(), 2, "enough to fill the log: {other:?}");
-    assert_error(&reply_to(get(&client, Some(first.id()))).await, 400, -32000, "the answer is gone");
+    let [lost] = resume(&client, first.id()).await.try_into().unwrap();
+    assert_eq!((&lost.json()["id"], &lost.json()["error"]["code"]), (&json!(1), &json!(-32603)));
     assert_error(&reply_to(get(&client, Some(answer.id()))).await, 400, -32000, "who has the answer misses nothing");
     assert_eq!(resume(&client, other[0].id()).await, other[1..], "what came last is there");
 }
@@ -236,7 +237,8 @@ async fn an_answer_too_large_for_the_log_is_delivered_but_not_again() {
     let [first, answer] = events.as_slice() else { panic!("{} events", events.len()) };
     let text = answer.json()["result"]["content"][0]["text"].as_str().map(str::len);
     assert_eq!(text, Some((1 << 20) + 2), "a megabyte between its quotes");
-    assert_error(&reply_to(get(&client, Some(first.id()))).await, 400, -32000, "it is not kept");
+    let [lost] = resume(&client, first.id()).await.try_into().unwrap();
+    assert_eq!((&lost.json()["id"], &lost.json()["error"]["code"]), (&json!(1), &json!(-32603)), "it is not kept");
 }
 
 #[tokio::test]

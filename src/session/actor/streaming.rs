@@ -75,14 +75,9 @@ impl Handler<OpenStream> for SessionActor {
             Some((Err(_), after)) if self.streams.was_reply(after.id) => {
                 let shared = self.kept.as_ref().and_then(|kept| Some((kept.session, Replicas::of(&kept.store)?)));
                 let Some((session, replicas)) = shared else { return Box::pin(async { remote_stream::lost(after) }) };
-                let (is_draining, id) = (Arc::clone(&self.is_draining), after.id);
-                let resumed = remote_stream::resume(replicas, is_draining, session, id, self.queue_bytes);
-                return Box::pin(async {
-                    match resumed.await {
-                        Err(Error::ServerLost) => remote_stream::lost(after),
-                        resumed => resumed,
-                    }
-                });
+                // What is not in the log of all servers may still be running at one of them.
+                let is_draining = Arc::clone(&self.is_draining);
+                return Box::pin(remote_stream::resume(replicas, is_draining, session, after.id, self.queue_bytes));
             }
             Some((Err(unknown), _)) => Err(unknown),
         };
