@@ -6,32 +6,35 @@
 //!
 //! An actix-web handler reads a request into types and sends one message. [`session::Sessions`], a directory of addresses, sends
 //! it to the [`session::SessionRegistry`] of the session's worker, and that passes it to the [`session::SessionActor`], which
-//! holds what the session has enabled, its calls in flight and its stream. A session, and a request without one, list, find and call tools by the [`tools::ToolService`] of their thread. It
-//! takes catalogs from the [`membrane::MembraneActor`], which loads each user's catalog once for all who ask, and calls go
+//! holds what the session has enabled, its calls in flight and its stream. A session, and a request without one, list, find and
+//! call tools by the [`tools::ToolService`] of their thread. It takes catalogs from the [`membrane::MembraneActor`], which loads each user's catalog once for all who ask, and calls go
 //! upstream by the thread's own [`membrane::MembraneClient`].
 //!
 //! ```text
-//! http ──▶ session ──▶ tools ──▶ auth ──▶ membrane, store ──▶ protocol, user_limits ──▶ error, token, chunks ──▶ ids, secret
+//! http ──▶ session ──▶ tools ──▶ auth ──▶ membrane, store ──▶ search, protocol, user_limits ──▶ error, token, chunks ──▶ ids, secret
 //! ```
 //!
-//! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that nothing is shared
-//! and nothing is locked. [`session::Runtime`] starts and stops them. [`session::directory`] knows which worker a session belongs
+//! Every HTTP worker is a shard: it has its own registry, sessions, Membrane actor and client, so that sessions
+//! and catalogs need no lock; what is counted for all workers is locked for a moment. [`session::Runtime`] starts and stops them. [`session::directory`] knows which worker a session belongs
 //! to, and knows addresses and messages alone: registries hold it to reach each other, and handlers to reach them.
 //!
 //! | To change | See |
 //! |---|---|
-//! | a route, a header, a status | [`http`] |
+//! | a route, a header | [`http`] |
+//! | which status and which code a refusal has | [`http::error`], [`error::Error::kind`], [`protocol::codes`]; in which era: `http::post` |
 //! | deadlines and limits of clients' connections | `http::connections`, `http::bodies` |
 //! | who is let in | [`token`], [`auth`], [`membrane::trust`], [`membrane::signature`] |
-//! | what a user may use | [`user_limits`], `membrane::turns` |
+//! | what a user may use | [`user_limits`] |
 //! | what a message says | [`protocol`] |
 //! | what is sent compressed, and compressed once | [`chunks`] |
 //! | which tools a request sees, and how it calls one | [`tools`] |
 //! | which of a user's accounts a call acts on, and what is told of them | [`membrane::accounts`], [`membrane::noted`], `tools::accounts` |
 //! | how tools are loaded and named, and what a call sends | [`membrane::load`], [`membrane::tool`], [`membrane::call`] |
 //! | what is asked of Membrane, and over which connections | [`membrane::client`], `membrane::wire` |
-//! | what a session does, and its streams | [`session::actor`], [`session::streams`] |
-//! | how a session comes into memory, leaves it, and ends | [`session::registry`], [`session::storage`] |
+//! | when Membrane is asked again, later, or not at all | `membrane::retry`, `membrane::turns`, `membrane::width`, `membrane::background`, `membrane::breaker` |
+//! | what a session does | [`session::actor`] |
+//! | a session's streams, and how a client goes on with one | [`session::streams`], [`session::event_log`], `session::actor::streaming`, `session::remote_stream` |
+//! | how a session comes into memory, leaves it, and ends | [`session::registry`] (`revival`, `passivation`), [`session::storage`] |
 //! | which session serves a chat | [`session::chats`] |
 //! | what is kept, and what servers tell each other | [`store`], [`store::replicas`], [`session::runtime`] |
 //! | settings, metrics, log lines | [`config`], [`metrics`], [`logging`] |
