@@ -104,9 +104,8 @@ async fn an_idle_session_leaves_memory_and_comes_back() {
     drop(stream);
     let has_left = format!("session passivated session={listening}");
     eventually("it leaves without its stream", async || server.log().contains(&has_left)).await;
-    // Its stream is told to look at the list again, since nobody knows what it missed.
-    let mut own = chat.stream().await;
-    enable(&chat, &["slack_send-channel-message"]).await;
+    // Its next stream begins by saying to list again, since nobody knows what it missed.
+    let mut own = server.client("bob").in_session(&listening).stream().await;
     assert_eq!(own.next().await.unwrap()["method"], "notifications/tools/list_changed");
 }
 
