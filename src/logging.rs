@@ -62,7 +62,10 @@ pub fn init(settings: &Log) -> WorkerGuard {
     let (lines, writing) = lines.finish(Gathering { writer, dropped: Arc::clone(&dropped), reported: 0 });
     let dropped = dropped.get_or_init(|| lines.error_counter()).clone();
     let target = Target::Pipe(Box::new(Counting { lines, dropped, counted: 0 }));
-    let logger = env_logger::Builder::new().parse_filters(&settings.filter).format(format).target(target).try_init();
+    // The client of Redis reports each attempt while a node is away; the store tells of the trouble once. A filter can name it.
+    let mut logger = env_logger::Builder::new();
+    logger.filter_module("redis", log::LevelFilter::Off).parse_filters(&settings.filter);
+    let logger = logger.format(format).target(target).try_init();
     if logger.is_err() {
         log::debug!("logging had begun already");
     }

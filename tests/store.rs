@@ -1,11 +1,19 @@
 //! What a store promises, of each there is: the file, and Redis.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
 
 #[path = "store/bounds.rs"]
 mod bounds;
 #[path = "store/bytes.rs"]
 mod bytes;
+#[path = "store/failover.rs"]
+mod failover;
 #[path = "api/files.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod files;
@@ -16,29 +24,33 @@ mod outputs;
 #[path = "api/redis.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod redis;
+#[path = "api/redis_cluster.rs"]
+mod redis_cluster;
 #[path = "store/runs.rs"]
 mod runs;
+#[path = "store/shared.rs"]
+mod shared;
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use integration_app_mcp_server::{
     ids::{ChatId, SessionId, ToolName, UserKey},
     protocol::{
-        jsonrpc::RequestId,
         revision::Revision,
         tools::{ToolFilter, ToolMode},
     },
-    secret::Secret,
     store::{
-        Bounds, Cursor, EmbeddedStore, EnabledTool, Entered, Opened, RedisStore, ReplicaEvent, SentEvent,
-        SessionRecord, SessionStore, SharedEventLog, record::SessionState, redis::LogLimits,
+        Bounds, EmbeddedStore, EnabledTool, Entered, Opened, RedisStore, ReplicaEvent, SessionRecord, SessionStore,
+        record::SessionState,
+        redis::{LogLimits, TlsFiles},
     },
 };
 use redis::Redis;
+use redis_cluster::Cluster;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -52,17 +64,59 @@ fn kept_for(retention: Duration) -> Bounds {
 
 const ROOM: LogLimits = LogLimits { events: 4, bytes: 100, ttl: Duration::from_secs(60) };
 
+/// The command that `docs/hosting.md` has for a user of least rights.
+fn least_rights() -> &'static str {
+    let lines = include_str!("../docs/hosting.md").lines();
+    lines.map(str::trim).find(|line| line.starts_with("ACL SETUSER mcp ")).expect("the command is documented")
+}
+
+/// Password in the command.
+const DOCUMENTED_PASSWORD: &str = "a-long-random-password";
+
+/// A Redis of the test's own, and a cluster that tests use one after the other.
+struct Servers {
+    redis: Redis,
+    cluster: MutexGuard<'static, Cluster>,
+}
+
+impl Servers {
+    fn start() -> Self {
+        static CLUSTER: LazyLock<Mutex<Cluster>> = LazyLock::new(|| {
+            let cluster = Cluster::start(0);
+            let granted = cluster.ask_all(&least_rights().split(' ').collect::<Vec<_>>());
+            assert_eq!(granted, ["OK"; 3]);
+            Mutex::new(cluster)
+        });
+        let redis = Redis::start();
+        let cluster = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+        cluster.clear();
+        Self { redis, cluster }
+    }
+
+    /// Where stores are that servers share.
+    fn shared(&self) -> [(&'static str, String); 2] {
+        let cluster = self.cluster.url("redis-cluster", &format!("mcp:{DOCUMENTED_PASSWORD}@"));
+        [("redis", self.redis.url()), ("cluster", cluster)]
+    }
+}
+
+fn open_at(url: &str, bounds: Bounds) -> RedisStore {
+    RedisStore::open(url, TlsFiles::default(), PATIENCE, bounds, ROOM).unwrap()
+}
+
 fn open_redis(redis: &Redis, bounds: Bounds) -> RedisStore {
-    RedisStore::open(&redis.url(), None, PATIENCE, bounds, ROOM).unwrap()
+    open_at(&redis.url(), bounds)
 }
 
 /// One store of each kind, where sessions are kept so long.
-fn stores(redis: &Redis, retention: Duration) -> [(&'static str, Arc<dyn SessionStore>); 2] {
-    let bounds = kept_for(retention);
-    [
-        ("embedded", Arc::new(EmbeddedStore::open(Path::new(""), bounds).unwrap())),
-        ("redis", Arc::new(open_redis(redis, bounds))),
-    ]
+fn stores(servers: &Servers, retention: Duration) -> [(&'static str, Arc<dyn SessionStore>); 3] {
+    bounded_stores(servers, kept_for(retention))
+}
+
+/// One store of each kind, within bounds.
+fn bounded_stores(servers: &Servers, bounds: Bounds) -> [(&'static str, Arc<dyn SessionStore>); 3] {
+    let [redis, cluster] = servers.shared().map(|(kind, url)| (kind, Arc::new(open_at(&url, bounds)) as _));
+    [("embedded", Arc::new(EmbeddedStore::open(Path::new(""), bounds).unwrap())), redis, cluster]
 }
 
 /// What opening comes to where nothing was there before.
@@ -103,26 +157,26 @@ fn record(owner: &UserKey, tools: &[&str]) -> SessionRecord {
 
 #[tokio::test]
 async fn a_record_comes_back_as_it_went_and_its_version_grows() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let session = SessionId::draw();
-        assert_eq!(store.load(session).await, Ok(None), "{kind}");
-        assert_eq!(store.version(session).await, Ok(None), "{kind}");
+        assert_eq!(store.load(session, &ann()).await, Ok(None), "{kind}");
+        assert_eq!(store.version(session, &ann()).await, Ok(None), "{kind}");
         assert_eq!(store.open(session, record(&ann(), &[]), None).await, Ok(opened()), "{kind}");
-        assert_eq!(store.load(session).await, Ok(Some(record(&ann(), &[]))), "{kind}");
+        assert_eq!(store.load(session, &ann()).await, Ok(Some(record(&ann(), &[]))), "{kind}");
         let changed = record(&ann(), &["gmail_send-email", "beyond_é\u{1f600}\"\\"]);
         assert_eq!(store.save(session, changed.clone(), None).await, Ok(Some(1)), "{kind}");
-        assert_eq!(store.load(session).await, Ok(Some(SessionRecord { version: 1, ..changed })), "{kind}");
-        assert_eq!(store.version(session).await, Ok(Some(1)), "{kind}");
+        assert_eq!(store.load(session, &ann()).await, Ok(Some(SessionRecord { version: 1, ..changed })), "{kind}");
+        assert_eq!(store.version(session, &ann()).await, Ok(Some(1)), "{kind}");
     }
 }
 
 #[tokio::test]
 async fn a_change_over_another_version_is_none() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let session = SessionId::draw();
-        let tools = async || store.load(session).await.unwrap().map(|record| record.state.tools.len());
+        let tools = async || store.load(session, &ann()).await.unwrap().map(|record| record.state.tools.len());
         store.open(session, record(&ann(), &[]), None).await.unwrap();
         assert_eq!(store.save(session, record(&ann(), &["a"]), Some(0)).await, Ok(Some(1)), "{kind}");
         assert_eq!(store.save(session, record(&ann(), &["a", "b"]), Some(0)).await, Ok(None), "{kind}");
@@ -134,8 +188,8 @@ async fn a_change_over_another_version_is_none() {
 
 #[tokio::test]
 async fn of_many_changes_at_once_each_has_a_version_of_its_own() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let session = SessionId::draw();
         store.open(session, record(&ann(), &[]), None).await.unwrap();
         let names: Vec<_> = (0..100).map(|i| format!("tool-{i}")).collect();
@@ -145,15 +199,15 @@ async fn of_many_changes_at_once_each_has_a_version_of_its_own() {
         let last = versions.iter().position(|version| *version == 100).unwrap();
         versions.sort_unstable();
         assert_eq!(versions, (1..=100).collect::<Vec<_>>(), "{kind}");
-        let kept = store.load(session).await.unwrap().unwrap();
+        let kept = store.load(session, &ann()).await.unwrap().unwrap();
         assert_eq!(kept.state.tools[0].name.as_str(), names[last], "{kind}");
     }
 }
 
 #[tokio::test]
 async fn a_chat_has_one_session_at_a_time() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let [first, second, third] = [(); 3].map(|()| SessionId::draw());
         let (monday, ann, new) = (chat("monday"), ann(), record(&ann(), &[]));
         assert_eq!(store.enter_chat(ann.clone(), monday.clone(), None).await, Ok(Entered::default()), "{kind}");
@@ -161,7 +215,7 @@ async fn a_chat_has_one_session_at_a_time() {
         assert_eq!(found, Ok(entered(first)), "{kind}: it is opened");
         let found = store.enter_chat(ann.clone(), monday.clone(), Some((second, new.clone()))).await;
         assert_eq!(found, Ok(entered(first)), "{kind}: it is found");
-        assert_eq!(store.load(second).await, Ok(None), "{kind}: nothing else is opened");
+        assert_eq!(store.load(second, &ann).await, Ok(None), "{kind}: nothing else is opened");
 
         let taken = store.open(second, new.clone(), Some(monday.clone())).await;
         assert_eq!(taken, Ok(Opened { before: Some(first), ended: vec![] }), "{kind}: it is taken over");
@@ -182,8 +236,8 @@ async fn a_chat_has_one_session_at_a_time() {
 
 #[tokio::test]
 async fn users_are_kept_apart() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         // Whatever separates the parts of a name may be part of one.
         let owners = [("a:1", "b"), ("a", "1:b"), ("", "a:1:b"), ("acme", "ann"), ("acme", "bob"), ("other", "ann")];
         let owners = owners.map(|(workspace, user)| (UserKey::new(workspace, user), SessionId::draw()));
@@ -196,76 +250,49 @@ async fn users_are_kept_apart() {
                 [(chat("monday"), *session)].into(),
                 "{kind} {owner}"
             );
-            assert_eq!(&store.load(*session).await.unwrap().unwrap().owner, owner, "{kind}");
+            assert_eq!(&store.load(*session, owner).await.unwrap().unwrap().owner, owner, "{kind}");
         }
         let (thief, own) = (&owners[4].0, owners[3].1);
+        assert_eq!(store.load(own, thief).await, Ok(None), "{kind}");
         assert_eq!(store.close(own, thief.clone()).await, Ok(false), "{kind}");
-        assert!(store.load(own).await.unwrap().is_some(), "{kind}");
+        assert!(store.load(own, &ann()).await.unwrap().is_some(), "{kind}");
     }
 }
 
 #[tokio::test]
 async fn what_has_ended_stays_so() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let session = SessionId::draw();
         store.open(session, record(&ann(), &[]), None).await.unwrap();
         assert_eq!(store.close(session, ann()).await, Ok(true), "{kind}");
         assert_eq!(store.close(session, ann()).await, Ok(false), "{kind}");
         assert_eq!(store.save(session, record(&ann(), &["a"]), None).await, Ok(None), "{kind}");
-        store.touch(vec![(session, SystemTime::now())]).await.unwrap();
-        assert_eq!(store.load(session).await, Ok(None), "{kind}");
+        store.touch(vec![(ann(), session, SystemTime::now())]).await.unwrap();
+        assert_eq!(store.load(session, &ann()).await, Ok(None), "{kind}");
     }
 }
 
 #[tokio::test]
 async fn retention_begins_with_the_last_use() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, Duration::from_secs(2)) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, Duration::from_secs(2)) {
         let [used, changed, idle] = [(); 3].map(|()| SessionId::draw());
         for session in [used, changed, idle] {
             store.open(session, record(&ann(), &[]), Some(chat(&session.to_string()))).await.unwrap();
         }
         let begun = SystemTime::now();
-        while store.load(idle).await.unwrap().is_some() {
+        while store.load(idle, &ann()).await.unwrap().is_some() {
             assert!(begun.elapsed().unwrap() < Duration::from_secs(30), "{kind}: it never goes");
-            store.touch(vec![(used, SystemTime::now())]).await.unwrap();
+            store.touch(vec![(ann(), used, SystemTime::now())]).await.unwrap();
             store.save(changed, record(&ann(), &[]), None).await.unwrap();
         }
         assert!(begun.elapsed().unwrap() > Duration::from_secs(1), "{kind}: it goes too early");
         store.expire().await.unwrap();
         let chats = store.chats(ann()).await.unwrap();
         assert_eq!(chats.into_values().collect::<std::collections::BTreeSet<_>>(), [used, changed].into(), "{kind}");
-        assert_eq!(store.version(idle).await, Ok(None), "{kind}");
+        assert_eq!(store.version(idle, &ann()).await, Ok(None), "{kind}");
     }
-}
-
-#[tokio::test]
-async fn everything_in_redis_expires_but_its_format() {
-    let redis = Redis::start();
-    let store = open_redis(&redis, kept_for(WEEK));
-    let session = SessionId::draw();
-    store.open(session, record(&ann(), &[]), Some(chat("monday"))).await.unwrap();
-    store.event_log().unwrap().append(session, event(1, 1, b"x")).await.unwrap();
-    let keys = redis.lines("KEYS *");
-    let ttl: Vec<_> = keys.iter().filter(|key| redis.command(&format!("PTTL {key}")).unwrap() == ":-1").collect();
-    assert_eq!(ttl, ["mcp:format"], "of {keys:?}");
-    let mut kinds: Vec<_> = keys.iter().map(|key| key.splitn(3, ':').take(2).collect::<Vec<_>>().join(":")).collect();
-    kinds.sort_unstable();
-    let expected = ["chat-ages", "chats", "events", "format", "replica", "session", "sessions"];
-    assert_eq!(kinds, expected.map(|kind| format!("mcp:{kind}")));
-}
-
-#[tokio::test]
-async fn redis_of_a_newer_server_is_refused() {
-    let redis = Redis::start();
-    redis.command("SET mcp:format 99").unwrap();
-    let store = open_redis(&redis, kept_for(WEEK));
-    let trouble = store.details().unwrap();
-    assert!(trouble.contains("has format 99, and this server knows 1 at most"), "{trouble}");
-    let refused = store.open(SessionId::draw(), record(&ann(), &[]), None).await;
-    assert!(refused.is_err());
-    assert_eq!(redis.lines("KEYS *"), ["mcp:format"], "nothing was changed");
 }
 
 /// Takes back what formats since the first have brought.
@@ -291,7 +318,7 @@ async fn a_file_of_an_older_server_is_brought_up_to_date() {
     while connect().execute_batch(TO_FIRST_FORMAT).is_err() {
         std::thread::yield_now();
     }
-    assert_eq!(open().load(session).await, Ok(Some(record(&ann(), &["gmail_send-email"]))));
+    assert_eq!(open().load(session, &ann()).await, Ok(Some(record(&ann(), &["gmail_send-email"]))));
     let format: i64 = loop {
         if let Ok(format) = connect().pragma_query_value(None, "user_version", |row| row.get(0)) {
             break format;
@@ -299,99 +326,4 @@ async fn a_file_of_an_older_server_is_brought_up_to_date() {
     };
     assert_eq!(format, 6);
     std::fs::remove_dir_all(&folder).unwrap();
-}
-
-#[tokio::test]
-async fn what_is_wrong_with_redis_is_told_without_the_password() {
-    let redis = Redis::start_with(Some("right-password"));
-    let store = RedisStore::open(&redis.url(), None, PATIENCE, kept_for(WEEK), ROOM).unwrap();
-    assert_eq!(store.trouble(), None);
-    let wrong = redis.url().replace("right", "wrong");
-    let store = RedisStore::open(&wrong, None, PATIENCE, kept_for(WEEK), ROOM).unwrap();
-    let trouble = store.details().unwrap();
-    assert!(trouble.contains("WRONGPASS") || trouble.contains("uthentication"), "{trouble}");
-    assert!(!trouble.contains("wrong-password"), "{trouble}");
-    let opened = RedisStore::open("redis://:secret-word@[", None, PATIENCE, kept_for(WEEK), ROOM);
-    let Err(error) = opened else { panic!("that is no URL") };
-    assert!(!error.to_string().contains("secret-word"), "{error}");
-}
-
-fn event(stream: u64, place: u64, message: &[u8]) -> SentEvent {
-    SentEvent {
-        stream,
-        place,
-        replica: "one".to_owned(),
-        request: RequestId::Text("call".into()),
-        message: message.to_vec().into(),
-        is_end: false,
-    }
-}
-
-/// What was sent, as stream, place and length.
-async fn sent(log: &Arc<dyn SharedEventLog>, session: SessionId) -> Vec<(u64, u64, usize)> {
-    let (events, _) = log.read(session, Cursor::default()).await.unwrap();
-    events.iter().map(|event| (event.stream, event.place, event.message.len())).collect()
-}
-
-#[tokio::test]
-async fn events_are_kept_for_other_servers_within_bounds() {
-    let redis = Redis::start();
-    let (store, other) = (open_redis(&redis, kept_for(WEEK)), open_redis(&redis, kept_for(WEEK)));
-    let (log, others, session) = (store.event_log().unwrap(), other.event_log().unwrap(), SessionId::draw());
-    log.append(session, event(1, 1, b"x")).await.unwrap();
-    assert_eq!(sent(others, session).await, [], "of a session that is not there");
-    store.open(session, record(&ann(), &[]), None).await.unwrap();
-
-    let odd = event(1, 1, "\0\r\n\u{1f600}".as_bytes());
-    log.append(session, odd.clone()).await.unwrap();
-    let end = SentEvent { is_end: true, ..event(1, 1, b"") };
-    log.append(session, end.clone()).await.unwrap();
-    let (events, cursor) = others.read(session, Cursor::default()).await.unwrap();
-    assert_eq!(events, [odd, end]);
-    log.append(session, event(2, 1, b"y")).await.unwrap();
-    let (events, cursor) = others.read(session, cursor).await.unwrap();
-    assert_eq!(events, [event(2, 1, b"y")]);
-    assert_eq!(others.read(session, cursor.clone()).await, Ok((vec![], cursor)));
-
-    log.append(session, event(2, 2, b"y")).await.unwrap();
-    log.append(session, event(2, 3, b"y")).await.unwrap();
-    assert_eq!(sent(others, session).await, [(1, 1, 0), (2, 1, 1), (2, 2, 1), (2, 3, 1)], "by number");
-    log.append(session, event(3, 1, &[b'x'; 99])).await.unwrap();
-    assert_eq!(sent(others, session).await, [(2, 3, 1), (3, 1, 99)], "by size");
-    log.append(session, event(4, 1, &[b'x'; 101])).await.unwrap();
-    assert_eq!(sent(others, session).await, [(2, 3, 1), (3, 1, 99)], "what is too large alone is not kept");
-
-    let (mine, other_bus) = (store.bus().unwrap(), other.bus().unwrap());
-    assert_eq!(other_bus.is_alive(mine.replica()).await, Ok(true));
-    assert_eq!(other_bus.is_alive("somebody").await, Ok(false));
-    store.close(session, ann()).await.unwrap();
-    assert_eq!(sent(others, session).await, []);
-}
-
-#[tokio::test]
-async fn news_come_to_all_the_others_or_to_one() {
-    let redis = Redis::start();
-    let stores = [(); 3].map(|()| open_redis(&redis, kept_for(WEEK)));
-    let [mine, other, third] = stores.each_ref().map(|store| store.bus().unwrap());
-    let mut heard = [mine, other, third].map(|bus| bus.hear());
-    for news in &mut heard {
-        assert!(matches!(news.recv().await, Some(ReplicaEvent::Missed)), "whatever was told before");
-    }
-    let token = Secret::new("token").fingerprint();
-    let session = SessionId::draw();
-    mine.tell_one(other.replica(), &ReplicaEvent::Changed(session)).await.unwrap();
-    mine.tell(&ReplicaEvent::Revoked(token)).await.unwrap();
-    stores[2].open(session, record(&ann(), &[]), None).await.unwrap();
-    stores[2].save(session, record(&ann(), &["a"]), None).await.unwrap();
-    stores[2].close(session, ann()).await.unwrap();
-
-    let [mine, other, third] = &mut heard;
-    assert!(matches!(other.recv().await, Some(ReplicaEvent::Changed(changed)) if changed == session));
-    for news in [&mut *other, third] {
-        assert!(matches!(news.recv().await, Some(ReplicaEvent::Revoked(told)) if told == token));
-    }
-    for news in [mine, other] {
-        assert!(matches!(news.recv().await, Some(ReplicaEvent::Changed(changed)) if changed == session));
-        assert!(matches!(news.recv().await, Some(ReplicaEvent::Closed(closed)) if closed == session));
-    }
 }

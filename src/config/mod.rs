@@ -6,6 +6,7 @@
 mod choices;
 mod load;
 mod proxy;
+mod store;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use choices::{ApiVersion, LogFormat, OnAmbiguous, Sharing};
 pub use load::{SettingsError, Sources, load, program};
 pub use proxy::unsupported_proxy;
+pub use store::Store;
 pub use values::{Count, Discovery};
 use values::{env_filter, list, millis, seconds};
 
@@ -198,18 +200,6 @@ pub struct Webhooks {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
-pub struct Store {
-    /// URL of Redis, a secret because it may hold a password.
-    pub url: Secret,
-    pub ca_file: PathBuf,
-    #[serde(rename = "timeout_ms", with = "millis")]
-    pub timeout: Duration,
-    pub path: PathBuf,
-}
-
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Sessions {
     #[serde(rename = "idle_s", with = "seconds")]
     pub idle: Duration,
@@ -280,7 +270,6 @@ impl Settings {
         let some = |n: Count| n.0 > 0;
         let time = |d: Duration| !d.is_zero();
         let web = |url: &str| plain_url(url, &["http", "https"]);
-        let store = |url: &str| url.is_empty() || url.starts_with("redis://") || url.starts_with("rediss://");
         let secret = |secret: &Secret, length| secret.is_empty() || secret.reveal().len() >= length;
         let m = &self.membrane;
         let address = |host: &str| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost";
@@ -330,7 +319,7 @@ impl Settings {
                 self.oauth.public_url.is_empty() || web(&self.oauth.public_url),
                 "empty, or an http:// or https:// URL without user name, password, query and fragment",
             ),
-            ("store.url", store(self.store.url.reveal()), "empty, or a redis:// or rediss:// URL"),
+            ("store.url", self.store.is_known_kind(), store::KINDS),
             ("store.timeout_ms", time(self.store.timeout), "a number from 1"),
             ("sessions.idle_s", time(self.sessions.idle), "a number from 1"),
             ("webhooks.secret", secret(&self.webhooks.secret, 16), "empty, or at least 16 characters long"),
@@ -359,12 +348,8 @@ impl Settings {
             let allowed = "at least four times server.max_body_bytes, since a user may have a quarter of it";
             return Some(InvalidSetting { key: "server.max_pending_body_bytes", allowed });
         }
-        let is_tls = self.store.url.reveal().starts_with("rediss://");
-        if !self.store.ca_file.as_os_str().is_empty() && !is_tls {
-            return Some(InvalidSetting {
-                key: "store.ca_file",
-                allowed: "empty, unless store.url is a rediss:// URL",
-            });
+        if let Some((key, allowed)) = self.store.conflict() {
+            return Some(InvalidSetting { key, allowed });
         }
         let (key, secret) = (self.auth.workspace_key.is_empty(), self.auth.workspace_secret.is_empty());
         if key != secret {

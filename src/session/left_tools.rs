@@ -45,7 +45,7 @@ pub(super) async fn leave_tools(
     session: SessionId,
     user: &UserKey,
 ) -> Result<(), Error> {
-    let record = store.load(session).await?.filter(|record| record.owner == *user);
+    let record = store.load(session, user).await?;
     let Some(state) = record.map(|record| record.state).filter(|state| state.mode.lists_enabled()) else {
         return Ok(());
     };

@@ -72,7 +72,7 @@ pub struct Common {
 pub struct SessionRegistry {
     sessions: HashMap<SessionId, SessionEntry>,
     /// Sessions on their way from the store.
-    reviving: HashMap<SessionId, Reviving>,
+    reviving: HashMap<(SessionId, UserKey), Reviving>,
     /// Sessions whose end the store has not noted yet, with who ends them.
     ending: HashSet<(SessionId, UserKey)>,
     listeners: Listeners,
@@ -216,7 +216,7 @@ impl SessionRegistry {
         if let Some(entry) = self.sessions.remove(&session) {
             entry.session.do_send(End);
         }
-        if let Some(reviving) = self.reviving.get_mut(&session) {
+        for (_, reviving) in self.reviving.iter_mut().filter(|((id, _), _)| *id == session) {
             reviving.has_ended = true;
         }
     }

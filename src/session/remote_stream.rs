@@ -14,17 +14,18 @@ use tokio::time::sleep;
 
 use super::{
     event_log::{EventId, EventName, Logged, nameable},
+    persistence::Persistence,
     queue::{self, ByteSize, Capacity, Sender},
     streams::ROOM,
 };
 use crate::{
     error::Error,
-    ids::SessionId,
+    ids::{SessionId, UserKey},
     protocol::{
         jsonrpc::{self, Body, ErrorObject, Message, RequestId},
         revision::Era,
     },
-    store::{Cursor, ReplicaBus, SentEvent, SessionStore, SharedEventLog},
+    store::{Cursor, ReplicaBus, SentEvent, SessionStore, SharedEventLog, StoreFuture},
 };
 
 /// Time between two reads of the log.
@@ -36,18 +37,28 @@ const POLLS_PER_CHECK: u32 = 4;
 /// Looks in a row that must find the replica dead. After an outage of Redis all replicas seem dead until their next beat.
 const MISSED_HEARTBEATS: u32 = 3;
 
-/// Store that other servers share, with what they tell and log by it.
+/// Session in a store that other servers share, with what they tell and log by it.
 pub(super) struct Replicas {
+    session: SessionId,
+    owner: UserKey,
     store: Arc<dyn SessionStore>,
     bus: Arc<dyn ReplicaBus>,
     log: Arc<dyn SharedEventLog>,
 }
 
 impl Replicas {
-    /// Returns the other servers that use the store, where others can.
-    pub(super) fn of(store: &Arc<dyn SessionStore>) -> Option<Self> {
+    /// Returns a session as other servers have it that use its store, where others can.
+    pub(super) fn of(Persistence { session, owner, store, .. }: &Persistence) -> Option<Self> {
         let (bus, log) = (Arc::clone(store.bus()?), Arc::clone(store.event_log()?));
-        Some(Self { store: Arc::clone(store), bus, log })
+        Some(Self { session: *session, owner: owner.clone(), store: Arc::clone(store), bus, log })
+    }
+
+    fn read(&self, since: Cursor) -> StoreFuture<(Vec<SentEvent>, Cursor)> {
+        self.log.read(self.session, &self.owner, since)
+    }
+
+    fn version(&self) -> StoreFuture<Option<u64>> {
+        self.store.version(self.session, &self.owner)
     }
 }
 
@@ -56,7 +67,6 @@ struct Followed {
     replicas: Replicas,
     /// Set when this server stops.
     is_draining: Arc<AtomicBool>,
-    session: SessionId,
     cursor: Cursor,
     /// The last event that was sent.
     last: SentEvent,
@@ -70,11 +80,10 @@ struct Followed {
 pub(super) async fn resume(
     replicas: Replicas,
     is_draining: Arc<AtomicBool>,
-    session: SessionId,
     after: EventId,
     queue_bytes: usize,
 ) -> Result<queue::Receiver<Logged>, Error> {
-    let (mut sent, cursor) = replicas.log.read(session, Cursor::default()).await?;
+    let (mut sent, cursor) = replicas.read(Cursor::default()).await?;
     sent.retain(|event| event.stream == after.stream);
     let is_over = sent.last().is_some_and(is_last);
     // The mark of the end tells only that nothing follows: it is no event, and has no place that a client could name.
@@ -94,7 +103,7 @@ pub(super) async fn resume(
         let _ = reader.try_send(event);
     }
     if !is_over {
-        actix::spawn(Followed { replicas, is_draining, session, cursor, last, reader }.follow());
+        actix::spawn(Followed { replicas, is_draining, cursor, last, reader }.follow());
     }
     Ok(events)
 }
@@ -144,9 +153,7 @@ impl Followed {
             sleep(EVERY).await;
             polls += 1;
             // Without the store nothing is known of the call, so this is no sign of a dead replica.
-            let Ok((mut sent, cursor)) = self.replicas.log.read(self.session, self.cursor.clone()).await else {
-                continue;
-            };
+            let Ok((mut sent, cursor)) = self.replicas.read(self.cursor.clone()).await else { continue };
             self.cursor = cursor;
             sent.retain(|event| event.stream == self.last.stream);
             for event in sent {
@@ -156,7 +163,7 @@ impl Followed {
                 }
             }
             if polls % POLLS_PER_CHECK == 0 {
-                match self.replicas.store.version(self.session).await {
+                match self.replicas.version().await {
                     Ok(None) => return,
                     Ok(Some(_)) => {}
                     Err(_) => continue,
@@ -168,7 +175,7 @@ impl Followed {
                 }
             }
             if missed_heartbeats == MISSED_HEARTBEATS {
-                log::warn!(session:% = self.session; "a call was lost with the server that ran it");
+                log::warn!(session:% = self.replicas.session; "a call was lost with the server that ran it");
                 let error = unknown_outcome(&self.last.request);
                 // The dead replica logs no more, so the next place is free.
                 self.try_send(SentEvent { place: self.last.place + 1, message: error, ..self.last.clone() });

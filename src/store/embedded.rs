@@ -202,15 +202,16 @@ impl SessionStore for EmbeddedStore {
         })
     }
 
-    fn load(&self, session: SessionId) -> StoreFuture<Option<SessionRecord>> {
-        let horizon = self.horizon();
+    fn load(&self, session: SessionId, owner: &UserKey) -> StoreFuture<Option<SessionRecord>> {
+        let (horizon, owner) = (self.horizon(), owner.clone());
         self.ask("load", move |connection| {
             let mut query = connection.prepare_cached("SELECT * FROM sessions WHERE id = ? AND used > ?")?;
-            Ok(query.query_row(params![session.to_string(), horizon], record).optional()?.flatten())
+            let found = query.query_row(params![session.to_string(), horizon], record).optional()?.flatten();
+            Ok(found.filter(|record| record.owner == owner))
         })
     }
 
-    fn version(&self, session: SessionId) -> StoreFuture<Option<u64>> {
+    fn version(&self, session: SessionId, _owner: &UserKey) -> StoreFuture<Option<u64>> {
         let horizon = self.horizon();
         self.ask("version", move |connection| {
             let mut query = connection.prepare_cached("SELECT version FROM sessions WHERE id = ? AND used > ?")?;
@@ -232,10 +233,10 @@ impl SessionStore for EmbeddedStore {
         })
     }
 
-    fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()> {
+    fn touch(&self, used: Vec<(UserKey, SessionId, SystemTime)>) -> StoreFuture<()> {
         self.ask("touch", move |connection| {
             let mut update = connection.prepare_cached("UPDATE sessions SET used = max(used, ?) WHERE id = ?")?;
-            for (session, used) in used {
+            for (_, session, used) in used {
                 update.execute(params![millis(used), session.to_string()])?;
             }
             Ok(())

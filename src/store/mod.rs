@@ -45,6 +45,9 @@ pub fn open(settings: &Settings) -> Result<Arc<dyn SessionStore>, StoreError> {
     // The last event of a stream may be as far from the one before as an action takes.
     let ttl = streams.log + settings.membrane.run_timeout;
     let room = redis::LogLimits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), ttl };
-    let authorities = (!store.ca_file.as_os_str().is_empty()).then_some(&*store.ca_file);
-    Ok(Arc::new(RedisStore::open(store.url.reveal(), authorities, store.timeout, bounds, room)?))
+    let [authorities, certificate, key] = [&store.ca_file, &store.cert_file, &store.key_file]
+        .map(|file| (!file.as_os_str().is_empty()).then_some(file.as_path()));
+    let client = certificate.zip(key).map(|(certificate, key)| [certificate, key]);
+    let files = redis::TlsFiles { authorities, client };
+    Ok(Arc::new(RedisStore::open(store.url.reveal(), files, store.timeout, bounds, room)?))
 }

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{ReplicaEvent, StoreFuture};
-use crate::{ids::SessionId, protocol::jsonrpc::RequestId};
+use crate::{
+    ids::{SessionId, UserKey},
+    protocol::jsonrpc::RequestId,
+};
 
 /// Bus to the other servers that share the store.
 pub trait ReplicaBus: Send + Sync {
@@ -27,11 +30,12 @@ pub trait ReplicaBus: Send + Sync {
 
 /// Log of the events on sessions' streams, which all servers that share the store can read.
 pub trait SharedEventLog: Send + Sync {
-    /// Logs an event, for clients that lose the stream and come back elsewhere.
-    fn append(&self, session: SessionId, event: SentEvent) -> StoreFuture<()>;
+    /// Logs an event in a session of `owner`, for clients that lose the stream and come back elsewhere.
+    fn append(&self, session: SessionId, owner: &UserKey, event: SentEvent) -> StoreFuture<()>;
 
-    /// Returns the events of a session's streams since the last read, oldest first, and the position to read on from.
-    fn read(&self, session: SessionId, since: Cursor) -> StoreFuture<(Vec<SentEvent>, Cursor)>;
+    /// Returns the events of the streams of a session of `owner` since the last read, oldest first, and the position to read on
+    /// from.
+    fn read(&self, session: SessionId, owner: &UserKey, since: Cursor) -> StoreFuture<(Vec<SentEvent>, Cursor)>;
 }
 
 /// Event on the stream that answers a request, as other servers read it.

@@ -60,18 +60,18 @@ pub trait SessionStore: Send + Sync {
     /// Returns the chats of a user with their sessions. They are read in pages, between which other operations run.
     fn chats(&self, owner: UserKey) -> StoreFuture<BTreeMap<ChatId, SessionId>>;
 
-    /// Returns a session, if it is there.
-    fn load(&self, session: SessionId) -> StoreFuture<Option<SessionRecord>>;
+    /// Returns a session of `owner`, if it is there.
+    fn load(&self, session: SessionId, owner: &UserKey) -> StoreFuture<Option<SessionRecord>>;
 
-    /// Returns the version of what is kept of a session, if that is there.
-    fn version(&self, session: SessionId) -> StoreFuture<Option<u64>>;
+    /// Returns the version of what is kept of a session of `owner`, if that is there.
+    fn version(&self, session: SessionId, owner: &UserKey) -> StoreFuture<Option<u64>>;
 
     /// Replaces the state of a session, if it has the version `over` or that does not matter; gives the version that it has
     /// by this. One that has ended stays so.
     fn save(&self, session: SessionId, record: SessionRecord, over: Option<u64>) -> StoreFuture<Option<u64>>;
 
-    /// Notes when sessions were used last.
-    fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()>;
+    /// Notes when sessions of users were used last.
+    fn touch(&self, used: Vec<(UserKey, SessionId, SystemTime)>) -> StoreFuture<()>;
 
     /// Ends a session of `owner`, and frees its chats; tells whether there was one.
     fn close(&self, session: SessionId, owner: UserKey) -> StoreFuture<bool>;

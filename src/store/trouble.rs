@@ -83,10 +83,12 @@ pub enum StoreError {
     /// Its thread has ended, which only a restart mends.
     #[error("the store has stopped")]
     Stopped,
-    /// The file of `store.ca_file` can't be used.
-    #[error("can't use store.ca_file {path}: {reason}")]
-    Authorities {
-        /// Path of the file of authorities.
+    /// A file that TLS needs can't be used.
+    #[error("can't use {setting} {path}: {reason}")]
+    TlsFile {
+        /// Setting that names the file.
+        setting: &'static str,
+        /// Path of the file.
         path: String,
         /// Reason why the file can't be used.
         reason: String,

@@ -22,6 +22,7 @@ mod calls;
 mod catalog;
 mod chats;
 mod client;
+mod clusters;
 mod command_line;
 mod compression;
 mod connect_limits;
@@ -72,6 +73,8 @@ mod published;
 mod raw_upstream;
 mod reconnecting;
 mod redis;
+#[expect(dead_code, reason = "the tests of stores use the rest")]
+mod redis_cluster;
 mod redis_trouble;
 mod replica_streams;
 mod replicas;

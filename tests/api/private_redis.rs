@@ -1,24 +1,21 @@
 //! A Redis that is reached by TLS and shows a certificate of a private authority.
 
 use std::{
-    fs,
     net::TcpListener,
-    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-
 use crate::{
     files::Folder,
-    support::{Server, binary, eventually, finish},
+    support::{Server, ServerBuilder, binary, eventually, finish},
+    tls_support::Authority,
 };
 
 /// A Redis with TLS and nothing else. Dropped, it is killed.
 struct PrivateRedis {
     process: Child,
     url: String,
-    folder: Folder,
+    authority: Authority,
 }
 
 impl Drop for PrivateRedis {
@@ -29,42 +26,25 @@ impl Drop for PrivateRedis {
 }
 
 impl PrivateRedis {
-    fn start() -> Self {
-        let folder = Folder::new();
-        let (authority, authority_key) = (authority(), KeyPair::generate().unwrap());
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let issuer = Issuer::from_params(&authority, &authority_key);
-        let certificate = certificate.signed_by(&key, &issuer).unwrap();
-        let ca = authority.self_signed(&authority_key).unwrap();
-        let write = |name: &str, pem: String| {
-            let path = folder.path().join(name);
-            fs::write(&path, pem).unwrap();
-            path
-        };
-        let files =
-            [write("ca.pem", ca.pem()), write("cert.pem", certificate.pem()), write("key.pem", key.serialize_pem())];
+    /// One that asks its clients for certificates, or does not.
+    fn start(asks: bool) -> Self {
+        let authority = Authority::new();
+        let [certificate, key] = authority.issue("redis");
         // Another process may be given the port before Redis has it; then the test says so.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--bind", "127.0.0.1", "--save", "", "--tls-auth-clients", "no"]);
-        command.args(["--dir", folder.as_str(), "--tls-port", &port.to_string()]);
-        for (option, file) in ["--tls-ca-cert-file", "--tls-cert-file", "--tls-key-file"].iter().zip(&files) {
-            command.arg(option).arg(file);
-        }
+        command.args(["--port", "0", "--bind", "127.0.0.1", "--save", "", "--tls-port", &port.to_string()]);
+        command.args(["--tls-auth-clients", if asks { "yes" } else { "no" }, "--tls-ca-cert-file", &authority.file()]);
+        command.args(["--tls-cert-file", &certificate, "--tls-key-file", &key]);
         let process = command.stdout(Stdio::null()).spawn().unwrap();
-        Self { process, url: format!("rediss://127.0.0.1:{port}"), folder }
+        Self { process, url: format!("rediss://127.0.0.1:{port}"), authority }
     }
 
-    fn authority(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
+    /// A server that knows its authority.
+    fn server(&self) -> ServerBuilder {
+        let server = Server::builder().env("MCP__STORE__URL", &self.url);
+        server.env("MCP__STORE__CA_FILE", &self.authority.file())
     }
-}
-
-fn authority() -> CertificateParams {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority
 }
 
 async fn is_ready(server: &Server) -> bool {
@@ -73,11 +53,8 @@ async fn is_ready(server: &Server) -> bool {
 
 #[tokio::test]
 async fn a_redis_with_a_private_authority_is_used_where_that_is_named() {
-    let redis = PrivateRedis::start();
-    let server = Server::builder()
-        .env("MCP__STORE__URL", &redis.url)
-        .env("MCP__STORE__CA_FILE", redis.authority().to_str().unwrap())
-        .start();
+    let redis = PrivateRedis::start(false);
+    let server = redis.server().start();
     eventually("it is ready", async || is_ready(&server).await).await;
     let ann = server.client("ann").header("x-chat-id", "monday").open().await;
     assert_eq!(ann.chats().await.json()["monday"], ann.session.clone().unwrap());
@@ -87,29 +64,66 @@ async fn a_redis_with_a_private_authority_is_used_where_that_is_named() {
     assert!(stranger.log().contains("certificate"), "{}", stranger.log());
     assert!(!is_ready(&stranger).await, "public authorities know nothing of it");
 
-    let other = redis.folder.path().join("other.pem");
-    fs::write(&other, authority().self_signed(&KeyPair::generate().unwrap()).unwrap().pem()).unwrap();
-    let wrong =
-        Server::builder().env("MCP__STORE__URL", &redis.url).env("MCP__STORE__CA_FILE", other.to_str().unwrap());
+    let other = Authority::new();
+    let wrong = redis.server().env("MCP__STORE__CA_FILE", &other.file());
     assert!(!is_ready(&wrong.start()).await, "another authority");
 }
 
+#[tokio::test]
+async fn a_redis_that_asks_for_a_certificate_is_shown_one() {
+    let redis = PrivateRedis::start(true);
+    let with = |[certificate, key]: [String; 2]| {
+        redis.server().env("MCP__STORE__CERT_FILE", &certificate).env("MCP__STORE__KEY_FILE", &key).start()
+    };
+    let server = with(redis.authority.issue("server"));
+    eventually("it is ready", async || is_ready(&server).await).await;
+    assert!(!server.client("ann").open().await.tools().await.is_empty());
+    assert!(!is_ready(&redis.server().start()).await, "without a certificate");
+    assert!(!is_ready(&with(Authority::new().issue("server"))).await, "by another authority");
+}
+
 #[test]
-fn a_file_of_authorities_that_cannot_be_used_is_named() {
+fn a_file_of_tls_that_cannot_be_used_is_named() {
     let folder = Folder::new().with("empty.pem", "").with("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    let authority = Authority::new();
+    let [certificate, key] = authority.issue("server").map(|file| std::fs::read_to_string(file).unwrap());
+    let folder = folder.with("good.pem", &certificate).with("good.key", &key);
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let tls = "rediss://127.0.0.1:1";
     let cases = [
-        ("rediss://127.0.0.1:1", path("missing.pem"), "No such file"),
-        ("rediss://127.0.0.1:1", path("empty.pem"), "no certificate"),
-        ("rediss://127.0.0.1:1", path("broken.pem"), "broken.pem"),
-        ("redis://127.0.0.1:1", path("empty.pem"), "must be empty, unless store.url is a rediss:// URL"),
-        ("", path("empty.pem"), "must be empty, unless store.url is a rediss:// URL"),
+        (tls, path("missing.pem"), String::new(), String::new(), "store.ca_file", "No such file"),
+        (tls, path("empty.pem"), String::new(), String::new(), "store.ca_file", "no certificate"),
+        (tls, path("broken.pem"), String::new(), String::new(), "store.ca_file", "broken.pem"),
+        (tls, String::new(), path("empty.pem"), path("good.key"), "store.cert_file", "no certificate"),
+        (tls, String::new(), path("good.pem"), path("good.pem"), "store.key_file", "no private key"),
+        (tls, String::new(), path("good.pem"), String::new(), "store.key_file", "must be the private key"),
+        (tls, String::new(), String::new(), path("good.key"), "store.cert_file", "must be the certificate"),
+        (
+            "redis-cluster://127.0.0.1:1",
+            path("good.pem"),
+            String::new(),
+            String::new(),
+            "store.ca_file",
+            "must be empty",
+        ),
+        ("redis://127.0.0.1:1", String::new(), path("good.pem"), path("good.key"), "store.cert_file", "must be empty"),
+        ("", path("empty.pem"), String::new(), String::new(), "store.ca_file", "must be empty, unless store.url is"),
+        ("redis+cluster://127.0.0.1", String::new(), String::new(), String::new(), "store.url", "redis-cluster://"),
+        (
+            "redis-sentinel://127.0.0.1",
+            String::new(),
+            String::new(),
+            String::new(),
+            "store.url",
+            "the name of the master",
+        ),
     ];
-    for (url, file, expected) in cases {
+    for (url, authorities, certificate, key, setting, expected) in cases {
         let mut command = binary();
         command.args(["--sandbox"]).env("PORT", "0").env("MCP__ADMIN__PORT", "0").env("MCP__STORE__PATH", "");
-        let output = finish(command.env("MCP__STORE__URL", url).env("MCP__STORE__CA_FILE", &file));
+        command.env("MCP__STORE__CA_FILE", authorities).env("MCP__STORE__CERT_FILE", certificate);
+        let output = finish(command.env("MCP__STORE__URL", url).env("MCP__STORE__KEY_FILE", key));
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains("ca_file") && said.contains(expected), "{file}: {said}");
+        assert!(!output.status.success() && said.contains(setting) && said.contains(expected), "{url}: {said}");
     }
 }

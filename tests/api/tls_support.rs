@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -40,6 +40,20 @@ impl Authority {
     /// The file that holds its certificate.
     pub fn file(&self) -> String {
         self.folder.path().join("ca.pem").to_str().unwrap().to_owned()
+    }
+
+    /// A certificate for this machine and its key, each in a file that is named.
+    pub fn issue(&self, name: &str) -> [String; 2] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        // OpenSSL takes a certificate for one that signs itself whose subject is named as its authority.
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        [("pem", certificate), ("key", key.serialize_pem())].map(|(kind, pem)| {
+            let path = self.folder.path().join(format!("{name}.{kind}"));
+            std::fs::write(&path, pem).unwrap();
+            path.to_str().unwrap().to_owned()
+        })
     }
 
     /// A server on this machine that the authority vouches for, and that speaks these protocols.

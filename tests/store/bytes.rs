@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use integration_app_mcp_server::store::runs::Digest;
 
-use super::{WEEK, redis::Redis, stores};
+use super::{Servers, WEEK, stores};
 
 #[tokio::test]
 async fn bytes_are_kept_for_their_time_and_are_no_notes() {
-    let redis = Redis::start();
+    let servers = Servers::start();
     let [one, two] = ["one", "two"].map(|text| Digest::of(&[text]));
     let any = vec![0xff, 0, b'\r', b'\n', 0x80];
-    for (kind, store) in stores(&redis, WEEK) {
+    for (kind, store) in stores(&servers, WEEK) {
         assert_eq!(store.get_bytes(one).await, Ok(None), "{kind}");
         store.put_bytes(one, any.clone(), WEEK).await.unwrap();
         assert_eq!(store.get_bytes(one).await, Ok(Some(any.clone())), "{kind}");

@@ -7,7 +7,7 @@ use integration_app_mcp_server::{
     store::outputs::{KeptOutput, MAX_OF_USER, MAX_OUTPUT, OutputId},
 };
 
-use super::{WEEK, ann, redis::Redis, stores};
+use super::{Servers, WEEK, ann, stores};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -17,8 +17,8 @@ fn output(tool: &str, bytes: usize) -> KeptOutput {
 
 #[tokio::test]
 async fn an_output_is_its_owners_for_its_time() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let (id, gone) = (OutputId::draw(), OutputId::draw());
         store.keep_output(ann(), id, output("one", 10), HOUR).await.unwrap();
         assert_eq!(store.kept_output(ann(), id).await, Ok(Some(output("one", 10))), "{kind}");
@@ -36,8 +36,8 @@ async fn an_output_is_its_owners_for_its_time() {
 
 #[tokio::test]
 async fn of_too_many_bytes_the_oldest_go() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let ids: Vec<_> = (0..5).map(|_| OutputId::draw()).collect();
         for id in &ids {
             store.keep_output(ann(), *id, output("one", MAX_OUTPUT), HOUR).await.unwrap();

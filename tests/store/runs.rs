@@ -6,7 +6,7 @@ use integration_app_mcp_server::store::{
     runs::{Digest, MAX_RESULT, MAX_RUNS},
 };
 
-use super::{WEEK, ann, kept_for, redis::Redis, stores};
+use super::{Servers, WEEK, ann, kept_for, stores};
 use crate::files::Folder;
 
 fn done(result: &str) -> RunState {
@@ -15,8 +15,8 @@ fn done(result: &str) -> RunState {
 
 #[tokio::test]
 async fn of_many_who_claim_a_call_one_gets_it() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let (key, digest) = (Digest::of(&["key"]), Digest::of(&["send", "{}"]));
         let claims = join_all((0..50).map(|_| store.claim_run(ann(), key, digest))).await;
         let kept: Vec<_> = claims.into_iter().filter_map(Result::unwrap).collect();
@@ -35,8 +35,8 @@ async fn of_many_who_claim_a_call_one_gets_it() {
 
 #[tokio::test]
 async fn a_call_that_was_not_run_is_forgotten_and_one_that_ended_stays() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let (key, digest) = (Digest::of(&["key"]), Digest::of(&["send"]));
         let state = async || store.claim_run(ann(), key, digest).await.unwrap().map(|kept| kept.state);
         assert_eq!(state().await, None, "{kind}");
@@ -52,8 +52,8 @@ async fn a_call_that_was_not_run_is_forgotten_and_one_that_ended_stays() {
 
 #[tokio::test]
 async fn the_calls_of_a_user_are_bounded_in_number_and_bytes() {
-    let redis = Redis::start();
-    for (kind, store) in stores(&redis, WEEK) {
+    let servers = Servers::start();
+    for (kind, store) in stores(&servers, WEEK) {
         let digest = Digest::of(&["send"]);
         let key = |n: usize| Digest::of(&["key", &n.to_string()]);
         let running = Digest::of(&["the first, which runs all the time"]);

@@ -51,16 +51,16 @@ impl Handler<Refresh> for SessionActor {
         let Some(kept) = self.kept.as_ref().filter(|kept| kept.store.bus().is_some()) else {
             return Box::pin(async { Ok(()) });
         };
-        let (store, session, base) = (Arc::clone(&kept.store), kept.session, kept.version);
+        let (store, session, owner, base) = (Arc::clone(&kept.store), kept.session, kept.owner.clone(), kept.version);
         // Other replicas can't change what such a session lists, so it is served while the store is away.
         let is_fixed = !self.profile.scope.mode.lists_enabled();
         let addr = ctx.address();
         Box::pin(async move {
             // The version alone is read first. Each request in a session asks for it, and the record may hold hundreds
             // of tools.
-            let record = match store.version(session).await {
+            let record = match store.version(session, &owner).await {
                 Ok(Some(version)) if version == base => return Ok(()),
-                Ok(Some(_)) => store.load(session).await?,
+                Ok(Some(_)) => store.load(session, &owner).await?,
                 Ok(None) => None,
                 Err(_) if is_fixed => return Ok(()),
                 Err(error) => return Err(error.into()),

@@ -31,12 +31,11 @@ impl SessionActor {
         request: RequestId,
         message: Option<Vec<Bytes>>,
     ) -> impl Future<Output = ()> + use<> {
-        let shared =
-            self.kept.as_ref().and_then(|kept| Some((kept.store.bus()?, kept.store.event_log()?, kept.session)));
-        let logged = event.zip(shared).map(|(EventId { stream, place }, (bus, log, session))| {
+        let shared = self.kept.as_ref().and_then(|kept| Some((kept.store.bus()?, kept.store.event_log()?, kept)));
+        let logged = event.zip(shared).map(|(EventId { stream, place }, (bus, log, kept))| {
             let (replica, is_end) = (bus.replica().to_owned(), message.is_none());
             let message = message.unwrap_or_default().concat().into();
-            log.append(session, SentEvent { stream, place, replica, request, message, is_end })
+            log.append(kept.session, &kept.owner, SentEvent { stream, place, replica, request, message, is_end })
         });
         async {
             if let Some(logged) = logged
@@ -73,11 +72,11 @@ impl Handler<OpenStream> for SessionActor {
                 Ok(self.open_own())
             }
             Some((Err(_), after)) if self.streams.was_reply(after.id) => {
-                let shared = self.kept.as_ref().and_then(|kept| Some((kept.session, Replicas::of(&kept.store)?)));
-                let Some((session, replicas)) = shared else { return Box::pin(async { remote_stream::lost(after) }) };
+                let shared = self.kept.as_ref().and_then(Replicas::of);
+                let Some(replicas) = shared else { return Box::pin(async { remote_stream::lost(after) }) };
                 // What is not in the log of all servers may still be running at one of them.
                 let is_draining = Arc::clone(&self.is_draining);
-                return Box::pin(remote_stream::resume(replicas, is_draining, session, after.id, self.queue_bytes));
+                return Box::pin(remote_stream::resume(replicas, is_draining, after.id, self.queue_bytes));
             }
             Some((Err(unknown), _)) => Err(unknown),
         };

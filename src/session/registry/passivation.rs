@@ -80,7 +80,7 @@ impl SessionRegistry {
             .map(|(session, entry)| {
                 entry.noted = entry.used;
                 // Memory has monotonic times and the store wall-clock times. The age is the same in both.
-                (*session, wall - now.duration_since(entry.used))
+                (entry.owner.clone(), *session, wall - now.duration_since(entry.used))
             })
             .collect();
         if !used.is_empty() {

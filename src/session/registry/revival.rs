@@ -18,8 +18,8 @@ use crate::{
 /// Session on its way from the store.
 #[derive(Default)]
 pub(super) struct Reviving {
-    /// Requests that wait for it.
-    waiting: Vec<(UserKey, oneshot::Sender<Result<(), Error>>)>,
+    /// Requests of one user that wait for it.
+    waiting: Vec<oneshot::Sender<Result<(), Error>>>,
     /// True once the session has ended, for the store may have read its record before.
     pub(super) has_ended: bool,
 }
@@ -29,6 +29,7 @@ pub(super) struct Reviving {
 #[rtype(result = "()")]
 struct RecordLoaded {
     session: SessionId,
+    user: UserKey,
     outcome: Result<Option<SessionRecord>, StoreError>,
 }
 
@@ -72,14 +73,14 @@ impl Handler<Revive> for SessionRegistry {
             return Box::pin(async { Err(Error::SessionNotFound) });
         }
         let (reply, outcome) = oneshot::channel();
-        let waiting = &mut self.reviving.entry(session).or_default().waiting;
-        waiting.push((user, reply));
-        // One load for all who ask meanwhile: two would start two actors of one session.
+        let waiting = &mut self.reviving.entry((session, user.clone())).or_default().waiting;
+        waiting.push(reply);
+        // One load for all requests of the user meanwhile: two would start two actors of one session.
         if waiting.len() == 1 {
             // Sent on drop, so that a load that panics does not keep every later request waiting behind it.
             let given_up = Err(StoreError::Failed("the load was given up".to_owned()));
-            let mut report = Report::new(ctx.address(), RecordLoaded { session, outcome: given_up });
-            let load = self.common.storage.store().load(session);
+            let load = self.common.storage.store().load(session, &user);
+            let mut report = Report::new(ctx.address(), RecordLoaded { session, user, outcome: given_up });
             actix::spawn(async move {
                 let outcome = load.await;
                 report.say(|loaded| loaded.outcome = outcome);
@@ -92,29 +93,18 @@ impl Handler<Revive> for SessionRegistry {
 impl Handler<RecordLoaded> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, RecordLoaded { session, outcome }: RecordLoaded, _: &mut Context<Self>) {
-        let Reviving { waiting, has_ended } = self.reviving.remove(&session).unwrap_or_default();
+    fn handle(&mut self, RecordLoaded { session, user, outcome }: RecordLoaded, _: &mut Context<Self>) {
+        let key = (session, user);
+        let Reviving { waiting, has_ended } = self.reviving.remove(&key).unwrap_or_default();
         let revived = match outcome {
-            // Nobody gets to load another's sessions into memory.
-            Ok(Some(record)) if !has_ended && waiting.iter().any(|(user, _)| *user == record.owner) => {
-                let owner = record.owner.clone();
-                if self.ending.contains(&(session, owner.clone())) {
-                    Err(Error::SessionNotFound)
-                } else {
-                    self.revive(session, record).map(|()| owner)
-                }
-            }
+            // The store gives the owner's sessions alone: no user gets to load another's into memory.
+            Ok(Some(record)) if !has_ended && !self.ending.contains(&key) => self.revive(session, record),
             Ok(_) => Err(Error::SessionNotFound),
             Err(error) => Err(error.into()),
         };
-        for (user, reply) in waiting {
-            let outcome = match &revived {
-                Ok(owner) if *owner == user => Ok(()),
-                Ok(_) => Err(Error::SessionNotFound),
-                Err(error) => Err(error.clone()),
-            };
+        for reply in waiting {
             // A request that was given up meanwhile is asked again by its client.
-            let _ = reply.send(outcome);
+            let _ = reply.send(revived.clone());
         }
     }
 }

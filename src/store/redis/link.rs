@@ -1,8 +1,6 @@
 //! The connection to Redis: kept up in the background, asked with short patience, and given up at once while it is down.
 
 use std::{
-    fs,
-    path::Path,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -13,10 +11,7 @@ use std::{
 };
 
 use metrics::gauge;
-use redis::{
-    Client, Cmd, FromRedisValue, RedisResult, Script, TlsCertificates,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
 use tokio::{
     runtime::{self, Handle},
     sync::watch,
@@ -24,7 +19,13 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::keys;
+use super::{
+    address::Address,
+    connection::Connector,
+    keys::Keys,
+    script::{Call, Request, Script},
+    tls::TlsFiles,
+};
 use crate::{
     metrics::count_store,
     store::{StoreError, StoreFuture, Trouble},
@@ -42,9 +43,6 @@ const HEARTBEAT_TTL: Duration = Duration::from_secs(5);
 /// Beats in a row that have to go well before Redis counts as back: one that comes and goes must not fill the log.
 const GOOD_BEATS: u32 = 3;
 
-/// Line with which a certificate begins in PEM form.
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
-
 /// The newest format of the keys.
 const FORMAT: i64 = 1;
 
@@ -55,8 +53,8 @@ static BEAT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!
 pub(super) struct Link(Arc<Inner>);
 
 struct Inner {
-    client: Client,
-    connection: ConnectionManager,
+    connector: Connector,
+    keys: Keys,
     /// Everything that has to do with Redis runs on one thread.
     runtime: Handle,
     /// Latest trouble in the words of Redis, for those who watch.
@@ -81,31 +79,18 @@ impl Link {
     /// Connects. Without an answer it goes on trying, and is in trouble until it has one.
     ///
     /// # Errors
-    /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::Authorities`] for a file that can't be.
-    pub(super) fn open(url: &str, authorities: Option<&Path>, timeout: Duration) -> Result<Self, StoreError> {
+    /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::TlsFile`] for a file that can't be.
+    pub(super) fn open(url: &str, files: TlsFiles<'_>, timeout: Duration) -> Result<Self, StoreError> {
         // The URL may hold a password.
         let failed = |reason: String| StoreError::Open { path: "store.url".to_owned(), reason };
-        let client = match authorities {
-            None => Client::open(url).map_err(|error| failed(error.to_string()))?,
-            Some(file) => trusting(url, file)?,
-        };
-        let info = client.get_connection_info();
-        let place = format!("redis at {}/{}", info.addr(), info.redis_settings().db());
+        let address = Address::parse(url, files)?;
+        let (place, keys) = (address.to_string(), Keys::new(address.is_cluster(), address.database()));
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-        // No retries in the background: a command would wait for them, and the beat tries again anyway.
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(timeout))
-            .set_response_timeout(Some(timeout));
-        let connection = {
-            let _on = runtime.enter();
-            // Lazy, so that the server starts while Redis is away.
-            client.get_connection_manager_lazy(config).map_err(|error| failed(error.to_string()))?
-        };
+        let connector = Connector::new(address, timeout).map_err(|error| failed(error.to_string()))?;
         let link = Self(Arc::new(Inner {
-            client,
-            connection,
+            connector,
+            keys,
             runtime: runtime.handle().clone(),
             trouble: watch::Sender::new(Some("it has not been asked yet".to_owned())),
             good_beats: AtomicU32::new(0),
@@ -140,14 +125,19 @@ impl Link {
         &self.0.replica
     }
 
-    /// Returns the number of the database, which channels of Redis know nothing of.
-    pub(super) fn database(&self) -> i64 {
-        self.0.client.get_connection_info().redis_settings().db()
+    /// Returns the names of keys and channels.
+    pub(super) fn keys(&self) -> Keys {
+        self.0.keys
     }
 
-    /// Returns the client, for connections of its own.
-    pub(super) fn client(&self) -> &Client {
-        &self.0.client
+    /// Returns how long a request may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    /// Returns what makes connections.
+    pub(super) fn connector(&self) -> &Connector {
+        &self.0.connector
     }
 
     /// Returns the runtime on which work with Redis runs.
@@ -182,18 +172,13 @@ impl Link {
         &self,
         operation: &'static str,
         script: &'static Script,
-        keys: &[String],
+        keys: Vec<String>,
         arguments: Vec<Vec<u8>>,
     ) -> StoreFuture<T>
     where
         T: FromRedisValue + Send + 'static,
     {
-        let keys = keys.to_vec();
-        self.ask(operation, move |mut connection| async move {
-            let mut call = script.prepare_invoke();
-            call.key(keys).arg(arguments);
-            call.invoke_async(&mut connection).await
-        })
+        self.ask(operation, Request::Script(Call { script, keys, arguments }))
     }
 
     /// Has Redis do a command, unless it is known that it can't.
@@ -201,14 +186,12 @@ impl Link {
     where
         T: FromRedisValue + Send + 'static,
     {
-        self.ask(operation, move |mut connection| async move { command.query_async(&mut connection).await })
+        self.ask(operation, Request::Command(command))
     }
 
-    fn ask<T, F, R>(&self, operation: &'static str, job: F) -> StoreFuture<T>
+    fn ask<T>(&self, operation: &'static str, request: Request) -> StoreFuture<T>
     where
-        T: Send + 'static,
-        F: FnOnce(ConnectionManager) -> R + Send + 'static,
-        R: Future<Output = RedisResult<T>> + Send,
+        T: FromRedisValue + Send + 'static,
     {
         let (link, asked) = (self.clone(), Instant::now());
         // A task, not the caller's future: a client that gives up cancels no command, and news can be told without
@@ -218,9 +201,14 @@ impl Link {
             let outcome = if let Some(trouble) = link.details() {
                 Err(trouble)
             } else {
-                let outcome = link.in_time(job(link.0.connection.clone())).await;
-                // Commands that follow need not wait for the same. The beat finds out when it is over.
-                outcome.inspect_err(|trouble| link.note(Some(trouble.clone())))
+                let outcome = link.0.connector.ask(&request, true).await.map_err(|error| link.explain(&error));
+                // Commands that follow need not wait for the same. The beat finds out when it is over. One slot of a cluster
+                // tells nothing of the others, so there the beat alone decides.
+                outcome.inspect_err(|trouble| {
+                    if !link.0.keys.are_tagged() {
+                        link.note(Some(trouble.clone()));
+                    }
+                })
             };
             count_store(operation, outcome.is_ok(), asked.elapsed());
             outcome.map_err(StoreError::Failed)
@@ -230,10 +218,12 @@ impl Link {
 
     /// Tells Redis that this server lives, and sees whether Redis can be used.
     async fn beat(&self) {
-        let mut connection = self.0.connection.clone();
-        let mut call = BEAT_SCRIPT.key(keys::FORMAT);
-        call.key(keys::replica(&self.0.replica)).arg(FORMAT).arg(HEARTBEAT_TTL.as_millis());
-        let answer = self.in_time(call.invoke_async::<i64>(&mut connection)).await;
+        let Inner { keys, replica, .. } = &*self.0;
+        let arguments = [FORMAT.to_string(), HEARTBEAT_TTL.as_millis().to_string()].map(String::into_bytes).to_vec();
+        let call = Call { script: &BEAT_SCRIPT, keys: vec![keys.format(), keys.replica(replica)], arguments };
+        // While Redis is away each beat is an attempt.
+        let answer = self.0.connector.ask::<i64>(&Request::Script(call), self.details().is_none()).await;
+        let answer = answer.map_err(|error| self.explain(&error));
         // A later version is being rolled out. This one can't know what it would break in the newer format.
         self.0.is_newer.store(answer.as_ref().is_ok_and(|found| *found > FORMAT), Ordering::Relaxed);
         let trouble = match answer {
@@ -247,12 +237,21 @@ impl Link {
         self.note(trouble);
     }
 
-    /// Waits for an answer of Redis, as long as patience lasts.
+    /// Waits for an answer of Redis, as long as its time lasts.
     pub(super) async fn in_time<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, String> {
         match timeout(self.0.timeout, answer).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_elapsed) => Err(format!("it does not answer within {} ms", self.0.timeout.as_millis())),
+            Ok(answer) => answer.map_err(|error| self.explain(&error)),
+            Err(_elapsed) => Err(self.silence()),
         }
+    }
+
+    /// Returns an error in words for an operator.
+    fn explain(&self, error: &RedisError) -> String {
+        if error.is_timeout() { self.silence() } else { error.to_string() }
+    }
+
+    fn silence(&self) -> String {
+        format!("it does not answer within {} ms", self.0.timeout.as_millis())
     }
 
     /// Notes trouble, or a good beat. The beginning of trouble is logged once, and so is its end after enough good beats.
@@ -283,15 +282,4 @@ impl Link {
             is_new
         });
     }
-}
-
-/// Returns a client of a `rediss://` URL that trusts the authorities in a PEM file and no others.
-fn trusting(url: &str, file: &Path) -> Result<Client, StoreError> {
-    let failed = |reason: String| StoreError::Authorities { path: file.display().to_string(), reason };
-    let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
-    if !String::from_utf8_lossy(&pem).contains(CERTIFICATE) {
-        return Err(failed("it holds no certificate in PEM form".to_owned()));
-    }
-    let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
-    Client::build_with_tls(url, certificates).map_err(|error| failed(error.to_string()))
 }

@@ -1,23 +1,46 @@
-//! The store of servers that share one: Redis, or Valkey. Any of them serves any session at any time.
+//! The store of servers that share one: Redis, or Valkey, alone, behind Sentinels or as a cluster. Any of the servers serves any
+//! session at any time.
 //!
 //! What has to happen as a whole is a script. What is not used for the retention period goes by itself, since each key
 //! expires. A user's chats name sessions; one that names a session which is gone counts as free.
+//!
+//! **On a cluster** all keys of a user are in one slot, by a tag in their names (see `keys`), so that the scripts are the same:
+//! opening a session with its chat, the bounds of a user, a change of a record over its version, a claim of a call, an event in
+//! the log of a session happen as a whole there, too. For this each operation names the user. What the fleet has in common, format
+//! and signs of life, is in one slot, news in another; notes and bytes are anywhere, since each stands alone.
+//!
+//! Three things are not atomic on a cluster. *News of a change* are told after the change and not with it: a server that ends in
+//! between leaves others without them, which compare the version before they serve the next request of the session; a channel
+//! that fails loses its subscribers, which look at all that they serve when they are back. *Times of last use* of several users
+//! are noted by a script each. *A failover* may lose what the old master had acknowledged and not passed on, as Redis says.
+//!
+//! **A request is sent again** within its time while a replica takes over (`READONLY`, `MOVED`, `CLUSTERDOWN`, `LOADING`, a
+//! connection that breaks), so that one may be carried out twice whose answer was lost. Each script bears that: a repeat of opening,
+//! claiming, logging or keeping an output is known by what the first has left. A claimed note whose answer is lost is as good as
+//! another's; whoever claimed it asks again.
 
+mod address;
+mod cluster;
+mod connection;
 mod keys;
 mod link;
 mod peers;
+mod script;
+mod subscription;
+mod tls;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::Path,
     sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
 
-use redis::{Cmd, Script};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use redis::{Cmd, FromRedisValue};
+use uuid::Uuid;
 
-pub use self::peers::LogLimits;
-use self::{link::Link, peers::Peers};
+use self::{keys::Keys, link::Link, peers::Peers, script::Script};
+pub use self::{peers::LogLimits, tls::TlsFiles};
 
 use crate::{
     ids::{ChatId, SessionId, UserKey},
@@ -31,7 +54,7 @@ use crate::{
     },
 };
 
-/// Declares scripts that begin with what they have in common.
+/// Declares scripts on what a user has, which begin with what they have in common.
 macro_rules! scripts {
     ($($name:ident = $file:literal),+) => {
         $(static $name: LazyLock<Script> =
@@ -45,11 +68,15 @@ scripts!(
     CHATS = "scripts/chats.lua",
     SAVE = "scripts/save.lua",
     TOUCH = "scripts/touch.lua",
-    CLOSE = "scripts/close.lua",
-    CLAIM_RUN = "scripts/claim_run.lua",
-    SETTLE_RUN = "scripts/settle_run.lua",
-    KEEP_OUTPUT = "scripts/keep_output.lua"
+    CLOSE = "scripts/close.lua"
 );
+
+static CLAIM_RUN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/claim_run.lua")));
+static SETTLE_RUN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/settle_run.lua")));
+static KEEP_OUTPUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/keep_output.lua")));
+
+/// Users whose times of use are noted at once.
+const TOUCHES: usize = 32;
 
 /// The cursor of a hash's first page, which Redis gives again after the last (HSCAN).
 const FIRST_PAGE: &str = "0";
@@ -64,22 +91,39 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Opens the store at a URL, which is given so much time for an answer. Redis need not be there yet. Over TLS its
-    /// certificate must be signed by one of the authorities in a PEM file or, without one, by a public one.
+    /// Opens the store at a URL, which is given so much time for an answer. Redis need not be there yet. Over TLS it is
+    /// trusted, and this server shows itself, by files.
     ///
     /// # Errors
-    /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::Authorities`] for a file.
+    /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::TlsFile`] for a file.
     pub fn open(
         url: &str,
-        authorities: Option<&Path>,
+        files: TlsFiles<'_>,
         timeout: Duration,
         bounds: Bounds,
         room: LogLimits,
     ) -> Result<Self, StoreError> {
-        let link = Link::open(url, authorities, timeout)?;
+        let link = Link::open(url, files, timeout)?;
         let peers = Arc::new(Peers::new(link.clone(), room));
         let (bus, event_log) = (Arc::<Peers>::clone(&peers), Arc::<Peers>::clone(&peers));
         Ok(Self { link, bounds, peers, bus, event_log })
+    }
+
+    fn keys(&self) -> Keys {
+        self.link.keys()
+    }
+
+    /// Has Redis run a script on what a user has. Its first argument is the user's name, of which it makes names of keys.
+    fn run<T: FromRedisValue + Send + 'static>(
+        &self,
+        operation: &'static str,
+        script: &'static Script,
+        owner: &UserKey,
+        keys: Vec<String>,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> StoreFuture<T> {
+        let arguments = [self.keys().owner(owner)].into_iter().chain(arguments);
+        self.link.run(operation, script, keys, bytes(arguments))
     }
 
     fn retention_ms(&self) -> String {
@@ -132,10 +176,10 @@ impl SessionStore for RedisStore {
     fn open(&self, session: SessionId, record: SessionRecord, chat: Option<ChatId>) -> StoreFuture<Opened> {
         // One script: two replicas that open sessions for one chat at once must not both take it over from the same
         // one.
-        let keys = [keys::session(session), keys::chats(&record.owner)];
         let chat = chat.map(|chat| chat.as_str().to_owned());
         let arguments = self.most().into_iter().chain(self.inserted(session, &record)).chain(chat);
-        let opened = self.link.run("open", &OPEN, &keys, bytes(arguments));
+        let keys = vec![self.keys().chats(&record.owner)];
+        let opened = self.run("open", &OPEN, &record.owner, keys, arguments);
         Box::pin(async {
             let (before, ended) = read_ids(opened.await?);
             Ok(Opened { before, ended })
@@ -148,14 +192,13 @@ impl SessionStore for RedisStore {
         chat: ChatId,
         new: Option<(SessionId, SessionRecord)>,
     ) -> StoreFuture<Entered> {
-        let mut keys = vec![keys::chats(&owner)];
         let mut arguments = vec![chat.as_str().to_owned()];
         arguments.extend(self.most());
         if let Some((session, record)) = new {
-            keys.push(keys::session(session));
             arguments.extend(self.inserted(session, &record));
         }
-        let entered = self.link.run("enter_chat", &ENTER_CHAT, &keys, bytes(arguments));
+        let keys = vec![self.keys().chats(&owner)];
+        let entered = self.run("enter_chat", &ENTER_CHAT, &owner, keys, arguments);
         Box::pin(async {
             let (session, ended) = read_ids(entered.await?);
             Ok(Entered { session, ended })
@@ -165,15 +208,15 @@ impl SessionStore for RedisStore {
     fn bind_chat(&self, owner: UserKey, chat: ChatId, session: SessionId) -> StoreFuture<()> {
         let [most, _] = self.most();
         let arguments = [chat.as_str().to_owned(), session.to_string(), self.retention_ms(), most];
-        self.link.run("bind_chat", &BIND_CHAT, &[keys::chats(&owner)], bytes(arguments))
+        self.run("bind_chat", &BIND_CHAT, &owner, vec![self.keys().chats(&owner)], arguments)
     }
 
     fn chats(&self, owner: UserKey) -> StoreFuture<BTreeMap<ChatId, SessionId>> {
-        let (link, keys) = (self.link.clone(), [keys::chats(&owner)]);
+        let (link, keys, name) = (self.link.clone(), self.keys().chats(&owner), self.keys().owner(&owner));
         Box::pin(async move {
             let (mut chats, mut cursor) = (BTreeMap::new(), FIRST_PAGE.to_owned());
             loop {
-                let page = link.run("chats", &CHATS, &keys, bytes([cursor]));
+                let page = link.run("chats", &CHATS, vec![keys.clone()], bytes([name.clone(), cursor]));
                 let (next, entries): (String, Vec<(String, String)>) = page.await?;
                 let entries = entries.iter();
                 // HSCAN may give an entry twice, which a map makes one.
@@ -186,48 +229,63 @@ impl SessionStore for RedisStore {
         })
     }
 
-    fn load(&self, session: SessionId) -> StoreFuture<Option<SessionRecord>> {
+    fn load(&self, session: SessionId, owner: &UserKey) -> StoreFuture<Option<SessionRecord>> {
+        let owner = owner.clone();
         let fields: StoreFuture<HashMap<String, String>> =
-            self.link.command("load", Cmd::hgetall(keys::session(session)));
-        Box::pin(async { Ok(record(&fields.await?)) })
+            self.link.command("load", Cmd::hgetall(self.keys().session(&owner, session)));
+        Box::pin(async move { Ok(record(&fields.await?).filter(|record| record.owner == owner)) })
     }
 
-    fn version(&self, session: SessionId) -> StoreFuture<Option<u64>> {
-        self.link.command("version", Cmd::hget(keys::session(session), "version"))
+    fn version(&self, session: SessionId, owner: &UserKey) -> StoreFuture<Option<u64>> {
+        self.link.command("version", Cmd::hget(self.keys().session(owner, session), "version"))
     }
 
     fn save(&self, session: SessionId, record: SessionRecord, over: Option<u64>) -> StoreFuture<Option<u64>> {
-        // The script tells the news in the same step. This server may end before the answer, and a change would be kept
-        // that nobody hears of.
-        let (channel, news) = self.peers.envelope(&ReplicaEvent::Changed(session));
-        let arguments = [json::to_string(&record.state), self.retention_ms(), channel, news];
+        // Where it can, the script tells the news in the same step. This server may end before the answer, and a change
+        // would be kept that nobody hears of.
+        let news = ReplicaEvent::Changed(session);
+        let [channel, text] = self.peers.published(&news);
+        let state = json::to_string(&record.state);
+        let arguments = [session.to_string(), state, self.retention_ms(), channel, text];
         let arguments = arguments.into_iter().chain(over.map(|version| version.to_string()));
-        self.link.run("save", &SAVE, &[keys::session(session)], bytes(arguments))
+        let keys = vec![self.keys().session(&record.owner, session)];
+        let saved = self.run("save", &SAVE, &record.owner, keys, arguments);
+        self.peers.announce(news, saved, Option::is_some)
     }
 
-    fn touch(&self, used: Vec<(SessionId, SystemTime)>) -> StoreFuture<()> {
-        let keys: Vec<_> = used.iter().map(|(session, _)| keys::session(*session)).collect();
-        // The time that is left, not a time of day: the clocks of servers and of Redis may differ.
-        let ttl = used.iter().map(|(_, used)| {
+    fn touch(&self, used: Vec<(UserKey, SessionId, SystemTime)>) -> StoreFuture<()> {
+        let mut by_owner = HashMap::<UserKey, Vec<String>>::new();
+        for (owner, session, used) in used {
+            // The time that is left, not a time of day: the clocks of servers and of Redis may differ.
             let left = self.bounds.retention.saturating_sub(used.elapsed().unwrap_or_default());
-            left.as_millis().to_string()
-        });
-        let arguments = [self.retention_ms()].into_iter().chain(ttl);
-        self.link.run("touch", &TOUCH, &keys, bytes(arguments))
+            by_owner.entry(owner).or_default().extend([session.to_string(), left.as_millis().to_string()]);
+        }
+        let (link, retention) = (self.link.clone(), self.retention_ms());
+        // Each is a script of its own: on a cluster users are in different slots, and elsewhere one script for thousands would
+        // keep all others waiting.
+        Box::pin(stream::iter(by_owner).map(Ok).try_for_each_concurrent(TOUCHES, move |(owner, sessions)| {
+            let keys = link.keys();
+            let arguments = [keys.owner(&owner), retention.clone()].into_iter().chain(sessions);
+            link.run("touch", &TOUCH, vec![keys.chats(&owner)], bytes(arguments))
+        }))
     }
 
     fn close(&self, session: SessionId, owner: UserKey) -> StoreFuture<bool> {
-        let (channel, news) = self.peers.envelope(&ReplicaEvent::Closed(session));
-        let arguments = [owner.workspace().to_owned(), owner.user().to_owned(), channel, news];
-        self.link.run("close", &CLOSE, &[keys::session(session), keys::events(session)], bytes(arguments))
+        let news = ReplicaEvent::Closed(session);
+        let [channel, text] = self.peers.published(&news);
+        let arguments = [session.to_string(), owner.workspace().to_owned(), owner.user().to_owned(), channel, text];
+        let keys = vec![self.keys().session(&owner, session), self.keys().events(&owner, session)];
+        let closed = self.run("close", &CLOSE, &owner, keys, arguments);
+        self.peers.announce(news, closed, |was_there| *was_there)
     }
 
     fn claim_run(&self, owner: UserKey, key: Digest, digest: Digest) -> StoreFuture<Option<KeptRun>> {
         // The name lets a repeat find out whether the replica that runs the call still lives.
         let (state, replica) = RunState::Running { replica: self.peers.replica().to_owned() }.to_parts();
         let (kept_for, most) = (runs::KEPT_FOR.as_millis().to_string(), runs::MAX_RUNS.to_string());
-        let arguments = [digest.to_hex(), state.to_owned(), replica, kept_for, most];
-        let kept = self.link.run::<Vec<String>>("claim_run", &CLAIM_RUN, &keys::run(&owner, key), bytes(arguments));
+        let arguments = [digest.to_hex(), state.to_owned(), replica, kept_for, most, Uuid::new_v4().to_string()];
+        let keys = self.keys().run(&owner, key).to_vec();
+        let kept = self.link.run::<Vec<String>>("claim_run", &CLAIM_RUN, keys, bytes(arguments));
         Box::pin(async {
             let kept = <[String; 3]>::try_from(kept.await?).ok();
             Ok(kept.map(|[digest, state, rest]| KeptRun { digest, state: RunState::from_parts(&state, rest) }))
@@ -238,18 +296,18 @@ impl SessionStore for RedisStore {
         let parts = state.map(|state| state.to_parts());
         let parts = parts.into_iter().flat_map(|(state, rest)| [state.to_owned(), rest]);
         let arguments = [digest.to_hex()].into_iter().chain(parts);
-        self.link.run("settle_run", &SETTLE_RUN, &keys::run(&owner, key), bytes(arguments))
+        self.link.run("settle_run", &SETTLE_RUN, self.keys().run(&owner, key).to_vec(), bytes(arguments))
     }
 
     fn keep_output(&self, owner: UserKey, id: OutputId, output: KeptOutput, ttl: Duration) -> StoreFuture<()> {
         let KeptOutput { tool, json } = output;
         let (ttl, most) = (ttl.as_millis().to_string(), outputs::MAX_OF_USER.to_string());
         let arguments = vec![tool.into_bytes(), json, ttl.into_bytes(), most.into_bytes()];
-        self.link.run("keep_output", &KEEP_OUTPUT, &keys::output(&owner, id), arguments)
+        self.link.run("keep_output", &KEEP_OUTPUT, self.keys().output(&owner, id).to_vec(), arguments)
     }
 
     fn kept_output(&self, owner: UserKey, id: OutputId) -> StoreFuture<Option<KeptOutput>> {
-        let [key, _] = keys::output(&owner, id);
+        let [key, _] = self.keys().output(&owner, id);
         let mut ask = Cmd::new();
         ask.arg("HMGET").arg(key).arg("tool").arg("json");
         let kept = self.link.command::<(Option<String>, Option<Vec<u8>>)>("kept_output", ask);

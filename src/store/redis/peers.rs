@@ -2,20 +2,19 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use futures_util::StreamExt;
-use redis::{Script, streams::StreamRangeReply};
+use redis::{Cmd, streams::StreamRangeReply};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
-    time::{interval, sleep},
+    time::{Instant, interval, sleep},
 };
 
 use super::{
-    keys,
     link::{HEARTBEAT, HEARTBEAT_IN_TROUBLE, Link},
+    script::Script,
 };
 use crate::{
-    ids::SessionId,
+    ids::{SessionId, UserKey},
     protocol::json,
     store::{Cursor, ReplicaBus, ReplicaEvent, SentEvent, SharedEventLog, StoreError, StoreFuture},
 };
@@ -54,26 +53,64 @@ impl Peers {
         Self { link, room }
     }
 
-    /// Returns the channel of news for all, and the text of one.
-    pub(super) fn envelope(&self, news: &ReplicaEvent) -> (String, String) {
-        let envelope = Envelope { from: self.replica().to_owned(), news };
-        (keys::news(self.link.database()), json::to_string(&envelope))
+    fn envelope(&self, news: &ReplicaEvent) -> String {
+        json::to_string(&Envelope { from: self.replica().to_owned(), news })
+    }
+
+    /// Returns the channel of news for all and the text of one, as scripts publish them. On a cluster, where no script reaches
+    /// another slot, the channel is empty and [`announce`](Self::announce) is what tells.
+    pub(super) fn published(&self, news: &ReplicaEvent) -> [String; 2] {
+        let keys = self.link.keys();
+        if keys.are_tagged() { [String::new(), String::new()] } else { [keys.news(), self.envelope(news)] }
+    }
+
+    /// Tells news once a script has done what they are about, where the script itself can't.
+    pub(super) fn announce<T: Send + 'static>(
+        &self,
+        news: ReplicaEvent,
+        done: StoreFuture<T>,
+        is_true: fn(&T) -> bool,
+    ) -> StoreFuture<T> {
+        if !self.link.keys().are_tagged() {
+            return done;
+        }
+        let peers = self.clone();
+        // A task, not the caller's future, so that news follow even where a client gives up in between.
+        let task = self.link.runtime().spawn(async move {
+            let outcome = done.await?;
+            if is_true(&outcome)
+                && let Err(trouble) = peers.tell(&news).await
+            {
+                // Servers lose their subscriptions where this fails, and look for what they missed when they have them back.
+                log::debug!("other servers are not told: {trouble}");
+            }
+            Ok(outcome)
+        });
+        Box::pin(async { task.await.unwrap_or(Err(StoreError::Stopped)) })
+    }
+
+    fn publish(&self, channel: String, news: &ReplicaEvent) -> StoreFuture<()> {
+        let mut publish = Cmd::new();
+        // Sharded channels (Redis 7) are the business of one node; others would go to all nodes of a cluster.
+        publish.arg(if self.link.keys().are_tagged() { "SPUBLISH" } else { "PUBLISH" });
+        publish.arg(channel).arg(self.envelope(news));
+        self.link.command("tell", publish)
     }
 
     /// Passes news on until the connection breaks.
     async fn listen(&self, news: &mpsc::Sender<ReplicaEvent>) -> Result<(), String> {
-        let channels = [keys::news(self.link.database()), keys::news_for(self.link.database(), self.replica())];
-        let (mut sink, mut envelopes) = self.link.in_time(self.link.client().get_async_pubsub()).await?.split();
-        self.link.in_time(sink.subscribe(&channels[..])).await?;
+        let keys = self.link.keys();
+        let channels = [keys.news(), keys.news_for(self.replica())];
+        let mut subscription = self.link.in_time(self.link.connector().subscribe(&channels)).await?;
         // Pub/sub keeps nothing for a server that was away, so each connection begins with the word that something may
         // be missed. It is told after subscribing: news in between are then heard twice rather than never.
         let _ = news.send(ReplicaEvent::Missed).await;
-        let mut beat = interval(HEARTBEAT);
+        let (mut beat, mut heard) = (interval(HEARTBEAT), Instant::now());
         loop {
             tokio::select! {
-                envelope = envelopes.next() => {
-                    let Some(envelope) = envelope else { return Err("the connection has ended".to_owned()) };
-                    match serde_json::from_slice::<Envelope<ReplicaEvent>>(envelope.get_payload_bytes()) {
+                envelope = subscription.next() => {
+                    heard = Instant::now();
+                    match serde_json::from_slice::<Envelope<ReplicaEvent>>(&envelope?) {
                         Ok(Envelope { from, news: told }) if from != self.replica() => {
                             let _ = news.send(told).await;
                         }
@@ -84,7 +121,16 @@ impl Peers {
                     }
                 }
                 // A connection that is dead on the other side shows in nothing else.
-                _ = beat.tick() => self.link.in_time(sink.ping::<redis::Value>()).await.map(|_| ())?,
+                _ = beat.tick() => {
+                    self.link.in_time(subscription.ping()).await?;
+                    if keys.are_tagged() {
+                        if heard.elapsed() > self.link.timeout() + 2 * HEARTBEAT {
+                            return Err("nothing was heard, not even from this server".to_owned());
+                        }
+                        // A slot may leave a node that still answers, so this server hears whether it hears itself.
+                        drop(self.tell_one(self.replica(), &ReplicaEvent::Missed));
+                    }
+                }
             }
         }
     }
@@ -96,18 +142,15 @@ impl ReplicaBus for Peers {
     }
 
     fn is_alive(&self, replica: &str) -> StoreFuture<bool> {
-        self.link.command("is_alive", redis::Cmd::exists(keys::replica(replica)))
+        self.link.command("is_alive", Cmd::exists(self.link.keys().replica(replica)))
     }
 
     fn tell(&self, news: &ReplicaEvent) -> StoreFuture<()> {
-        let (channel, envelope) = self.envelope(news);
-        self.link.command("tell", redis::Cmd::publish(channel, envelope))
+        self.publish(self.link.keys().news(), news)
     }
 
     fn tell_one(&self, replica: &str, news: &ReplicaEvent) -> StoreFuture<()> {
-        let channel = keys::news_for(self.link.database(), replica);
-        let (_, envelope) = self.envelope(news);
-        self.link.command("tell", redis::Cmd::publish(channel, envelope))
+        self.publish(self.link.keys().news_for(replica), news)
     }
 
     fn hear(&self) -> mpsc::Receiver<ReplicaEvent> {
@@ -127,7 +170,7 @@ impl ReplicaBus for Peers {
 }
 
 impl SharedEventLog for Peers {
-    fn append(&self, session: SessionId, event: SentEvent) -> StoreFuture<()> {
+    fn append(&self, session: SessionId, owner: &UserKey, event: SentEvent) -> StoreFuture<()> {
         let LogLimits { events, bytes, ttl } = self.room;
         if event.message.len() > bytes {
             // The others need not go for one that can't stay.
@@ -136,14 +179,15 @@ impl SharedEventLog for Peers {
         let numbers = [events.to_string(), bytes.to_string(), ttl.as_millis().to_string()];
         let SentEvent { stream, place, replica, request, message, is_end } = event;
         let texts = [stream.to_string(), place.to_string(), replica, json::to_string(&request)];
+        let keys = self.link.keys();
         let end = if is_end { "1" } else { "" };
         let mut arguments: Vec<Vec<u8>> = numbers.into_iter().chain(texts).map(String::into_bytes).collect();
         arguments.extend([message.to_vec(), end.into()]);
-        self.link.run("log", &LOG, &[keys::session(session), keys::events(session)], arguments)
+        self.link.run("log", &LOG, vec![keys.session(owner, session), keys.events(owner, session)], arguments)
     }
 
-    fn read(&self, session: SessionId, since: Cursor) -> StoreFuture<(Vec<SentEvent>, Cursor)> {
-        let read = redis::Cmd::xrange(keys::events(session), since.0.as_deref().unwrap_or("-"), "+");
+    fn read(&self, session: SessionId, owner: &UserKey, since: Cursor) -> StoreFuture<(Vec<SentEvent>, Cursor)> {
+        let read = Cmd::xrange(self.link.keys().events(owner, session), since.0.as_deref().unwrap_or("-"), "+");
         let read = self.link.command::<StreamRangeReply>("sent", read);
         Box::pin(async {
             let reply = read.await?;

@@ -1,5 +1,5 @@
--- KEYS: the user's chats. ARGV: the chat, the session's id, milliseconds of retention, chats that the user may have.
-local chat, id, retention, most = unpack(ARGV)
-if lives(id) and not serving(KEYS[1], chat) then
-  give_chat(KEYS[1], chat, id, retention, most)
+-- KEYS: the user's chats. ARGV: the user, the chat, the session's id, milliseconds of retention, chats that the user may have.
+local _, chat, id, retention, most = unpack(ARGV)
+if lives(id) and not serving(chat) then
+  give_chat(chat, id, retention, most)
 end

@@ -1,20 +1,26 @@
--- What several scripts need. The names of keys are made as in keys.rs; so this is for a single Redis, not a cluster.
+-- What several scripts need. Their first argument is the name of the user whose data they change, as keys.rs makes it, and the
+-- names of keys are made here as there: on a cluster all are in the slot of that user.
+local owner = ARGV[1]
 
 -- Of one user no more is removed at once than this, so that nobody else waits for it.
 local MOST_REMOVED = 100
 
-local function lives(session)
-  return redis.call('EXISTS', 'mcp:session:' .. session) == 1
+-- The name of what a session has of a kind. On a cluster the name of the user is in braces, and ends it.
+local function of_session(kind, id)
+  local name = 'mcp:' .. kind .. ':' .. id
+  if string.sub(owner, 1, 1) == '{' then
+    return name .. ':' .. owner
+  end
+  return name
 end
 
--- The name of what a user has of a kind.
-local function of_owner(kind, workspace, user)
-  return 'mcp:' .. kind .. ':' .. #workspace .. ':' .. workspace .. ':' .. user
-end
+-- The keys of what a user has: chats with their sessions, when each was bound, and sessions by their last use.
+local chats = 'mcp:chats:' .. owner
+local ages = 'mcp:chat-ages:' .. owner
+local sessions = 'mcp:sessions:' .. owner
 
--- The key beside a user's chats that tells when each was bound.
-local function ages_of(chats)
-  return 'mcp:chat-ages:' .. string.sub(chats, #'mcp:chats:' + 1)
+local function lives(id)
+  return redis.call('EXISTS', of_session('session', id)) == 1
 end
 
 -- Microseconds since 1970.
@@ -24,7 +30,7 @@ local function now()
 end
 
 -- The session that a chat has, if that lives.
-local function serving(chats, chat)
+local function serving(chat)
   local session = redis.call('HGET', chats, chat)
   if session and lives(session) then
     return session
@@ -39,19 +45,18 @@ local function extend(key, ttl)
   end
 end
 
--- Notes that a user's session was used so many milliseconds ago, and lasts for as many.
-local function note_use(workspace, user, id, ago, ttl)
-  local sessions = of_owner('sessions', workspace, user)
+-- Notes that a session was used so many milliseconds ago, and lasts for as many.
+local function note_use(id, ago, ttl)
   redis.call('ZADD', sessions, 'GT', now() - ago * 1000, id)
   extend(sessions, ttl)
 end
 
 -- Keeps a new session. Gives those of its user that end, so that no more than `most` are kept: the ones not used for longest.
-local function insert(key, most, id, workspace, user, opened, state, retention)
+local function insert(most, id, workspace, user, opened, state, retention)
+  local key = of_session('session', id)
   redis.call('HSET', key, 'workspace', workspace, 'user', user, 'opened', opened, 'state', state, 'version', 0)
   redis.call('PEXPIRE', key, retention)
-  note_use(workspace, user, id, 0, tonumber(retention))
-  local sessions = of_owner('sessions', workspace, user)
+  note_use(id, 0, tonumber(retention))
   -- Sessions expire by themselves, and are not told of.
   redis.call('ZREMRANGEBYSCORE', sessions, '-inf', now() - retention * 1000)
   local ended = {}
@@ -61,7 +66,7 @@ local function insert(key, most, id, workspace, user, opened, state, retention)
       if oldest ~= id and excess > 0 then
         excess = excess - 1
         redis.call('ZREM', sessions, oldest)
-        if redis.call('DEL', 'mcp:session:' .. oldest, 'mcp:events:' .. oldest) > 0 then
+        if redis.call('DEL', of_session('session', oldest), of_session('events', oldest)) > 0 then
           ended[#ended + 1] = oldest
         end
       end
@@ -70,14 +75,13 @@ local function insert(key, most, id, workspace, user, opened, state, retention)
   return ended
 end
 
-local function forget_chat(chats, chat)
+local function forget_chat(chat)
   redis.call('HDEL', chats, chat)
-  redis.call('ZREM', ages_of(chats), chat)
+  redis.call('ZREM', ages, chat)
 end
 
 -- The chat that was bound first. One whose age is not known was bound by a server of an earlier version.
-local function oldest_chat(chats)
-  local ages = ages_of(chats)
+local function oldest_chat()
   if redis.call('ZCARD', ages) < redis.call('HLEN', chats) then
     for _, chat in ipairs(redis.call('HRANDFIELD', chats, 16)) do
       if not redis.call('ZSCORE', ages, chat) then
@@ -90,24 +94,23 @@ end
 
 -- Gives a chat a session. Some others are looked at, so that those whose session is gone don't pile up; beyond `most`, the
 -- oldest are forgotten.
-local function give_chat(chats, chat, session, retention, most)
-  local ages = ages_of(chats)
+local function give_chat(chat, session, retention, most)
   redis.call('HSET', chats, chat, session)
   redis.call('PEXPIRE', chats, retention)
   redis.call('ZADD', ages, now(), chat)
   redis.call('PEXPIRE', ages, retention)
   for _, other in ipairs(redis.call('HRANDFIELD', chats, 4)) do
-    if not serving(chats, other) then
-      forget_chat(chats, other)
+    if not serving(other) then
+      forget_chat(other)
     end
   end
   local removed = 0
   while redis.call('HLEN', chats) > tonumber(most) and removed < MOST_REMOVED do
-    local oldest = oldest_chat(chats)
+    local oldest = oldest_chat()
     if not oldest or oldest == chat then
       break
     end
-    forget_chat(chats, oldest)
+    forget_chat(oldest)
     removed = removed + 1
   end
 end

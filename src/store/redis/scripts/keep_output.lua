@@ -2,6 +2,8 @@
 -- KEYS: the output, the outputs of the user. ARGV: tool, json, milliseconds to keep it, bytes of a user at most
 redis.call('HSET', KEYS[1], 'tool', ARGV[1], 'json', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+-- It is there already where this is a repeat, after the answer was lost.
+redis.call('LREM', KEYS[2], 0, KEYS[1])
 redis.call('LPUSH', KEYS[2], KEYS[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 local bytes = 0

@@ -1,12 +1,14 @@
--- KEYS: the session. ARGV: state, milliseconds of retention, channel and text of the news, and the version that it has to
--- have if that matters. Gives the version that it has by this.
-local state, retention, channel, news, over = unpack(ARGV)
-local known = redis.call('HMGET', KEYS[1], 'version', 'workspace', 'user')
-if not known[1] or (over and known[1] ~= over) then
+-- KEYS: the session. ARGV: the user, the session's id, state, milliseconds of retention, channel and text of the news if they go
+-- out from here, and the version that it has to have if that matters. Gives the version that it has by this.
+local _, id, state, retention, channel, news, over = unpack(ARGV)
+local version = redis.call('HGET', KEYS[1], 'version')
+if not version or (over and version ~= over) then
   return false
 end
 redis.call('HSET', KEYS[1], 'state', state)
 redis.call('PEXPIRE', KEYS[1], retention)
-note_use(known[2], known[3], string.sub(KEYS[1], #'mcp:session:' + 1), 0, tonumber(retention))
-redis.call('PUBLISH', channel, news)
+note_use(id, 0, tonumber(retention))
+if channel ~= '' then
+  redis.call('PUBLISH', channel, news)
+end
 return redis.call('HINCRBY', KEYS[1], 'version', 1)
