@@ -141,7 +141,7 @@ pub enum Error {
 /// Kinds of errors, by which `protocol::codes` picks the JSON-RPC code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// No JSON.
+    /// A body that is no JSON.
     Parse,
     /// JSON that is no request which may be made here, or not by this caller.
     InvalidRequest,

@@ -1,10 +1,10 @@
-//! What keeps a request from its result, as HTTP has it: the one table of statuses.
+//! Reasons why a request gets no result, as HTTP has them: the one table of statuses.
 
 use actix_web::http::StatusCode;
 
 use crate::{
     error::{Error, ErrorKind},
-    protocol::{jsonrpc::ErrorObject, revision::Era},
+    protocol::{error_object::ErrorObject, revision::Era},
     token::TokenProblem,
 };
 

@@ -17,7 +17,8 @@ use crate::{
     membrane::{Caller, Proof},
     protocol::{
         answer::ServerResult,
-        jsonrpc::{self, ErrorObject, Message, Notification, Request, RequestId, Unusable},
+        error_object::ErrorObject,
+        jsonrpc::{self, Message, Notification, Request, RequestId, Unusable},
         request::{ClientNotification, ClientRequest},
         revision::{Era, Revision},
     },

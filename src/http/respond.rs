@@ -19,7 +19,8 @@ use crate::{
     config,
     error::Error,
     protocol::{
-        jsonrpc::{self, ErrorObject, RequestId},
+        error_object::ErrorObject,
+        jsonrpc::{self, RequestId},
         revision::Era,
     },
 };

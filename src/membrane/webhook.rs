@@ -92,10 +92,10 @@ impl Changed {
 /// Why a body can't be read as a webhook.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// It is not JSON, or not of the form.
+    /// The body is not JSON, or not of the form.
     #[error("the body is no webhook: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// It does not say what has happened.
+    /// The body does not say what has happened.
     #[error("the webhook names no event")]
     NoEvent,
 }

@@ -9,11 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{clean::clean, codes, elicitation, json, revision::Era};
-use crate::{
-    chunks::Chunk,
-    error::{Error, ErrorKind},
-};
+use super::{clean::clean, error_object::ErrorObject, json};
+use crate::{chunks::Chunk, error::Error};
 
 /// Messages in a batch at most: each may have an answer as long as a list of tools.
 const MAX_BATCH: usize = 64;
@@ -233,36 +230,6 @@ pub fn refusal(error: &ErrorObject) -> Bytes {
     error_with(Some(ErrorId::Unread), error)
 }
 
-/// Error member of a response (JSON-RPC 2.0 § 5.1).
-#[derive(Debug, Serialize)]
-pub struct ErrorObject {
-    code: i32,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<serde_json::Value>,
-}
-
-impl ErrorObject {
-    /// Returns an object without data.
-    #[must_use]
-    pub fn new(kind: ErrorKind, message: String, era: Era) -> Self {
-        Self { code: codes::code(kind, era), message, data: None }
-    }
-
-    /// Returns the object of an error, with what clients are to read of it.
-    #[must_use]
-    pub fn of(error: &Error, era: Era) -> Self {
-        let data = match error {
-            Error::RevisionUnsupported { requested, supported } => {
-                Some(serde_json::json!({"supported": supported, "requested": requested}))
-            }
-            Error::PageRequired(page) => Some(elicitation::required(page)),
-            _ => None,
-        };
-        Self { data, ..Self::new(error.kind(), error.to_string(), era) }
-    }
-}
-
 /// Id member of an error response.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -311,6 +278,7 @@ pub fn notification(method: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::revision::Era;
 
     fn outline(body: &str) -> String {
         let message = |message: &Message| match message {

@@ -7,6 +7,7 @@ pub mod clean;
 pub mod codes;
 pub mod conform;
 pub mod elicitation;
+pub mod error_object;
 pub mod faults;
 pub mod json;
 pub mod jsonrpc;

@@ -22,7 +22,8 @@ use crate::{
     error::Error,
     ids::{SessionId, UserKey},
     protocol::{
-        jsonrpc::{self, Body, ErrorObject, Message, RequestId},
+        error_object::ErrorObject,
+        jsonrpc::{self, Body, Message, RequestId},
         revision::Era,
     },
     store::{Cursor, ReplicaBus, SentEvent, SessionStore, SharedEventLog, StoreFuture},

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -19,6 +20,26 @@ pub struct Server {
     process: Process,
     token: String,
     http: Client,
+}
+
+/// A request, written beforehand: what its client does with a large one would keep the others of this process waiting.
+pub struct Message {
+    method: &'static str,
+    tool: Option<&'static str>,
+    body: Bytes,
+}
+
+impl Message {
+    fn new(method: &'static str, tool: Option<&'static str>, params: &str) -> Self {
+        let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"_meta":{meta}{params}}}}}"#);
+        Self { method, tool, body: body.into() }
+    }
+
+    /// A call with arguments, which are JSON.
+    pub fn call(tool: &'static str, arguments: &str) -> Self {
+        Self::new("tools/call", Some(tool), &format!(r#","name":"{tool}","arguments":{arguments}"#))
+    }
 }
 
 /// How long the answers of other requests took, the shortest first, in milliseconds.
@@ -46,7 +67,7 @@ impl Server {
         let settings =
             [("MCP__SERVER__WORKERS", "1"), ("MCP__STREAMS__AFTER_MS", "60000"), ("MCP__MEMBRANE__BASE_URL", upstream)];
         let server = Self { process: Process::start(&[], &settings), token: token("beside"), http: Client::new() };
-        server.ask("tools/list", json!({})).await;
+        server.send(&Message::new("tools/list", None, "")).await;
         server
     }
 
@@ -58,34 +79,26 @@ impl Server {
         assert!(set.json(&faults).send().await.unwrap().status().is_success());
     }
 
-    pub async fn call(&self, tool: &str, arguments: Value) -> Value {
-        self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await
-    }
-
-    async fn ask(&self, method: &str, mut params: Value) -> Value {
-        params["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-        });
+    pub async fn send(&self, Message { method, tool, body }: &Message) -> Value {
         let request = self.http.post(format!("{}/mcp", self.process.url)).bearer_auth(&self.token);
         let mut request = request
             .header("accept", "application/json, text/event-stream")
+            .header("content-type", "application/json")
             .header("mcp-protocol-version", "2026-07-28")
-            .header("mcp-method", method);
-        if let Some(name) = params["name"].as_str() {
-            request = request.header("mcp-name", name);
+            .header("mcp-method", *method);
+        if let Some(tool) = tool {
+            request = request.header("mcp-name", *tool);
         }
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let text = request.json(&body).send().await.unwrap().text().await.unwrap();
+        let text = request.body(body.clone()).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap_or_else(|_| json!({"text": text}))
     }
 
     /// Pings again and again until told to end.
     async fn ping_on(&self, is_over: &AtomicBool) -> Times {
-        let mut times = Vec::new();
+        let (mut times, ping) = (Vec::new(), Message::new("ping", None, ""));
         while !is_over.load(Ordering::Relaxed) {
             let start = Instant::now();
-            self.ask("ping", json!({})).await;
+            self.send(&ping).await;
             times.push(start.elapsed().as_secs_f64() * 1e3);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -5,20 +5,21 @@ use std::{fs, path::Path, time::Instant};
 use serde_json::{Value, json};
 
 use super::{
-    beside::{self, Server},
+    beside::{self, Message, Server},
     files::Folder,
     hostile,
     process::Process,
 };
 
-/// Messages of a kind. Enough for a hundredth of the others' answers to be more than one.
-const MESSAGES: usize = 10;
+/// Bytes of all messages of a kind, and how many small ones there are.
+const ALL_BYTES: usize = 320 << 20;
+const MOST: usize = 500;
 
 /// A kind of message.
 struct Flood {
     what: &'static str,
     tool: &'static str,
-    arguments: Value,
+    arguments: String,
     /// Output of each run; the sandbox's own without it.
     output: Option<String>,
 }
@@ -29,21 +30,21 @@ fn nested(depth: usize) -> Value {
 }
 
 fn floods() -> Vec<Flood> {
-    let value = |value: Value| json!({"value": value});
+    let value = |value: Value| json!({"value": value}).to_string();
     let ones = |bytes: usize| format!("[{}1]", "1,".repeat(bytes / 2));
     // The most that a request and Membrane's answer may have, but for what is around it.
     let (request, answer) = ((10 << 20) - 4096, (32 << 20) - 4096);
-    let email = json!({"to": serde_json::from_str::<Value>(&ones(request)).unwrap(), "subject": "s", "body": "b"});
+    let email = format!(r#"{{"to":{},"subject":"s","body":"b"}}"#, ones(request));
     let flood = |what, tool, arguments, output| Flood { what, tool, arguments, output };
     vec![
         flood("a schema that doubles 26 times", "hostile_doubling", value(json!("x")), None),
         flood("arrays nested 26 deep, checked against a schema as deep", "hostile_nested", value(nested(26)), None),
-        flood("100,000 required names", "hostile_required", json!({}), None),
+        flood("100,000 required names", "hostile_required", "{}".to_owned(), None),
         flood("an argument of 10 MB of wrong items", "gmail_send-email", email, None),
         flood(
             "an output of 32 MB of wrong items",
             "gmail_list-emails",
-            json!({}),
+            "{}".to_owned(),
             Some(format!("{{\"emails\":{}}}", ones(answer))),
         ),
     ]
@@ -60,25 +61,26 @@ pub async fn floods_in_turn() {
         if let Some(output) = &output {
             server.answer_runs_with(output).await;
         }
+        let bytes = arguments.len().max(output.as_ref().map_or(0, String::len));
+        let (message, count) = (Message::call(tool, &arguments), (ALL_BYTES / bytes).min(MOST));
         let start = Instant::now();
         let cost = server
-            .beside(MESSAGES, async || {
-                let answer = server.call(tool, arguments.clone()).await;
+            .beside(count, async || {
+                let answer = server.send(&message).await;
                 assert!(answer["result"].is_object() || answer["error"].is_object(), "{what}: {answer}");
             })
             .await;
-        let bytes = arguments.to_string().len().max(output.as_ref().map_or(0, String::len));
         let (grown, kib) = (cost.peak.saturating_sub(cost.before), bytes >> 10);
         println!(
-            "\n{what}: {MESSAGES} messages of {kib} KiB in {:.1} s",
+            "\n{what}: {count} messages of {kib} KiB in {:.1} s",
             start.elapsed().as_secs_f64() - beside::QUIET.as_secs_f64()
         );
-        println!(
-            "memory: {} MB before, {} MB more at most, {:.1} times the message",
-            cost.before >> 20,
-            grown >> 20,
-            grown as f64 / bytes as f64
-        );
+        let times = if bytes > 1 << 20 {
+            format!(", {:.1} times the message", grown as f64 / bytes as f64)
+        } else {
+            String::new()
+        };
+        println!("memory: {} MB before, {} MB more at most{times}", cost.before >> 20, grown >> 20);
         println!("others alone:  {}\nothers beside: {}", cost.alone, cost.beside);
     }
 }

@@ -19,7 +19,7 @@ mod process;
 
 use std::{hint::black_box, process::ExitCode, time::Instant};
 
-use beside::Server;
+use beside::{Message, Server};
 
 use integration_app_mcp_server::tools::output::{Asked, Limit, NotePlace, govern};
 use process::Process;
@@ -82,8 +82,9 @@ async fn measure_waiting() {
     let sandbox = Process::start(&["--sandbox"], &[]);
     let server = Server::start(&sandbox.upstream).await;
     server.answer_runs_with(&output()).await;
+    let message = Message::call("gmail_list-emails", "{}");
     let list_emails = async || {
-        let answer = server.call("gmail_list-emails", json!({})).await;
+        let answer = server.send(&message).await;
         let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
         assert!(text.contains("_shortened"), "{}", answer.to_string().chars().take(300).collect::<String>());
     };
