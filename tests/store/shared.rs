@@ -102,10 +102,13 @@ async fn check_events(kind: &str, url: &str) {
     }
     log.append(session, &ann(), event(2, 3, b"y")).await.unwrap();
     assert_eq!(sent(others, session).await, [(1, 1, 0), (2, 1, 1), (2, 2, 1), (2, 3, 1)], "{kind}: by number");
-    log.append(session, &ann(), event(3, 1, &[b'x'; 99])).await.unwrap();
-    assert_eq!(sent(others, session).await, [(2, 3, 1), (3, 1, 99)], "{kind}: by size");
-    log.append(session, &ann(), event(4, 1, &[b'x'; 101])).await.unwrap();
-    assert_eq!(sent(others, session).await, [(2, 3, 1), (3, 1, 99)], "{kind}: what is too large alone is not kept");
+    log.append(session, &ann(), event(3, 1, &[b'x'; 87])).await.unwrap();
+    assert_eq!(sent(others, session).await, [(2, 3, 1), (3, 1, 87)], "{kind}: by size, the id of the request included");
+    let long = SentEvent { request: RequestId::Text("x".repeat(99).into()), ..event(4, 1, b"") };
+    for large in [event(4, 1, &[b'x'; 95]), long] {
+        log.append(session, &ann(), large).await.unwrap();
+        assert_eq!(sent(others, session).await, [(2, 3, 1), (3, 1, 87)], "{kind}: what is too large alone is not kept");
+    }
 
     let (mine, other_bus) = (store.bus().unwrap(), other.bus().unwrap());
     assert_eq!(other_bus.is_alive(mine.replica()).await, Ok(true));

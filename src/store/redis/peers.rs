@@ -172,13 +172,15 @@ impl ReplicaBus for Peers {
 impl SharedEventLog for Peers {
     fn append(&self, session: SessionId, owner: &UserKey, event: SentEvent) -> StoreFuture<()> {
         let LogLimits { events, bytes, ttl } = self.room;
-        if event.message.len() > bytes {
+        let request = json::to_string(&event.request);
+        // An id may be as long as the body that it came in.
+        if request.len() + event.message.len() > bytes {
             // The others need not go for one that can't stay.
             return Box::pin(async { Ok(()) });
         }
         let numbers = [events.to_string(), bytes.to_string(), ttl.as_millis().to_string()];
-        let SentEvent { stream, place, replica, request, message, is_end } = event;
-        let texts = [stream.to_string(), place.to_string(), replica, json::to_string(&request)];
+        let SentEvent { stream, place, replica, message, is_end, .. } = event;
+        let texts = [stream.to_string(), place.to_string(), replica, request];
         let keys = self.link.keys();
         let end = if is_end { "1" } else { "" };
         let mut arguments: Vec<Vec<u8>> = numbers.into_iter().chain(texts).map(String::into_bytes).collect();
