@@ -34,7 +34,7 @@ pub(super) fn turns() -> Arc<Turns> {
 pub(super) enum Urgency {
     /// Requests wait that may be answered by what was kept. It is being looked for.
     Undecided,
-    /// Requests wait for the load.
+    /// Requests wait for the load, or are about to.
     Urgent,
     /// No request waits for the load.
     Background,

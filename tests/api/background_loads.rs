@@ -7,7 +7,7 @@ use crate::{
     files::Folder,
     held_upstream::HeldUpstream,
     loading::metric,
-    support::{Server, ServerBuilder, eventually},
+    support::{Client, Server, ServerBuilder, eventually},
 };
 
 /// Loads of one workspace that go on at once while no request waits for them.
@@ -86,6 +86,62 @@ async fn a_user_who_waits_for_a_list_goes_before_all_refreshes() {
         upstream.open(true);
     };
     assert_eq!(join(list(&server, "new".to_owned()), new).await.0, APPS);
+}
+
+/// A user's session whose tools are to be refreshed, while the refreshes of others of the workspace take all turns.
+async fn behind_all_refreshes<'a>(upstream: &HeldUpstream, server: &'a Server) -> Client<'a> {
+    upstream.open(true);
+    let ann = server.client("ann").open().await;
+    ann.tools().await;
+    let others = join_all((0..LOADS).map(|i| server.client(&user(i)).open())).await;
+    join_all(others.iter().map(Client::tools)).await;
+    eventually("all is loaded", async || upstream.in_flight() == 0).await;
+    upstream.open(false);
+    eventually("they are refreshed", async || {
+        join_all(others.iter().map(Client::tools)).await;
+        upstream.in_flight() == LOADS
+    })
+    .await;
+    ann
+}
+
+#[tokio::test]
+async fn a_token_whose_trust_ends_is_asked_about_before_the_turn_of_its_load() {
+    // Without apps a load is one request.
+    let upstream = HeldUpstream::start(0);
+    let server = upstream.server().env("MCP__AUTH__WORKSPACE_KEY", "").env("MCP__AUTH__WORKSPACE_SECRET", "");
+    let server = server.env("MCP__AUTH__TRUST_S", "6").env("MCP__CATALOG__FRESH_S", "0").start();
+    let ann = behind_all_refreshes(&upstream, &server).await;
+    ann.tools().await;
+    let ann = server.client_with(&ann.token);
+    let asked = eventually("the trust has ended", async || {
+        // Once it has, the answer waits for that of the upstream.
+        ann.modern_list().await;
+        upstream.in_flight() != LOADS
+    });
+    let answered = async {
+        eventually("the token is asked about", async || upstream.in_flight() > LOADS).await;
+        upstream.open(true);
+    };
+    join(asked, answered).await;
+}
+
+#[tokio::test]
+async fn what_a_user_has_just_connected_is_loaded_before_all_refreshes() {
+    const BEARER: &str = "what only Membrane was told";
+    for is_queued in [false, true] {
+        let upstream = HeldUpstream::start(0);
+        let server = upstream.server().env("MCP__WEBHOOKS__SECRET", BEARER).env("MCP__CATALOG__FRESH_S", "0").start();
+        let ann = behind_all_refreshes(&upstream, &server).await;
+        if is_queued {
+            ann.tools().await;
+        }
+        let body = json!({"event": "connection.created", "data": {"connection": {"user": {"internalId": "ann"}}}});
+        let webhook = server.http.post(format!("{}/webhooks/membrane", server.url)).json(&body).bearer_auth(BEARER);
+        assert!(webhook.send().await.unwrap().status().is_success());
+        upstream.wait_for(LOADS + 1).await;
+        upstream.open(true);
+    }
 }
 
 #[tokio::test]

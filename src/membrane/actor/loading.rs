@@ -111,7 +111,12 @@ impl MembraneActor {
         // A load with another token may be in flight. Its answers are no verdict on this token, which is then asked
         // about apart.
         let fingerprint = token.fingerprint();
-        self.loading.loads.get(key).is_some_and(|load| load.token.fingerprint() == fingerprint)
+        let load = self.loading.loads.get(key).filter(|load| load.token.fingerprint() == fingerprint);
+        if let Some(load) = load {
+            // Trust may have ended while the load queues for a turn, and a request waits for its first answer now.
+            load.pace.hurry();
+        }
+        load.is_some()
     }
 
     /// Starts a load for those who wait for it; `is_of_change` where something is known to have changed.
@@ -136,6 +141,8 @@ impl MembraneActor {
         let is_first = self.client.upstream().keeper.is_some() && self.loading.cache.before(&key).is_none();
         let thawed = is_first.then(|| thaw(Rc::clone(&self.client), sharing.switch().clone(), user, apps));
         let pace = Rc::new(Pace::new(match thawed {
+            // The user has just connected an app, and is about to use it.
+            _ if is_of_change => Urgency::Urgent,
             // What was kept may answer those who wait.
             Some(_) => Urgency::Undecided,
             None if waiting.is_empty() && is_proven => Urgency::Background,
@@ -252,7 +259,9 @@ impl Handler<CatalogThawed> for MembraneActor {
         let Some(catalog) = catalog.filter(|_| !load.is_outdated) else {
             return load.pace.set(Urgency::Urgent);
         };
-        load.pace.set(Urgency::Background);
+        // The first answer to the load is a verdict that requests may wait for, whatever answers those for the tools.
+        let is_awaited = self.checks.contains_key(&load.token.fingerprint());
+        load.pace.set(if is_awaited { Urgency::Urgent } else { Urgency::Background });
         let loaded = self.loading.cache.thawed(catalog, Instant::now());
         for (_, reply) in load.waiting.drain(..) {
             count_lookup("kept");
@@ -334,6 +343,7 @@ impl Handler<Refresh> for MembraneActor {
         // Loads in flight first: `reload` leaves a catalog to the load that is on its way.
         for (_, load) in self.loading.loads.iter_mut().filter(|(key, _)| is_about(&key.0)) {
             load.is_outdated = true;
+            load.pace.hurry();
         }
         for key in self.loading.cache.outdate(is_about) {
             self.reload(key, ctx);
