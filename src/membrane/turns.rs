@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::width::{Narrowed, Widths};
+use super::width::{Answered, Narrowed, Refused, Scope, Widths};
 use crate::{
     ids::UserKey,
     secret::Fingerprint,
@@ -42,22 +42,20 @@ impl Party {
         Self::Token(token.fingerprint(), claimed)
     }
 
-    /// Returns the workspace whose width the party's requests count for and may narrow. A token that is not accepted has none: it
-    /// may claim any. Nor has a user whose token names none.
-    fn workspace(&self) -> Option<&str> {
+    /// Returns the user whose width, and whose workspace's, the party's requests count for and may narrow. A token that is not
+    /// accepted has none: it may claim any.
+    fn user(&self) -> Option<&UserKey> {
         match self {
-            Self::User(user) => Some(user.workspace()).filter(|workspace| !workspace.is_empty()),
-            Self::Workspace(workspace) => Some(workspace),
-            Self::Token(..) => None,
+            Self::User(user) => Some(user),
+            Self::Workspace(_) | Self::Token(..) => None,
         }
     }
 
-    /// Returns the workspace whose pause holds the party back, which may well be one that is only claimed.
-    fn paused_with(&self) -> Option<&str> {
+    /// Returns the user with whom the party is held back by a pause, who may well be one that is only claimed.
+    fn paused_with(&self) -> Option<&UserKey> {
         match self {
-            Self::User(user) | Self::Token(_, Some(user)) => Some(user.workspace()),
-            Self::Workspace(workspace) => Some(workspace),
-            Self::Token(_, None) => None,
+            Self::User(user) | Self::Token(_, Some(user)) => Some(user),
+            Self::Workspace(_) | Self::Token(_, None) => None,
         }
     }
 }
@@ -172,8 +170,8 @@ impl Turns {
 
     /// Takes a turn that is free, or queues for one.
     fn try_take(self: &Arc<Self>, party: &Party) -> Result<Turn, oneshot::Receiver<Turn>> {
-        let mut books = self.books();
-        let may_go = books.may_go(party, Instant::now());
+        let (mut books, now) = (self.books(), Instant::now());
+        let may_go = books.may_go(party, now);
         let Books { free, parties, round, widths } = &mut *books;
         let account = parties.entry(party.clone()).or_default();
         // Turns that a waiting party could take have been given to it, so nobody is overtaken here.
@@ -181,7 +179,7 @@ impl Turns {
             account.held += 1;
             *free -= 1;
             if let Some(widths) = widths {
-                widths.take(party.workspace());
+                widths.take(party.user(), now);
             }
             return Ok(Turn { turns: Some(Arc::clone(self)), party: party.clone() });
         }
@@ -198,9 +196,15 @@ impl Turns {
 
     fn give_back(self: &Arc<Self>, party: &Party) {
         let mut books = self.books();
+        let most = match self.share {
+            // There may be thousands who wait for other reasons. They are not looked through for nothing.
+            Share::AtMost(_) => usize::from(books.is_awaited(party, Instant::now())),
+            // Each party may hold more, the more turns are free.
+            Share::AsManyAsAreFree => usize::MAX,
+        };
         books.free += 1;
         if let Some(widths) = &mut books.widths {
-            widths.give_back(party.workspace());
+            widths.give_back(party.user());
         }
         // A clone costs less than a second search.
         if let Entry::Occupied(mut account) = books.parties.entry(party.clone()) {
@@ -210,14 +214,14 @@ impl Turns {
                 account.remove();
             }
         }
-        self.give_out(&mut books);
+        self.give_out(&mut books, most);
     }
 
-    /// Gives free turns to parties that wait, until none is free or none of those may have another.
-    fn give_out(self: &Arc<Self>, books: &mut Books) {
+    /// Gives up to `most` free turns to parties that wait, until none is free or none of those may have another.
+    fn give_out(self: &Arc<Self>, books: &mut Books, most: usize) {
         let now = Instant::now();
-        let mut passed_over = 0;
-        while books.has_free() && passed_over < books.round.len() {
+        let (mut given, mut passed_over) = (0, 0);
+        while given < most && books.has_free() && passed_over < books.round.len() {
             let Some(party) = books.round.pop_front() else { return };
             let may_go = books.may_go(&party, now);
             let Books { free, parties, round, widths } = &mut *books;
@@ -227,10 +231,11 @@ impl Turns {
                     let turn = Turn { turns: Some(Arc::clone(self)), party: party.clone() };
                     match request.send(turn) {
                         Ok(()) => {
+                            given += 1;
                             account.held += 1;
                             *free -= 1;
                             if let Some(widths) = widths {
-                                widths.take(party.workspace());
+                                widths.take(party.user(), now);
                             }
                             break;
                         }
@@ -266,7 +271,14 @@ impl Books {
     /// Returns whether the upstream takes one more request of a party just now.
     fn may_go(&self, party: &Party, now: Instant) -> bool {
         let Some(widths) = &self.widths else { return true };
-        widths.allow(party.workspace()) && self.pause(party, now).is_none()
+        widths.allow(party.user()) && self.pause(party, now).is_none()
+    }
+
+    /// Returns whether a turn that a party gives back may be one that is waited for: by anybody, where no other is free, by
+    /// others of the workspace, or by the party itself. All others who wait do so for other reasons.
+    fn is_awaited(&self, party: &Party, now: Instant) -> bool {
+        let is_waiting = |account: &Account| !account.waiting.is_empty();
+        !self.has_free() || !self.may_go(party, now) || self.parties.get(party).is_some_and(is_waiting)
     }
 
     /// Returns how long the upstream asks a party to leave it alone.
@@ -274,9 +286,14 @@ impl Books {
         self.widths.as_ref()?.pause(party.paused_with()?, now)
     }
 
-    /// Lets requests that are held back with a workspace go without a turn.
-    fn send_away(&mut self, workspace: &str) {
-        let is_there = |party: &Party| party.paused_with() == Some(workspace);
+    /// Lets requests that are held back with a user, or with the whole workspace, go without a turn.
+    fn send_away(&mut self, user: &UserKey, scope: Scope) {
+        let is_there = |party: &Party| {
+            party.paused_with().is_some_and(|theirs| match scope {
+                Scope::User => theirs == user,
+                Scope::Workspace => theirs.workspace() == user.workspace(),
+            })
+        };
         self.round.retain(|party| !is_there(party));
         self.parties.retain(|party, account| {
             if is_there(party) {
@@ -299,9 +316,10 @@ impl Turn {
         let Some(turns) = &self.turns else { return };
         let mut books = turns.books();
         let Some(widths) = &mut books.widths else { return };
-        let narrowed = widths.answered(self.party.workspace(), endpoint, sent, Instant::now());
-        // There may be room for one more now.
-        turns.give_out(&mut books);
+        let Answered { narrowed, has_grown } = widths.answered(self.party.user(), endpoint, sent, Instant::now());
+        if has_grown {
+            turns.give_out(&mut books, usize::MAX);
+        }
         drop(books);
         self.tell(narrowed);
     }
@@ -309,22 +327,22 @@ impl Turn {
     /// Notes that the upstream has refused a request of this turn for now: because there are too many, or with a time for which it
     /// asks to be left alone.
     pub fn note_refusal(&self, is_limit: bool, retry_after: Option<Duration>, sent: Instant) {
-        let (Some(turns), Some(workspace)) = (&self.turns, self.party.workspace()) else { return };
+        let (Some(turns), Some(user)) = (&self.turns, self.party.user()) else { return };
         let (mut books, now) = (turns.books(), Instant::now());
+        let held = books.parties.get(&self.party).map_or(0, |account| account.held);
         let Some(widths) = &mut books.widths else { return };
-        let narrowed = is_limit.then(|| widths.limited(workspace, sent, now)).flatten();
-        let pause = retry_after.and_then(|pause| widths.pause_for(workspace, pause, now));
-        if pause.is_some_and(|pause| pause > turns.max_pause) {
-            books.send_away(workspace);
+        let Refused { narrowed, pause } = widths.refused(user, held, (is_limit, retry_after), sent, now);
+        if let Some((scope, _)) = pause.filter(|(_, pause)| *pause > turns.max_pause) {
+            books.send_away(user, scope);
         }
         drop(books);
         self.tell(narrowed);
-        if let Some(pause) = pause {
+        if let Some((_, pause)) = pause {
             let turns = Arc::clone(turns);
             // Turns are given as others are given back, of which there may be none when the pause is over.
             tokio::spawn(async move {
                 tokio::time::sleep(pause).await;
-                turns.give_out(&mut turns.books());
+                turns.give_out(&mut turns.books(), usize::MAX);
             });
         }
     }
@@ -336,7 +354,7 @@ impl Turn {
             Some(Narrowed::Late) => ("late", "answers later than usual"),
         };
         metrics::counter!("mcp_upstream_narrowed_total", "reason" => reason).increment(1);
-        log::info!(workspace = self.party.workspace().unwrap_or_default(); "the upstream {why}: fewer reads go out at once");
+        log::info!(workspace = self.party.user().map_or("", UserKey::workspace); "the upstream {why}: fewer reads go out at once");
     }
 }
 

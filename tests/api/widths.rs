@@ -8,12 +8,24 @@ use serde_json::json;
 use crate::{
     held_upstream::HeldUpstream,
     loading::metric,
-    support::{SECRET, Server, claims, sign},
+    support::{SECRET, Server, claims, eventually, sign},
 };
 
 /// Number of tools that a user's new session lists.
 async fn list(server: &Server, user: &str) -> usize {
     server.client(user).open().await.tools().await.len()
+}
+
+/// Number of tools that a new session of a user lists for the first so many apps, whose connections are asked for one by one.
+async fn list_some(server: &Server, user: &str, apps: usize) -> usize {
+    let apps: Vec<_> = (0..apps).map(|i| format!("app-{i:02}")).collect();
+    server.client(user).query(&format!("apps={}", apps.join(","))).open().await.tools().await.len()
+}
+
+/// Status and text of a user's list.
+async fn refused_list(server: &Server, user: &str) -> (u16, String) {
+    let reply = server.client(user).open().await.ask("tools/list", json!({})).await;
+    (reply.status.as_u16(), reply.text)
 }
 
 #[tokio::test]
@@ -63,22 +75,44 @@ async fn an_upstream_that_says_429_is_asked_half_as_much_until_it_answers_again(
     assert_eq!(join(list(&server, "ann"), rounds).await.0, 60, "what was refused was asked again");
     assert_eq!(metric(&server, "mcp_upstream_narrowed_total", r#"reason="limited""#), 1);
     // Twelve rounds of answers, which are 210, and then some.
-    for i in 0..5 {
-        assert_eq!(list(&server, &format!("user-{i}")).await, 60);
+    for apps in 20..25 {
+        assert_eq!(list_some(&server, "ann", apps).await, apps);
     }
     upstream.open(false);
+    let rounds = async {
+        upstream.wait_for(24).await;
+        upstream.open(true);
+    };
+    assert_eq!(join(list_some(&server, "ann", 30), rounds).await.0, 30);
+}
+
+#[tokio::test]
+async fn a_user_who_is_refused_again_and_again_holds_back_nobody_else() {
+    let upstream = HeldUpstream::start(24);
+    let server = upstream.server().start();
+    for app in 0..4 {
+        let refused = async {
+            upstream.wait_for(1).await;
+            upstream.refuse(1, None);
+            // It is sent again after a while.
+            upstream.wait_for(1).await;
+            upstream.open(true);
+        };
+        let eve = server.client("eve").query(&format!("apps=app-{app:02}")).open().await;
+        assert_eq!(join(eve.tools(), refused).await.0.len(), 1);
+        upstream.open(false);
+    }
     let rounds = async {
         for requests in [1, 24] {
             upstream.wait_for(requests).await;
             upstream.answer();
         }
-        upstream.open(true);
     };
-    assert_eq!(join(list(&server, "bob"), rounds).await.0, 60);
+    assert_eq!(join(list(&server, "ann"), rounds).await.0, 24);
 }
 
 #[tokio::test]
-async fn a_long_retry_after_holds_back_the_workspace_and_no_other() {
+async fn a_long_retry_after_holds_back_the_user_and_no_other() {
     let upstream = HeldUpstream::start(2);
     let server = upstream.server().start();
     let refused = async {
@@ -86,12 +120,30 @@ async fn a_long_retry_after_holds_back_the_workspace_and_no_other() {
         upstream.refuse(1, Some(30));
         upstream.open(true);
     };
-    let ann = async { server.client("ann").open().await.ask("tools/list", json!({})).await.status };
-    assert_eq!(join(ann, refused).await.0, 503);
-    let bob = server.client("bob").open().await.ask("tools/list", json!({})).await;
-    assert_eq!((bob.status.as_u16(), bob.code()), (503, -32603));
-    assert!(bob.text.contains("try again in"), "{bob:?}");
-    assert_eq!(upstream.seen("/connections", Some("bob")), 0, "nothing is asked that is sure to be refused");
+    assert_eq!(join(refused_list(&server, "eve"), refused).await.0.0, 503);
+    let asked = upstream.seen("/connections", Some("eve"));
+    let again = server.client("eve").query("apps=app-00").open().await.ask("tools/list", json!({})).await;
+    assert_eq!((again.status.as_u16(), again.code()), (503, -32603));
+    assert!(again.text.contains("try again in"), "{again:?}");
+    assert_eq!(upstream.seen("/connections", Some("eve")), asked, "nothing is asked that is sure to be refused");
+    assert_eq!(list(&server, "ann").await, 2, "another user is not concerned");
+}
+
+#[tokio::test]
+async fn a_long_retry_after_for_two_users_holds_back_the_workspace_and_no_other() {
+    let upstream = HeldUpstream::start(2);
+    let server = upstream.server().start();
+    let refused = async {
+        upstream.wait_for(2).await;
+        upstream.refuse(2, Some(30));
+        upstream.open(true);
+    };
+    let lists = join(refused_list(&server, "ann"), refused_list(&server, "bob"));
+    let ((ann, bob), ()) = join(lists, refused).await;
+    assert_eq!((ann.0, bob.0), (503, 503));
+    let (status, text) = refused_list(&server, "cid").await;
+    assert!(status == 503 && text.contains("try again in"), "{text}");
+    assert_eq!(upstream.seen("/connections", Some("cid")), 0, "nothing is asked that is sure to be refused");
 
     let mut claims = claims("eve");
     claims["iss"] = json!("another");
@@ -100,21 +152,24 @@ async fn a_long_retry_after_holds_back_the_workspace_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_short_retry_after_is_waited_for_by_all_of_the_workspace() {
+async fn a_short_retry_after_for_two_users_is_waited_for_by_all_of_the_workspace() {
     let upstream = HeldUpstream::start(2);
     let server = upstream.server().start();
-    let (ann, bob) = (server.client("ann").open().await, server.client("bob").open().await);
-    let bobs = async {
-        upstream.wait_for(1).await;
+    let cids = async {
+        upstream.wait_for(2).await;
         let refused = Instant::now();
-        upstream.refuse(1, Some(2));
+        upstream.refuse(2, Some(2));
         upstream.open(true);
-        server.wait_for_log("fewer reads go out at once");
-        assert_eq!(bob.tools().await.len(), 2);
+        eventually("both are noted", async || {
+            metric(&server, "mcp_upstream_narrowed_total", r#"reason="limited""#) == 2
+        })
+        .await;
+        assert_eq!(list(&server, "cid").await, 2);
         refused.elapsed()
     };
-    let (anns, waited) = join(ann.tools(), bobs).await;
-    assert_eq!(anns.len(), 2);
+    let lists = join(list(&server, "ann"), list(&server, "bob"));
+    let (lists, waited) = join(lists, cids).await;
+    assert_eq!(lists, (2, 2));
     assert!(waited >= Duration::from_secs(2), "{waited:?}");
 }
 

@@ -87,32 +87,46 @@ async fn nobody_waits_for_ever() {
     assert!(turns.take(&user("bob"), Duration::from_millis(1)).await.is_err());
 }
 
+/// A token of a user that the upstream has yet to accept.
+fn claiming(user: &str) -> Party {
+    Party::Token(Fingerprint::of("pat-x"), Some(UserKey::new("w", user)))
+}
+
 #[tokio::test]
-async fn a_short_pause_is_waited_through_by_all_of_the_workspace() {
+async fn a_short_pause_is_waited_through_by_the_user_and_then_by_all_of_the_workspace() {
     let pause = Duration::from_secs(2);
     let turns = Turns::adaptive(10, Share::AtMost(4), pause);
-    let held = turns.try_take(&user("ann")).unwrap();
-    held.note_refusal(false, Some(pause), Instant::now());
-    let bob = turns.try_take(&user("bob")).unwrap_err();
-    let unknown = Party::Token(Fingerprint::of("pat-x"), Some(UserKey::new("w", "bob")));
-    assert!(turns.try_take(&unknown).is_err(), "a token that claims to be of the workspace");
+    let [anns, bobs] = ["ann", "bob"].map(|name| turns.try_take(&user(name)).unwrap());
+    anns.note_refusal(false, Some(pause), Instant::now());
+    let next = turns.try_take(&user("ann")).unwrap_err();
+    assert!(turns.try_take(&claiming("ann")).is_err(), "a token that claims to be hers");
+    for other in [user("bob"), claiming("bob"), user("eve")] {
+        assert!(turns.try_take(&other).is_ok(), "{other:?}");
+    }
+    bobs.note_refusal(false, Some(pause), Instant::now());
+    for other in [user("bob"), claiming("bob"), user("eve")] {
+        assert!(turns.try_take(&other).is_err(), "{other:?}");
+    }
     assert!(turns.try_take(&Party::User(UserKey::new("another", "eve"))).is_ok());
-    assert!(bob.await.is_ok(), "nobody gave a turn back");
+    assert!(next.await.is_ok(), "nobody gave a turn back");
 }
 
 #[tokio::test]
 async fn a_long_pause_sends_requests_away() {
+    const LONG: Duration = Duration::from_secs(60);
     let turns = Turns::adaptive(10, Share::AtMost(1), Duration::from_secs(1));
-    let ann = user("ann");
-    let held = turns.try_take(&ann).unwrap();
-    let refused = async { held.note_refusal(true, Some(Duration::from_secs(30)), Instant::now()) };
-    let (anns_next, ()) = tokio::join!(turns.take(&ann, Duration::from_secs(60)), refused);
-    let bobs = turns.take(&user("bob"), Duration::from_secs(60)).await;
-    for request in [anns_next, bobs] {
+    let (ann, bob) = (user("ann"), user("bob"));
+    let [anns, bobs] = [&ann, &bob].map(|party| turns.try_take(party).unwrap());
+    let refuse = async |turn: &Turn| turn.note_refusal(true, Some(LONG / 2), Instant::now());
+    let (anns_next, ()) = tokio::join!(turns.take(&ann, LONG), refuse(&anns));
+    assert!(turns.take(&user("eve"), LONG).await.is_ok(), "she is not concerned");
+    let (bobs_next, ()) = tokio::join!(turns.take(&bob, LONG), refuse(&bobs));
+    let eves = turns.take(&user("eve"), LONG).await;
+    for request in [anns_next, bobs_next, eves] {
         assert!(matches!(request, Err(NoTurn::Paused(wait)) if wait > Duration::from_secs(1)), "{request:?}");
     }
     assert!(turns.take(&Party::User(UserKey::new("another", "eve")), Duration::ZERO).await.is_ok());
-    drop(held);
+    drop((anns, bobs));
     let books = turns.books();
     assert!(books.parties.is_empty() && books.round.is_empty());
 }
@@ -120,26 +134,50 @@ async fn a_long_pause_sends_requests_away() {
 #[tokio::test]
 async fn a_token_that_is_not_accepted_narrows_nothing() {
     let turns = Turns::adaptive(10, Share::AtMost(4), Duration::from_secs(1));
-    let unknown = Party::Token(Fingerprint::of("pat-x"), Some(UserKey::new("w", "ann")));
-    turns.try_take(&unknown).unwrap().note_refusal(true, Some(Duration::from_secs(30)), Instant::now());
+    turns.try_take(&claiming("ann")).unwrap().note_refusal(true, Some(Duration::from_secs(30)), Instant::now());
     let anns: Vec<_> = (0..4).map(|_| turns.try_take(&user("ann")).unwrap()).collect();
     anns[0].note_refusal(true, None, Instant::now());
     drop(anns);
-    let _held = [turns.try_take(&user("ann")).unwrap(), turns.try_take(&user("bob")).unwrap()];
-    assert!(turns.try_take(&user("eve")).is_err(), "half of what was in flight");
+    let _held = [turns.try_take(&user("ann")).unwrap(), turns.try_take(&user("ann")).unwrap()];
+    assert!(turns.try_take(&user("ann")).is_err(), "half of what she had in flight");
+    assert!(turns.try_take(&user("eve")).is_ok());
+}
+
+#[tokio::test]
+async fn those_whom_a_turn_is_of_no_use_to_are_not_looked_through() {
+    let turns = Turns::adaptive(10, Share::AtMost(2), Duration::from_secs(60));
+    let [anns, bobs] = ["ann", "bob"].map(|name| turns.try_take(&user(name)).unwrap());
+    for turn in [&anns, &bobs] {
+        turn.note_refusal(true, Some(Duration::from_secs(30)), Instant::now());
+    }
+    let waiting: Vec<_> = (0..10).map(|i| turns.try_take(&user(&format!("user-{i}"))).unwrap_err()).collect();
+    let now = Instant::now();
+    let eve = Party::User(UserKey::new("another", "eve"));
+    let eves = [turns.try_take(&eve).unwrap(), turns.try_take(&eve).unwrap()];
+    assert!(turns.books().is_awaited(&user("ann"), now), "her workspace is held back");
+    assert!(!turns.books().is_awaited(&eve, now));
+    let mut next = turns.try_take(&eve).unwrap_err();
+    assert!(turns.books().is_awaited(&eve, now), "she waits for it herself");
+    drop(eves);
+    assert!(turn_of(&mut next).is_some());
+    drop(waiting);
 }
 
 proptest! {
-    /// In any order of requests, returns and cancellations: no turn is lost or doubled, no share is exceeded, and no
+    /// In any order of requests, returns, cancellations, refusals and answers: no turn is lost or doubled, no share is exceeded, and no
     /// turn stays free that a waiting party may have.
     #[test]
     fn turns_are_neither_lost_nor_doubled(
         count in 1..6_usize,
         at_most in proptest::option::of(1..4_usize),
-        steps in proptest::collection::vec((0..4_usize, 0..3_u8), 1..200),
+        is_adaptive: bool,
+        steps in proptest::collection::vec((0..4_usize, 0..5_u8), 1..200),
     ) {
         let share = at_most.map_or(Share::AsManyAsAreFree, Share::AtMost);
-        let turns = Turns::new(count, share);
+        let turns = match is_adaptive {
+            true => Turns::adaptive(count, share, Duration::ZERO),
+            false => Turns::new(count, share),
+        };
         let names = ["ann", "bob", "eve", "joe"].map(user);
         let mut held: Vec<(usize, Turn)> = Vec::new();
         let mut waiting: Vec<(usize, oneshot::Receiver<Turn>)> = Vec::new();
@@ -151,6 +189,12 @@ proptest! {
                 },
                 1 => if let Some(at) = held.iter().position(|(holder, _)| *holder == who) {
                     drop(held.remove(at));
+                },
+                2 => for (_, turn) in held.iter().filter(|(holder, _)| *holder == who).take(1) {
+                    turn.note_refusal(true, None, Instant::now());
+                },
+                3 => for (_, turn) in held.iter().filter(|(holder, _)| *holder == who) {
+                    turn.note_answer("actions", Instant::now());
                 },
                 _ => if let Some(at) = waiting.iter().position(|(asker, _)| *asker == who) {
                     drop(waiting.remove(at));
@@ -171,7 +215,8 @@ proptest! {
                     prop_assert!(has <= most);
                 }
                 let waits = waiting.iter().any(|(asker, _)| *asker == who);
-                prop_assert!(!waits || !share.allows(name, has, free), "{:?} waits for a turn that is free", name);
+                let is_allowed = share.allows(name, has, free) && turns.books().may_go(name, Instant::now());
+                prop_assert!(!waits || !is_allowed, "{:?} waits for a turn that is free", name);
             }
         }
         drop(waiting);
