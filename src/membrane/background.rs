@@ -2,7 +2,7 @@
 //! the upstream a bounded load.
 //!
 //! A load takes its turn as a whole, not for each read: users of the workspace may be waiting for a list of actions that it reads
-//! for all, and a read that queued behind other loads would hold them up.
+//! for all, and a read that queued behind other loads would hold them up. A user's loads, each for other apps, queue as one.
 
 use std::{cell::Cell, pin::pin, sync::Arc, time::Duration};
 
@@ -24,9 +24,33 @@ pub(super) const READS_PER_LOAD: usize = 2;
 /// How long a turn is waited for: until the load has ended in another way.
 const FOR_EVER: Duration = Duration::from_secs(86400 * 365);
 
-/// Makes the turns of loads in the background.
-pub(super) fn turns() -> Arc<Turns> {
-    Turns::new(LOADS, Share::AtMost(LOADS_PER_WORKSPACE))
+/// Turns of loads in the background.
+#[derive(Debug)]
+pub(super) struct Background {
+    /// One for each user, however many there are: a user has one place in the queue of the workspace.
+    users: Arc<Turns>,
+    workspaces: Arc<Turns>,
+}
+
+/// Turn of one load, in the workspace first, which is free before the user's next load queues there.
+pub(super) type LoadTurn = (Turn, Turn);
+
+impl Background {
+    /// Makes the turns.
+    pub fn new() -> Self {
+        let users = Turns::new(usize::MAX, Share::AtMost(1));
+        Self { users, workspaces: Turns::new(LOADS, Share::AtMost(LOADS_PER_WORKSPACE)) }
+    }
+
+    /// Waits for a turn of a user's load.
+    async fn turn(&self, user: &UserKey) -> Option<LoadTurn> {
+        let own = self.users.take(&Party::User(user.clone()), FOR_EVER).await.ok()?;
+        let party = match user.workspace() {
+            "" => Party::User(user.clone()),
+            workspace => Party::Workspace(workspace.to_owned()),
+        };
+        Some((self.workspaces.take(&party, FOR_EVER).await.ok()?, own))
+    }
 }
 
 /// Urgency of a load, which changes as requests come for it and are answered.
@@ -68,12 +92,8 @@ impl Pace {
     }
 
     /// Waits until the load may go on: with a turn that it holds while it lasts, or without one where requests wait for it.
-    pub async fn turn(&self, turns: &Arc<Turns>, user: &UserKey) -> Option<Turn> {
-        let party = match user.workspace() {
-            "" => Party::User(user.clone()),
-            workspace => Party::Workspace(workspace.to_owned()),
-        };
-        let mut turn = pin!(turns.take(&party, FOR_EVER));
+    pub async fn turn(&self, background: &Background, user: &UserKey) -> Option<LoadTurn> {
+        let mut turn = pin!(background.turn(user));
         loop {
             // Made before the urgency is read, it misses no change.
             let changed = pin!(self.changed.notified());
@@ -81,7 +101,7 @@ impl Pace {
                 Urgency::Urgent => return None,
                 Urgency::Undecided => changed.await,
                 Urgency::Background => match select(turn.as_mut(), changed).await {
-                    Either::Left((turn, _)) => return turn.ok(),
+                    Either::Left((turn, _)) => return turn,
                     Either::Right(((), _)) => {}
                 },
             }
@@ -101,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn loads_of_a_workspace_take_turns_and_leave_others_theirs() {
-        let (turns, pace) = (turns(), Pace::new(Urgency::Background));
+        let (turns, pace) = (Background::new(), Pace::new(Urgency::Background));
         let mut held = Vec::new();
         for i in 0..LOADS_PER_WORKSPACE {
             held.push(pace.turn(&turns, &user("w", i)).now_or_never().unwrap().unwrap());
@@ -115,8 +135,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_user_with_many_loads_has_one_place_in_the_queue() {
+        let (turns, pace) = (Background::new(), Pace::new(Urgency::Background));
+        let [eve, ann] = [0, 1].map(|name| user("w", name));
+        let mut first = pace.turn(&turns, &eve).now_or_never().unwrap();
+        let mut others: Vec<_> = (0..100).map(|_| Box::pin(pace.turn(&turns, &eve))).collect();
+        assert!(others.iter_mut().all(|turn| turn.as_mut().now_or_never().is_none()));
+        assert!(pace.turn(&turns, &ann).now_or_never().unwrap().is_some());
+        for turn in &mut others {
+            drop(first);
+            first = turn.as_mut().now_or_never().unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn a_load_that_a_request_waits_for_goes_before_its_turn() {
-        let (turns, ann) = (turns(), user("w", 100));
+        let (turns, ann) = (Background::new(), user("w", 100));
         let others = Pace::new(Urgency::Background);
         let users: Vec<_> = (0..LOADS_PER_WORKSPACE).map(|i| user("w", i)).collect();
         let held = join_all(users.iter().map(|user| others.turn(&turns, user))).await;

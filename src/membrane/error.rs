@@ -46,10 +46,13 @@ pub enum MembraneError {
         /// Time waited, in milliseconds.
         after_ms: u128,
     },
-    /// The upstream has asked to be left alone about the workspace, by `Retry-After`. This request was not sent.
+    /// The token has expired while the request waited. It was not sent.
+    #[error("the token has expired")]
+    TokenExpired,
+    /// The upstream has asked to be left alone about the user or the workspace, by `Retry-After`. This request was not sent.
     #[error("the upstream asks to be left alone: try again in {} s", .wait.as_secs() + 1)]
     Limited {
-        /// Time for which the workspace is not asked about.
+        /// Time for which neither is asked about.
         wait: Duration,
     },
     /// The breaker is open: the upstream has failed so often that it is not asked at all.
@@ -136,10 +139,10 @@ pub enum RunOutcome {
 }
 
 impl MembraneError {
-    /// Returns whether the upstream says that the token is not, or no longer, good.
+    /// Returns whether the token is not, or no longer, good.
     #[must_use]
     pub fn is_unauthenticated(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.status == 401)
+        matches!(self, Self::TokenExpired) || matches!(self, Self::Refused(refusal) if refusal.status == 401)
     }
 
     /// Returns whether the upstream says that there is no such thing.
@@ -164,6 +167,7 @@ impl MembraneError {
             Self::TooLarge { .. }
             | Self::Malformed(_)
             | Self::EndlessList(_)
+            | Self::TokenExpired
             | Self::Busy { .. }
             | Self::Limited { .. } => false,
         }
@@ -195,7 +199,11 @@ impl MembraneError {
     pub fn run_outcome(&self) -> RunOutcome {
         match self {
             // These were never sent. Any other request may have reached the action, even if its answer can't be read.
-            Self::Unreachable(_) | Self::Busy { .. } | Self::Limited { .. } | Self::Paused { .. } => RunOutcome::NotRun,
+            Self::Unreachable(_)
+            | Self::Busy { .. }
+            | Self::TokenExpired
+            | Self::Limited { .. }
+            | Self::Paused { .. } => RunOutcome::NotRun,
             Self::Refused(refusal) if !refusal.is_of_unknown_outcome() => RunOutcome::Told,
             _ => RunOutcome::Unknown,
         }
@@ -207,7 +215,7 @@ impl MembraneError {
         match self {
             Self::Refused(refusal) if refusal.status == 429 => "limited",
             Self::Refused(refusal) if refusal.status >= 500 => "failed",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::TokenExpired => "refused",
             Self::Timeout { .. } => "timeout",
             Self::Unreachable(_) => "unreachable",
             Self::Broken(_) => "broken",
@@ -240,6 +248,7 @@ impl From<MembraneError> for Error {
             MembraneError::Refused(refusal) if refusal.status == 401 => {
                 Self::Unauthenticated(TokenProblem::Refused(refusal.message))
             }
+            MembraneError::TokenExpired => Self::Unauthenticated(TokenProblem::Expired),
             MembraneError::Refused(refusal) if refusal.status == 403 => Self::AccessDenied(refusal.message),
             MembraneError::Refused(refusal) => Self::UpstreamUnavailable(refusal.message),
             other => {

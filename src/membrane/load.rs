@@ -104,8 +104,9 @@ pub(super) async fn load_catalog(
     // Held to the end of the load.
     let turn = pace.turn(&client.upstream().background, reader.user()).await;
     if turn.is_some() && reader.token().has_expired(SystemTime::now()) {
-        return Err(MembraneError::Broken("the token has expired before it was the load's turn".to_owned()));
+        return Err(MembraneError::TokenExpired);
     }
+    reader.begin(Instant::now());
     let concurrency = if turn.is_some() { READS_PER_LOAD } else { options.concurrency };
     // The token is accepted by now, so the rest may be asked side by side.
     let others = stream::iter(filters).map(|filter| client.connections(reader, filter, &on_accepted));
@@ -273,5 +274,49 @@ async fn load_part(
             log::warn!(integration = app.key.as_str(); "its actions can't be loaded, {what}: {error}");
             Ok(AppOutcome::Failed(earlier.cloned()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    use super::*;
+    use crate::{
+        config::{Membrane, Sources, load},
+        membrane::{Upstream, background::Urgency},
+        token::AccessToken,
+    };
+
+    /// Error of a load in the background that has waited for its turn so long, from an upstream that does not listen.
+    async fn fail_after(waited: Duration, token: &str) -> MembraneError {
+        let settings = load(&Sources::default()).unwrap();
+        let membrane = Membrane { base_url: "http://127.0.0.1:1".to_owned(), ..settings.membrane.clone() };
+        let client = MembraneClient::new(&membrane, Arc::new(Upstream::new(&membrane).unwrap()));
+        // Read when it was still good.
+        let token = AccessToken::parse(token, UNIX_EPOCH).unwrap();
+        let reader = Reader::new(token, UserKey::new("w", "ann"), true, usize::MAX);
+        reader.begin(Instant::now().checked_sub(waited).unwrap());
+        let sharing = Sharing::new(1, &settings.catalog);
+        let known = Known { before: None, thawed: None, sharing, not_before: None };
+        let (fresh, stale, negative) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let options = LoadOptions { concurrency: 1, fresh, stale, max_bytes: usize::MAX, negative };
+        let pace = Pace::new(Urgency::Background);
+        load_catalog(&client, &reader, &Apps::default(), options, known, &pace, || ()).await.map(|_| ()).unwrap_err()
+    }
+
+    #[actix::test]
+    async fn the_time_of_a_load_begins_with_its_turn() {
+        let error = fail_after(Duration::from_secs(3600), "pat-of-a-user").await;
+        assert!(matches!(error, MembraneError::Unreachable(_)), "{error:?}");
+    }
+
+    #[actix::test]
+    async fn a_token_that_expires_before_the_turn_is_at_fault_and_not_the_upstream() {
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"id":"ann","iss":"w","exp":1000000000}"#);
+        let error = fail_after(Duration::ZERO, &format!("e30.{claims}.c2ln")).await;
+        assert!(error.is_unauthenticated() && !error.is_trouble(), "{error:?}");
     }
 }

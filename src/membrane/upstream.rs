@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     authorization_server::{AuthorizationServer, Discovered},
-    background,
+    background::Background,
     breaker::Breaker,
     interner::Interner,
     kept::{Keeper, Shelf},
@@ -61,7 +61,7 @@ pub struct Upstream {
     /// The reads that may be in flight.
     pub(super) reads: Arc<Turns>,
     /// The loads that may go on while no request waits for them.
-    pub(super) background: Arc<Turns>,
+    pub(super) background: Background,
     /// The tools that were loaded, each set once.
     pub(super) tools: Interner,
     /// Tools that are kept outside this process, where they are.
@@ -164,7 +164,7 @@ impl Upstream {
                 Share::AtMost(settings.per_user_concurrency.get()),
                 settings.max_retry_wait,
             ),
-            background: background::turns(),
+            background: Background::new(),
             tools: Interner::default(),
             keeper: None,
             pool: Pool::default(),

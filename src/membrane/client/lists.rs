@@ -48,7 +48,7 @@ pub struct Reader {
     token: AccessToken,
     user: UserKey,
     is_accepted: Cell<bool>,
-    until: Instant,
+    until: Cell<Instant>,
     bytes_left: Cell<usize>,
 }
 
@@ -57,8 +57,13 @@ impl Reader {
     /// requests are not charged to the user it claims.
     #[must_use]
     pub fn new(token: AccessToken, user: UserKey, is_accepted: bool, max_bytes: usize) -> Self {
-        let until = Instant::now() + LOAD_TIME;
-        Self { token, user, is_accepted: Cell::new(is_accepted), until, bytes_left: Cell::new(max_bytes) }
+        let (is_accepted, until) = (Cell::new(is_accepted), Cell::new(Instant::now() + LOAD_TIME));
+        Self { token, user, is_accepted, until, bytes_left: Cell::new(max_bytes) }
+    }
+
+    /// Counts the time that it may take from `now` on: it may have queued for as long.
+    pub fn begin(&self, now: Instant) {
+        self.until.set(now + LOAD_TIME);
     }
 
     /// Returns the token that the list is read with.
@@ -145,7 +150,7 @@ impl MembraneClient {
         on_page: impl Fn(),
     ) -> Result<Vec<T>, MembraneError> {
         // One slow list must not take the time of all the others.
-        let until = reader.until.min(Instant::now() + LIST_TIME);
+        let until = reader.until.get().min(Instant::now() + LIST_TIME);
         let pages = self.pages(reader, path, filter, on_page);
         let slow = |_elapsed| MembraneError::EndlessList("it takes too long");
         tokio::time::timeout_at(until.into(), pages).await.map_err(slow)?
