@@ -117,7 +117,7 @@ mod tests {
             MembraneError::Unreachable(String::new()),
             MembraneError::Broken(String::new()),
         ];
-        let ttl = [
+        let lasting = [
             refused(400, None),
             refused(401, None),
             refused(500, None),
@@ -126,7 +126,7 @@ mod tests {
             MembraneError::EndlessList("it repeats a cursor"),
         ];
         let budget = Budget::default();
-        for (errors, is_tried) in [(&passing[..], true), (&ttl[..], false)] {
+        for (errors, is_tried) in [(&passing[..], true), (&lasting[..], false)] {
             for error in errors {
                 let wait = Retries::new(&budget, 2, MAX).wait_after(error);
                 assert_eq!(wait.is_some(), is_tried, "{error:?}");

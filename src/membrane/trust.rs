@@ -117,7 +117,8 @@ impl VerifiedTokens {
 
     /// Remembers that the upstream accepted a token for a user.
     pub fn accept(&mut self, token: Fingerprint, user: UserKey, now: Instant) {
-        // Holding the limits keeps the user's limits between requests, and shows that the user was here of late.
+        // Limits live as long as something holds them: so the user's count on between requests, and the user is known to have been
+        // here of late.
         let (until, user_limits) = (now + self.ttl, self.limits_of_users.of(&user));
         self.accepted.put(token, Accepted { user, user_limits, until });
     }
