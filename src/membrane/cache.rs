@@ -52,7 +52,7 @@ struct CacheEntry {
 
 /// A catalog as it was loaded.
 ///
-/// A holder of a weak reference may serve it without asking the cache while it [is fresh](Loaded::is_fresh). The cache drops
+/// A holder of a weak reference may serve it without asking the cache while it [is fresh](CachedCatalog::is_fresh). The cache drops
 /// its own reference on replacement, invalidation and eviction, which ends all others.
 #[derive(Debug)]
 pub struct CachedCatalog {

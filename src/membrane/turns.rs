@@ -2,7 +2,7 @@
 //!
 //! Only so many requests may be in flight. A queue of requests would serve the user who sends most of them, so this is a
 //! queue of users: of those who wait, each gets one turn before any of them gets another. Where the upstream takes fewer requests
-//! than there are turns, fewer are given, see [`width`](super::width).
+//! than there are turns, fewer are given, see `width`.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},

@@ -1,5 +1,5 @@
 //! Streams of calls that run at another replica, for a client that has lost its connection there: first the events that the
-//! replica has logged, then those that it goes on to log. And [what is left](lost) of streams that are lost where there are no other servers.
+//! replica has logged, then those that it goes on to log. And what is left of streams that are lost where there are no other servers.
 
 use std::{
     sync::{

@@ -7,6 +7,7 @@ use std::str::from_utf8;
 use integration_app_mcp_server::{
     chunks::into_bytes,
     protocol::{
+        error_object::ErrorObject,
         json,
         jsonrpc::{self, Body, Message, RequestId, Unusable},
         modern_request::{self, ModernRequest},
@@ -71,7 +72,7 @@ fn untouched(call: &CallTool, params: Option<&RawValue>) {
 
 fn answer(unusable: &Unusable) {
     for era in [Era::Legacy, Era::Modern] {
-        let response = jsonrpc::error_response(unusable.id.as_ref(), &unusable.error, era);
+        let response = jsonrpc::error_response(unusable.id.as_ref(), &ErrorObject::of(&unusable.error, era));
         match &unusable.id {
             Some(id) => echoes(id, &response),
             None => assert!(serde_json::from_slice::<Value>(&response).is_ok_and(|value| value.get("id").is_none())),
