@@ -159,7 +159,7 @@ async fn what_failed_is_told_without_the_words_of_others() {
     };
     let mut failed: Vec<_> = spans["tools/call"].iter().map(|span| format!("{:?}", error(span))).collect();
     failed.sort();
-    assert_eq!(failed, [Some(text("InvalidParams")), Some(text("tool_error"))].map(|error| format!("{error:?}")));
+    assert_eq!(failed, [Some(text("UnknownTool")), Some(text("tool_error"))].map(|error| format!("{error:?}")));
     assert_eq!(error(&spans[&format!("POST {RUN}")][0]), Some(text("401")));
 }
 
