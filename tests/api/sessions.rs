@@ -9,6 +9,11 @@ const NO_SESSION: &str = "00000000-0000-4000-8000-000000000000";
 /// Longer than any test waits.
 const VERY_LONG_MS: u64 = 60_000;
 
+/// A server that answers calls by JSON, however long a busy machine takes for what is done meanwhile.
+fn patient() -> Server {
+    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+}
+
 async fn sleep(client: &Client<'_>, id: Value, ms: u64) -> Reply {
     let params = json!({"name": "sandbox-faults_sleep", "arguments": {"ms": ms}});
     client.post(json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})).await
@@ -56,7 +61,7 @@ async fn a_foreign_session_looks_like_an_unknown_one() {
 
 #[tokio::test]
 async fn equal_request_ids_of_two_sessions_do_not_mix() {
-    let server = Server::start();
+    let server = patient();
     let [one, two] = [server.client("ann").open().await, server.client("ann").open().await];
     let echo = async |client: &Client<'_>, text: &str| {
         let output = client.output("sandbox-faults_echo", json!({"text": text})).await;
@@ -86,7 +91,7 @@ async fn a_session_answers_before_it_is_initialized() {
 
 #[tokio::test]
 async fn delete_ends_the_stream_and_answers_the_calls_in_flight() {
-    let server = Server::start();
+    let server = patient();
     let client = server.client("ann").open().await;
     let mut events = client.stream().await;
     let (call, ()) = tokio::join!(sleep(&client, json!("call"), VERY_LONG_MS), async {
@@ -143,7 +148,7 @@ async fn a_second_stream_takes_the_place_of_the_first() {
 
 #[tokio::test]
 async fn a_cancelled_call_is_given_up_and_not_answered() {
-    let server = Server::start();
+    let server = patient();
     for (accept, status) in [("application/json, text/event-stream", 202), ("text/event-stream", 200)] {
         let client = server.client("ann").header("accept", accept).open().await;
         let before = server.stats().await;
@@ -165,7 +170,7 @@ async fn a_cancelled_call_is_given_up_and_not_answered() {
 
 #[tokio::test]
 async fn a_cancellation_that_names_no_call_is_ignored() {
-    let server = Server::start();
+    let server = patient();
     let client = server.client("ann").open().await;
     let strange = [
         json!({"requestId": "unknown"}),
