@@ -188,6 +188,10 @@ async fn bytes_that_come_late_reach_nobody() {
     let upstream = RawUpstream::start(|asked| vec![Act::Send(asked.answer()), Act::Late(evil())]);
     let server = server(&upstream.url).start();
     let (ann, bob) = (server.client("ann").open().await, server.client("bob").open().await);
+    // Late bytes that come while tools are still being loaded can't be told from an answer.
+    for client in [&ann, &bob] {
+        assert_eq!(client.tools().await.len(), 1);
+    }
     for number in 0..10 {
         upstream.send_late();
         let (client, user) = if number % 2 == 0 { (&ann, "ann") } else { (&bob, "bob") };
