@@ -79,6 +79,7 @@ pub mod ids;
 pub mod logging;
 pub mod membrane;
 pub mod metrics;
+pub mod pem;
 pub mod protocol;
 pub mod sandbox;
 pub mod seal;

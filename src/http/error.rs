@@ -114,25 +114,16 @@ impl HttpError {
 }
 
 fn status(error: &Error, era: Era) -> StatusCode {
+    // An answer of the legacy era.
+    let in_modern = |status| if era == Era::Modern { status } else { StatusCode::OK };
     match error {
-        Error::MethodNotFound(_) if era == Era::Modern => StatusCode::NOT_FOUND,
+        Error::MethodNotFound(_) => in_modern(StatusCode::NOT_FOUND),
         Error::InvalidParams(_)
         | Error::UnknownTool(_)
         | Error::ToolGone { .. }
         | Error::ToolUnavailable { .. }
-        | Error::ToolNotEnabled(_)
-            if era == Era::Modern =>
-        {
-            StatusCode::BAD_REQUEST
-        }
-        Error::MethodNotFound(_)
-        | Error::InvalidParams(_)
-        | Error::UnknownTool(_)
-        | Error::ToolGone { .. }
-        | Error::ToolUnavailable { .. }
-        | Error::ToolNotEnabled(_)
-        | Error::TooManyCalls { .. }
-        | Error::PageRequired(_) => StatusCode::OK,
+        | Error::ToolNotEnabled(_) => in_modern(StatusCode::BAD_REQUEST),
+        Error::TooManyCalls { .. } | Error::PageRequired(_) => StatusCode::OK,
         Error::Cancelled => StatusCode::ACCEPTED,
         Error::Parse(_)
         | Error::InvalidRequest(_)

@@ -133,31 +133,34 @@ pub(super) async fn post(http: HttpRequest, payload: Payload, worker: Data<Worke
 
 type RefusedMessage = (Option<jsonrpc::RequestId>, HttpError);
 
+/// Returns why a message is refused whose id is not known.
+fn refused(error: impl Into<HttpError>) -> RefusedMessage {
+    (None, error.into())
+}
+
 async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Result<(), RefusedMessage> {
-    let refused = |error: HttpError| (None, error);
-    let refused_here = |error: Error| refused(error.into());
     let query = Query::of(http);
     let caller = authenticate(http, &query, worker, Proof::Customer).await.map_err(refused)?;
     let session = match query.session().map_err(refused)?.map(SessionId::parse) {
         None => return Err(refused(HttpError::BadRequest("sessionId is required".to_owned()))),
-        Some(None) => return Err(refused(Error::SessionNotFound.into())),
+        Some(None) => return Err(refused(Error::SessionNotFound)),
         Some(Some(session)) => session,
     };
     access_log::note(http, |line| line.session = Some(session));
     let request = access_log::tag_of(http);
     let in_session = InSession { worker: worker.clone(), caller, session, chat: None, request, site: Arc::default() }
         .for_calls(http);
-    let in_session = in_session.up_to_date().await.map_err(refused_here)?;
-    let profile = in_session.describe().await.map_err(refused_here)?;
+    let in_session = in_session.up_to_date().await.map_err(refused)?;
+    let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;
     let body =
         worker.bodies.read(payload, Some(in_session.caller.user()), &worker.settings.server).await.map_err(refused)?;
     let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error.into()))?;
     note_method(http, &body);
     if matches!(body, Body::Batch(_)) {
-        require_batches(&profile).map_err(refused_here)?;
+        require_batches(&profile).map_err(refused)?;
     }
-    in_session.deliver(Expect).await.map_err(refused_here)?;
+    in_session.deliver(Expect).await.map_err(refused)?;
     let (sessions, by) = (worker.sessions.clone(), in_session.caller.clone());
     // The session counts on it, whatever becomes of the future.
     let answered = scopeguard::guard(Answered, move |answered| sessions.tell(session, &by, answered));

@@ -41,12 +41,6 @@ pub struct EventName {
 }
 
 impl EventName {
-    /// Names an event on a stream that answers `request`, or on the session's own.
-    #[must_use]
-    pub fn new(id: EventId, request: Option<RequestId>) -> Self {
-        Self { id, request: request.and_then(nameable) }
-    }
-
     /// Reads a name as this server writes it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -54,10 +48,10 @@ impl EventName {
         let (place, request) = rest.split_once('_').map_or((rest, None), |(place, request)| (place, Some(request)));
         let id = EventId { stream: stream.parse().ok()?, place: place.parse().ok()? };
         let request = match request {
-            Some(request) => Some(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(request).ok()?).ok()?),
+            Some(request) => Some(nameable(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(request).ok()?).ok()?)?),
             None => None,
         };
-        let name = Self::new(id, request);
+        let name = Self { id, request };
         // One spelling each: no signs, no leading zeros.
         (name.to_string() == text).then_some(name)
     }
@@ -186,7 +180,8 @@ mod tests {
             assert_eq!(EventName::parse(&name.to_string()), Some(name));
         }
         let long = RequestId::Text("x".repeat(MAX_REQUEST_BYTES).into());
-        assert_eq!(EventName::new(id, Some(long)), EventName { id, request: None }, "it goes with each event");
+        assert_eq!(nameable(long.clone()), None, "it goes with each event");
+        assert_eq!(EventName::parse(&EventName { id, request: Some(long) }.to_string()), None, "it is never told");
         let unnumbered = ["", "s", "s1", "1_2", "s1_", "s_2", "s01_2", "s1_+2", "s-1_2", "s99999999999999999999_1"];
         // `3`, `NQ==` and `MDU` are no base64 of a number without padding and leading zeros, `e30` is `{}`.
         for text in unnumbered.into_iter().chain(["s1_2_", "s1_2_3", "s1_2_NQ==", "s1_2_MDU", "s1_2_e30", "s1_2_NQ_NQ"])

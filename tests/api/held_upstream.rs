@@ -86,6 +86,13 @@ impl HeldUpstream {
         }
     }
 
+    /// Waits for so many requests, refuses them, and answers all others as they come.
+    pub async fn refuse_first(&self, count: usize, retry_after: Option<u64>) {
+        self.wait_for(count).await;
+        self.refuse(count, retry_after);
+        self.open(true);
+    }
+
     /// Answers requests as they come, or holds them.
     pub fn open(&self, is_open: bool) {
         self.requests().is_open = is_open;

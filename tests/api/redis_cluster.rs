@@ -43,7 +43,7 @@ impl Node {
         Command::new("kill").args([signal, &self.pid]).stderr(Stdio::null()).status().unwrap().success()
     }
 
-    /// What the server answers to a command, given by `redis-cli` with these options.
+    /// Asks the server by a command, given by `redis-cli` with these options.
     fn ask(&self, cli: &[String], arguments: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         command.args(["-p", &self.port.to_string()]).args(cli).args(arguments).stderr(Stdio::null());
@@ -108,7 +108,7 @@ fn options(port: u16, others: &[&str]) -> Vec<String> {
 /// Three masters, each with so many replicas.
 pub struct Cluster {
     nodes: Vec<Node>,
-    /// What `redis-cli` needs to reach them.
+    /// Options by which `redis-cli` reaches them.
     cli: Vec<String>,
 }
 
@@ -146,7 +146,7 @@ impl Cluster {
         cluster
     }
 
-    /// What the servers answer to a command, one after the other.
+    /// Answers of the servers to a command, one after the other.
     pub fn ask_all(&self, arguments: &[&str]) -> Vec<String> {
         self.nodes.iter().map(|node| node.ask(&self.cli, arguments)).collect()
     }
@@ -187,7 +187,7 @@ impl Cluster {
         })
     }
 
-    /// Those of some keys that are the first at each of the three masters.
+    /// Keys that are the first of some at each of the three masters.
     pub fn apart<'a>(&self, keys: &[&'a str]) -> [&'a str; 3] {
         let mut found = BTreeMap::new();
         for key in keys {
@@ -205,7 +205,7 @@ impl Cluster {
 
     /// Has the master of a key's slot end or hang, by a signal, and waits until its replica has taken over.
     ///
-    /// What a master acknowledges it passes on a moment later, so that the last of it may be lost. It is first to pass on all.
+    /// It passes on all that it has acknowledged before that. A master does so a moment later, so that the last might be lost.
     pub fn lose(&self, key: &str, signal: &str) {
         let [master, replica] = self.shard(key);
         assert_eq!(master.ask(&self.cli, &["CLIENT", "PAUSE", "60000", "WRITE"]), "OK");

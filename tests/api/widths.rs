@@ -115,11 +115,7 @@ async fn a_user_who_is_refused_again_and_again_holds_back_nobody_else() {
 async fn a_long_retry_after_holds_back_the_user_and_no_other() {
     let upstream = HeldUpstream::start(2);
     let server = upstream.server().start();
-    let refused = async {
-        upstream.wait_for(1).await;
-        upstream.refuse(1, Some(30));
-        upstream.open(true);
-    };
+    let refused = upstream.refuse_first(1, Some(30));
     assert_eq!(join(refused_list(&server, "eve"), refused).await.0.0, 503);
     let asked = upstream.seen("/connections", Some("eve"));
     let again = server.client("eve").query("apps=app-00").open().await.ask("tools/list", json!({})).await;
@@ -133,11 +129,7 @@ async fn a_long_retry_after_holds_back_the_user_and_no_other() {
 async fn a_long_retry_after_for_two_users_holds_back_the_workspace_and_no_other() {
     let upstream = HeldUpstream::start(2);
     let server = upstream.server().start();
-    let refused = async {
-        upstream.wait_for(2).await;
-        upstream.refuse(2, Some(30));
-        upstream.open(true);
-    };
+    let refused = upstream.refuse_first(2, Some(30));
     let lists = join(refused_list(&server, "ann"), refused_list(&server, "bob"));
     let ((ann, bob), ()) = join(lists, refused).await;
     assert_eq!((ann.0, bob.0), (503, 503));
@@ -178,11 +170,7 @@ async fn a_token_that_nobody_has_accepted_holds_back_nobody() {
     let upstream = HeldUpstream::start(2);
     let server = upstream.server().start();
     let forged = server.client_with(&sign(&claims("eve"), "the key of somebody else, which is long enough"));
-    let refused = async {
-        upstream.wait_for(1).await;
-        upstream.refuse(1, Some(30));
-        upstream.open(true);
-    };
+    let refused = upstream.refuse_first(1, Some(30));
     assert_eq!(join(forged.initialize("2025-11-25"), refused).await.0.status, 503);
     assert_eq!(list(&server, "ann").await, 2);
     assert_eq!(metric(&server, "mcp_upstream_narrowed_total", r#"reason="limited""#), 0);

@@ -1,4 +1,12 @@
-//! What large requests cost the others of a server with one worker.
+//! Cost of large requests for the others of a server with one worker.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "there is a time at each place, and numbers are small"
+)]
 
 use std::{
     fmt,
@@ -45,7 +53,7 @@ impl Message {
 /// How long the answers of other requests took, the shortest first, in milliseconds.
 pub struct Times(Vec<f64>);
 
-/// What was measured beside large requests. Memory is resident, in bytes.
+/// Measurement beside large requests. Memory is resident, in bytes.
 pub struct Cost {
     pub alone: Times,
     pub beside: Times,

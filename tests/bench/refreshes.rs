@@ -186,7 +186,7 @@ async fn open_all(server: &Process, count: usize) -> Vec<(Caller, String)> {
     stream::iter(open).buffered(AT_ONCE).collect().await
 }
 
-/// What the sandbox has counted, this request included.
+/// Counts of the sandbox, this request included.
 async fn told(upstream: &Process) -> Value {
     let request = Client::new().get(format!("{}/sandbox/stats", upstream.upstream)).bearer_auth(token("tester"));
     serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap()

@@ -7,15 +7,7 @@
 //!
 //! With `floods` alone what large and hostile messages cost: see `floods`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "what goes wrong ends the run, and numbers are small"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what goes wrong ends the run")]
 
 mod beside;
 #[path = "../api/files.rs"]

@@ -65,7 +65,7 @@ fn event(stream: u64, place: u64, message: &[u8]) -> SentEvent {
     }
 }
 
-/// What was sent, as stream, place and length.
+/// Events that were sent, as stream, place and length.
 async fn sent(log: &Arc<dyn SharedEventLog>, session: SessionId) -> Vec<(u64, u64, usize)> {
     let (events, _) = log.read(session, &ann(), Cursor::default()).await.unwrap();
     events.iter().map(|event| (event.stream, event.place, event.message.len())).collect()

@@ -10,12 +10,13 @@ use crate::{
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 28] = [
+const LAYERS: [(&str, &[&str]); 29] = [
     ("secret", &[]),
     ("signing", &[]),
     ("seal", &["secret"]),
     ("metrics", &[]),
     ("chunks", &[]),
+    ("pem", &[]),
     ("trace", &[]),
     ("ids", &[]),
     ("token", &["ids", "secret"]),
@@ -33,6 +34,7 @@ const LAYERS: [(&str, &[&str]); 28] = [
             "config",
             "search",
             "chunks",
+            "pem",
             "protocol",
             "error",
             "token",
@@ -43,7 +45,7 @@ const LAYERS: [(&str, &[&str]); 28] = [
             "trace",
         ],
     ),
-    ("store", &["config", "protocol", "error", "ids", "secret", "metrics"]),
+    ("store", &["config", "pem", "protocol", "error", "ids", "secret", "metrics"]),
     ("auth", &["store", "membrane", "workers", "config", "error", "token", "ids", "secret", "trace"]),
     (
         "tools",

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
+use crate::pem::certificates;
+
 /// TCP connection, with or without TLS on it.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
@@ -54,15 +56,9 @@ impl UpstreamTls {
 }
 
 fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
-    let mut count = 0;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-        count += 1;
-    }
-    // A file with a key alone is read without an error.
-    if count == 0 { Err("it holds no certificate in PEM form".to_owned()) } else { Ok(()) }
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
+    let mut certificates = certificates(found)?.into_iter();
+    certificates.try_for_each(|certificate| roots.add(certificate)).map_err(|error| error.to_string())
 }
 
 /// Returns whether an error of a connection is one of TLS.

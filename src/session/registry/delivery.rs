@@ -43,7 +43,7 @@ pub enum ForwardResult<M: Message> {
     /// Answers later, when something else is done first.
     Later(ResponseFuture<M::Result>),
     /// Answers with an error, without asking any session.
-    SendError(Error),
+    Refused(Error),
 }
 
 impl<M, T> MessageResponse<SessionRegistry, Deliver<M>> for ForwardResult<M>
@@ -57,7 +57,7 @@ where
             // A session that has ended meanwhile drops `reply`, by which the sender learns that nothing answers.
             Self::To(session, message) => session.do_send::<Forwarded<M>>(Forwarded { message, reply }),
             Self::Later(answer) => MessageResponse::<SessionRegistry, Deliver<M>>::handle(answer, ctx, reply),
-            Self::SendError(error) => {
+            Self::Refused(error) => {
                 MessageResponse::<SessionRegistry, Deliver<M>>::handle(Err::<T, _>(error), ctx, reply);
             }
         }
@@ -86,7 +86,7 @@ where
         let Deliver { session: id, user, token, chat, message } = deliver;
         let (session, bind) = match self.reach(id, &user, token, chat) {
             Ok(reached) => reached,
-            Err(error) => return ForwardResult::SendError(error),
+            Err(error) => return ForwardResult::Refused(error),
         };
         let Some(chat) = bind else { return ForwardResult::To(session, message) };
         // Sent before the store is awaited, so that no later message overtakes this one.

@@ -13,6 +13,11 @@ use crate::store::StoreError;
 /// Port of a Sentinel, where its address names none.
 const SENTINEL_PORT: u16 = 26_379;
 
+/// Returns the error of a store that can't be opened. The URL may hold a password, so no message quotes it.
+pub(super) fn cannot_open(reason: &dyn fmt::Display) -> StoreError {
+    StoreError::Open { path: "store.url".to_owned(), reason: reason.to_string() }
+}
+
 /// Address of a store, as `store.url` gives it.
 pub(super) enum Address {
     /// One server, or a name that always leads to the master.
@@ -110,17 +115,15 @@ impl Address {
     /// # Errors
     /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::TlsFile`] for a file.
     pub(super) fn parse(url: &str, files: TlsFiles<'_>) -> Result<Self, StoreError> {
-        // The URL may hold a password, so no message quotes it.
-        let failed = |reason: String| StoreError::Open { path: "store.url".to_owned(), reason };
-        let invalid = |error: RedisError| failed(error.to_string());
-        let parts = Parts::parse(url).ok_or_else(|| failed("it is no URL".to_owned()))?;
+        let invalid = |error: RedisError| cannot_open(&error);
+        let parts = Parts::parse(url).ok_or_else(|| cannot_open(&"it is no URL"))?;
         let certificates = files.read()?;
         match (parts.scheme, &*parts.path) {
             ("redis-cluster" | "rediss-cluster", []) => {
                 let seeds = parts.infos("", None).map_err(invalid)?;
                 Cluster::new(seeds, certificates).map(|cluster| Self::Cluster(Box::new(cluster))).map_err(invalid)
             }
-            ("redis-cluster" | "rediss-cluster", _) => Err(failed("a cluster has no databases".to_owned())),
+            ("redis-cluster" | "rediss-cluster", _) => Err(cannot_open(&"a cluster has no databases")),
             ("redis-sentinel" | "rediss-sentinel", [master, rest @ ..]) if rest.len() <= 1 => {
                 let database = rest.first().copied().unwrap_or_default();
                 let sentinels = parts.infos(database, Some(SENTINEL_PORT)).map_err(invalid)?;
@@ -133,7 +136,7 @@ impl Address {
                 Ok(Self::Sentinel(Box::new(SentinelAddress { sentinels, master, database, certificates, login })))
             }
             ("redis-sentinel" | "rediss-sentinel", _) => {
-                Err(failed("its path must be the name of the master, and a database if need be".to_owned()))
+                Err(cannot_open(&"its path must be the name of the master, and a database if need be"))
             }
             _ => match certificates {
                 None => Client::open(url),

@@ -20,7 +20,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    address::Address,
+    address::{Address, cannot_open},
     connection::Connector,
     keys::Keys,
     script::{Call, Request, Script},
@@ -81,13 +81,11 @@ impl Link {
     /// # Errors
     /// [`StoreError::Open`] for a URL that can't be used, [`StoreError::TlsFile`] for a file that can't be.
     pub(super) fn open(url: &str, files: TlsFiles<'_>, timeout: Duration) -> Result<Self, StoreError> {
-        // The URL may hold a password.
-        let failed = |reason: String| StoreError::Open { path: "store.url".to_owned(), reason };
         let address = Address::parse(url, files)?;
         let (place, keys) = (address.to_string(), Keys::new(address.is_cluster(), address.database()));
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-        let connector = Connector::new(address, timeout).map_err(|error| failed(error.to_string()))?;
+        let runtime = runtime.map_err(|error| cannot_open(&error))?;
+        let connector = Connector::new(address, timeout).map_err(|error| cannot_open(&error))?;
         let link = Self(Arc::new(Inner {
             connector,
             keys,
@@ -114,7 +112,7 @@ impl Link {
                 }
             });
         });
-        worker.map_err(|error| failed(error.to_string()))?;
+        worker.map_err(|error| cannot_open(&error))?;
         // With Redis there, the first request is not to be refused; without, the start is not to hang.
         let _ = has_beaten.recv_timeout(timeout + HEARTBEAT);
         Ok(link)

@@ -8,7 +8,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use crate::store::StoreError;
+use crate::{pem::certificates, store::StoreError};
 
 /// Files in PEM form for a connection by TLS.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,14 +32,16 @@ impl TlsFiles<'_> {
         let root_cert = authorities.map(|path| {
             read("store.ca_file", path, |pem| {
                 let mut store = RootCertStore::empty();
-                certificates(pem)?
+                certificates(CertificateDer::pem_slice_iter(pem))?
                     .into_iter()
                     .try_for_each(|certificate| store.add(certificate))
                     .map_err(|error| error.to_string())
             })
         });
         let client_tls = client.map(|[certificate, key]| {
-            let client_cert = read("store.cert_file", certificate, |pem| certificates(pem).map(|_| ()))?;
+            let client_cert = read("store.cert_file", certificate, |pem| {
+                certificates(CertificateDer::pem_slice_iter(pem)).map(|_| ())
+            })?;
             let client_key = read("store.key_file", key, |pem| {
                 PrivateKeyDer::from_pem_slice(pem)
                     .map_err(|error| format!("it holds no private key in PEM form: {error}"))
@@ -60,13 +62,4 @@ fn read(
     let pem = fs::read(path).map_err(|error| error.to_string());
     let checked = pem.and_then(|pem| check(&pem).map(|()| pem));
     checked.map_err(|reason| StoreError::TlsFile { setting, path: path.display().to_string(), reason })
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    match found.is_empty() {
-        true => Err("it holds no certificate in PEM form".to_owned()),
-        false => Ok(found),
-    }
 }
