@@ -17,15 +17,15 @@ const REPLACEMENT: &[u8] = b"\\ufffd";
 #[must_use]
 pub fn clean(json: &[u8]) -> Cow<'_, str> {
     let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
-    match (String::from_utf8_lossy(json), first_half(json)) {
-        (text, None) => text,
-        (text, Some(_)) => Cow::Owned(mend_escapes(text.into_owned())),
-    }
+    // Asked first because it goes by words, where the lossy reading goes by bytes.
+    let text = str::from_utf8(json).map_or_else(|_broken| String::from_utf8_lossy(json), Cow::Borrowed);
+    if may_have_half(json) { Cow::Owned(mend_escapes(text.into_owned())) } else { text }
 }
 
-/// Returns the place of the first escape that may be half a pair; most JSON has no escape of a surrogate at all.
-fn first_half(json: &[u8]) -> Option<usize> {
-    memmem::find_iter(json, "\\u").find(|at| matches!(json.get(at + 2), Some(b'd' | b'D')))
+/// Returns whether there is an escape that may be half a pair; most JSON has no escape of a surrogate, and much has none at all.
+fn may_have_half(json: &[u8]) -> bool {
+    let escapes = memchr::memchr(b'\\', json).and_then(|first| json.get(first..)).unwrap_or_default();
+    memmem::find_iter(escapes, "\\u").any(|at| matches!(escapes.get(at + 2), Some(b'd' | b'D')))
 }
 
 /// Part of a surrogate pair that an escape stands for.
