@@ -5,7 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use actix_web::web::Payload;
+use actix_web::{
+    HttpRequest,
+    http::header::{CONTENT_LENGTH, HeaderValue},
+    web::Payload,
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use metrics::counter;
@@ -19,6 +23,10 @@ const FREE_BYTES: usize = 64 * 1024;
 /// Divides what is free into what one sender may have: a sender alone gets a quarter of all, and the last one to come
 /// always finds something.
 const SHARES: usize = 3;
+
+/// Bytes of a body that must have arrived before room is made for the bytes that it announces. A client that only announces
+/// takes no memory.
+const BELIEVED: usize = 1 << 20;
 
 /// Depth to which the JSON of a body may be nested: what reads it stops there in any case.
 const MAX_DEPTH: usize = 128;
@@ -65,11 +73,15 @@ impl PendingBodies {
     /// [`HttpError::TooManyBytes`] or [`HttpError::Busy`] where too much arrives at once.
     pub(super) async fn read(
         &self,
+        http: &HttpRequest,
         payload: Payload,
         sender: Option<&UserKey>,
         settings: &config::Server,
     ) -> Result<Bytes, HttpError> {
-        let collected = timeout(settings.request, collect(payload, self.hold(sender), settings.max_body_bytes.get()));
+        let announced = http.headers().get(CONTENT_LENGTH).map(HeaderValue::to_str);
+        let announced = announced.and_then(|length| length.ok()?.parse().ok()).unwrap_or_default();
+        let collected = collect(payload, announced, self.hold(sender), settings.max_body_bytes.get());
+        let collected = timeout(settings.request, collected);
         let body = collected.await.map_err(|_elapsed| HttpError::TooSlow)??;
         if json::is_deeper_than(&body, MAX_DEPTH) {
             return Err(Error::InvalidRequest(format!("the body is nested more than {MAX_DEPTH} deep")).into());
@@ -135,7 +147,13 @@ impl Drop for BodyShare {
     }
 }
 
-async fn collect(mut payload: Payload, mut held: BodyShare, limit: usize) -> Result<Bytes, HttpError> {
+/// Collects a body of `announced` bytes, of which there may be no more than `limit`.
+async fn collect(
+    mut payload: Payload,
+    announced: usize,
+    mut held: BodyShare,
+    limit: usize,
+) -> Result<Bytes, HttpError> {
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
         let part = part.map_err(|broken| HttpError::BadRequest(format!("the body can't be read: {broken}")))?;
@@ -143,6 +161,10 @@ async fn collect(mut payload: Payload, mut held: BodyShare, limit: usize) -> Res
             return Err(HttpError::BodyTooLarge { limit });
         }
         held.add(part.len())?;
+        if body.len() >= BELIEVED {
+            // Growing by doubling would hold a large body twice, and a half of the room for nothing.
+            body.reserve(announced.min(limit).saturating_sub(body.len()).max(part.len()));
+        }
         body.extend_from_slice(&part);
     }
     Ok(body.freeze())

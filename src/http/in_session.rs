@@ -190,8 +190,9 @@ impl InSession {
                     other => Ok(other),
                 });
                 let (this, span) = self.clone().traced(&request);
-                let answer = this.answer(read, request.id.clone(), span).await;
-                response_to(&request.id, answer)
+                let id = request.into_id();
+                let answer = this.answer(read, id.clone(), span).await;
+                response_to(&id, answer)
             }
             Ok(Message::Notification(notification)) => {
                 // Whether it could be passed on is nothing a notification is told.

@@ -34,9 +34,9 @@ pub async fn answer_panics<B: MessageBody>(
 }
 
 /// Turns a panic of what comes to an answer into an error, for answers that nothing else watches over.
-pub(super) async fn or_internal<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    // It owns what it changes, as in `answer_panics`.
-    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or(Err(Error::Internal))
+pub(super) fn or_internal<T>(answer: impl Future<Output = Result<T, Error>>) -> impl Future<Output = Result<T, Error>> {
+    // It owns what it changes, as in `answer_panics`. No `async fn`, which would have room for the answer twice.
+    AssertUnwindSafe(answer).catch_unwind().map(|caught| caught.unwrap_or(Err(Error::Internal)))
 }
 
 #[cfg(test)]

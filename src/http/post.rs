@@ -46,11 +46,14 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
     let refused = |id: Option<RequestId>, era| move |error| RefusedPost { id, error, era };
     let (caller, query) = enter(&http, &worker).await.map_err(refused(None, header_era))?;
     let (accepts, body) = read(&http, payload, &caller, &worker).await.map_err(refused(None, header_era))?;
-    let body = jsonrpc::parse(&body).map_err(|Unusable { id, error }| RefusedPost {
+    let parsed = jsonrpc::parse(&body).map_err(|Unusable { id, error }| RefusedPost {
         id,
         error: error.into(),
         era: header_era,
     })?;
+    // The message has a copy, and a large one must not be held twice while the call lasts.
+    drop(body);
+    let body = parsed;
     note_method(&http, &body);
 
     let (id, params) = match &body {
@@ -116,7 +119,7 @@ async fn read(
     if !accepts.json && !accepts.events {
         return Err(HttpError::NotAcceptable("application/json, text/event-stream"));
     }
-    Ok((accepts, worker.bodies.read(payload, Some(caller.user()), &worker.settings.server).await?))
+    Ok((accepts, worker.bodies.read(http, payload, Some(caller.user()), &worker.settings.server).await?))
 }
 
 fn is_claimed_item(message: &Result<Message, Unusable>) -> bool {
@@ -126,4 +129,20 @@ fn is_claimed_item(message: &Result<Message, Unusable>) -> bool {
         Ok(Message::Response) | Err(_) => None,
     };
     is_claimed(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_of<F: Future>(_: impl Fn(HttpRequest, Payload, Data<Worker>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_request_has_no_room_for_what_is_awaited_elsewhere() {
+        // actix-web moves it some times before it is polled.
+        let bytes = bytes_of(post);
+        assert!(bytes <= 3072, "{bytes} bytes");
+    }
 }

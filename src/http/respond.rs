@@ -60,7 +60,15 @@ impl ResponseMode {
     }
 }
 
-type PendingAnswer = Pin<Box<dyn Future<Output = Result<Vec<Chunk>, Error>>>>;
+/// Answer that is still awaited.
+pub(super) type PendingAnswer = Pin<Box<dyn Future<Output = Result<Vec<Chunk>, Error>>>>;
+
+/// Returns an answer to be awaited, of which a panic is an error: once a stream has begun, nothing else could tell the client.
+///
+/// It goes on the heap where it is made. The futures through which it is handed on would each have room for it.
+pub(super) fn pending(answer: impl Future<Output = Result<Vec<Chunk>, Error>> + 'static) -> PendingAnswer {
+    Box::pin(panics::or_internal(answer))
+}
 
 /// State of a request when its response begins.
 pub(super) enum Response {
@@ -86,7 +94,7 @@ impl Response {
 /// Those of the answer, as long as no stream has begun; then they are its last event.
 pub(super) async fn respond(
     id: RequestId,
-    answer: impl Future<Output = Result<Vec<Chunk>, Error>> + 'static,
+    answer: PendingAnswer,
     response_mode: ResponseMode,
 ) -> Result<Response, Error> {
     let (waits, streams_if_late) = (!response_mode.streams_at_once(), response_mode.streams_if_late());
@@ -142,15 +150,14 @@ impl Running {
     /// Returns a request that comes to `answer`.
     pub(super) fn new(
         id: RequestId,
-        answer: impl Future<Output = Result<Vec<Chunk>, Error>> + 'static,
+        answer: PendingAnswer,
         progress_token: Option<RequestId>,
         era: Era,
         settings: &config::Streams,
     ) -> Self {
         Self {
             id,
-            // Once a stream has begun, nothing else could tell the client.
-            answer: Some(Box::pin(panics::or_internal(answer))),
+            answer: Some(answer),
             begun: Instant::now(),
             ticks: progress_token.map(|token| Ticks::new(token, settings.progress)),
             era,

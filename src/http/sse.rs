@@ -21,7 +21,7 @@ use super::{
     posted::note_method,
     query::Query,
     reply,
-    respond::Running,
+    respond::{Running, pending},
     worker::Worker,
 };
 use crate::{
@@ -153,8 +153,11 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     let in_session = in_session.up_to_date().await.map_err(refused)?;
     let profile = in_session.describe().await.map_err(refused)?;
     headers::require_json(http).map_err(refused)?;
-    let body =
-        worker.bodies.read(payload, Some(in_session.caller.user()), &worker.settings.server).await.map_err(refused)?;
+    let body = worker
+        .bodies
+        .read(http, payload, Some(in_session.caller.user()), &worker.settings.server)
+        .await
+        .map_err(refused)?;
     let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error.into()))?;
     note_method(http, &body);
     if matches!(body, Body::Batch(_)) {
@@ -191,10 +194,11 @@ async fn answer(in_session: &InSession, request: Request) {
     };
     let progress_token = progress_token(&read);
     let (asked, span) = in_session.clone().traced(&request);
-    let id = request.id.clone();
-    let answer = async move { asked.answer(read, id, span).await.map(ServerResult::into_chunks) };
+    let id = request.into_id();
+    let asked_by = id.clone();
+    let answer = async move { asked.answer(read, asked_by, span).await.map(ServerResult::into_chunks) };
     let mut running =
-        Running::new(request.id, answer, progress_token, Era::Legacy, &in_session.worker.settings.streams);
+        Running::new(id, pending(answer), progress_token, Era::Legacy, &in_session.worker.settings.streams);
     while let Some(message) = running.next().await {
         push(in_session, Some(message)).await;
     }

@@ -15,7 +15,7 @@ use super::{
     param_headers,
     posted::Post,
     reply,
-    respond::{ResponseMode, respond},
+    respond::{ResponseMode, pending, respond},
     spans,
 };
 use crate::{
@@ -52,11 +52,12 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
     let Envelope { capabilities, trace, .. } = envelope;
     let mut span = spans::of_method(&message.method, trace, None);
     post.caller = post.caller.within(span.context());
+    let id = message.into_id();
     match request {
         ModernRequest::Listen(_) if !post.accepts.events => Err(HttpError::NotAcceptable("text/event-stream")),
         ModernRequest::Listen(filter) => {
             let permit = post.caller.user_limits().stream()?;
-            let events = permit.hold(subscription(message.id, filter, listen(&post).await?));
+            let events = permit.hold(subscription(id, filter, listen(&post).await?));
             Ok(reply::events(events, post.worker.settings.streams.keep_alive))
         }
         ModernRequest::CallTool(call) => {
@@ -71,7 +72,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
                 spans::end(span, &answer);
                 Ok(modern::result(answer?, 0))
             };
-            Ok(respond(message.id, result, response_mode).await?.into_response())
+            Ok(respond(id, pending(result), response_mode).await?.into_response())
         }
         ModernRequest::ListTools => {
             let response_mode = ResponseMode::of_other(&post, Era::Modern);
@@ -86,7 +87,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
                 spans::end(span, &answer);
                 Ok(modern::result(answer?, ttl_ms))
             };
-            Ok(respond(message.id, result, response_mode).await?.into_response())
+            Ok(respond(id, pending(result), response_mode).await?.into_response())
         }
         ModernRequest::Discover => {
             let response_mode = ResponseMode::of_other(&post, Era::Modern);
@@ -97,7 +98,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
                 let personal_ttl_ms = told.is_personal.then(|| millis(ttl));
                 Ok(modern::discover(&told.text, personal_ttl_ms))
             };
-            Ok(respond(message.id, result, response_mode).await?.into_response())
+            Ok(respond(id, pending(result), response_mode).await?.into_response())
         }
     }
 }

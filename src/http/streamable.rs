@@ -13,7 +13,7 @@ use super::{
     pages,
     posted::Post,
     reply,
-    respond::{Response, ResponseMode, respond},
+    respond::{Response, ResponseMode, pending, respond},
     spans,
     worker::Worker,
 };
@@ -110,10 +110,10 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
         // What refuses the request must be said before the stream begins.
         in_session.refuse(request.as_ref()).await?;
     }
-    let id = message.id.clone();
-    let relay = in_session.clone();
-    let answer = async move { in_session.answer(request, id, span).await.map(ServerResult::into_chunks) };
-    match respond(message.id, answer, response_mode).await? {
+    let (id, relay) = (message.into_id(), in_session.clone());
+    let asked = id.clone();
+    let answer = async move { in_session.answer(request, asked, span).await.map(ServerResult::into_chunks) };
+    match respond(id, pending(answer), response_mode).await? {
         Response::Ready(response) => Ok(response),
         Response::Running(running) => Ok(relay.relay(running).await?),
     }

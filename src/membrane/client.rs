@@ -9,6 +9,7 @@ pub mod lists;
 pub mod sign_in;
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -156,7 +157,7 @@ impl MembraneClient {
         let _turn = turn.map_err(|none| no_turn(none, self.settings.run_timeout))?;
         let request = OutgoingRequest { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
         let exchange = self.exchange(request, token, self.settings.run_timeout);
-        let answer = async {
+        let answer = Box::pin(async {
             match exchange.await? {
                 empty if reading::is_empty(&empty) => Ok(None),
                 // `serde` would take its elements for the members of a run.
@@ -168,7 +169,7 @@ impl MembraneClient {
                     Ok(run.and_then(|run| run.output))
                 }
             }
-        };
+        });
         let outcome = self.observe("run", answer).await;
         // How long an action takes is its own affair.
         self.note(&outcome, !matches!(&outcome, Err(MembraneError::Timeout { .. })));
@@ -208,7 +209,7 @@ impl MembraneClient {
             let sent = Instant::now();
             let request = OutgoingRequest { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
             let exchange = self.exchange(request, token, self.settings.read_timeout);
-            let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };
+            let answer = Box::pin(async { reading::read(&self.upstream.pool, exchange.await?).await });
             let outcome = self.observe(endpoint.trim_start_matches('/'), answer).await;
             self.note(&outcome, true);
             match &outcome {
@@ -233,11 +234,12 @@ impl MembraneClient {
         self.upstream.reads.take(party, timeout).await.map_err(|none| no_turn(none, timeout))
     }
 
-    /// Sends a request, if the breaker lets it, and counts its outcome.
+    /// Sends a request, if the breaker lets it, and counts its outcome. The exchange is on the heap, so that the futures of all
+    /// that ask the upstream have no room for it.
     pub(super) async fn observe<T>(
         &self,
         endpoint: &'static str,
-        exchange: impl Future<Output = Result<T, MembraneError>>,
+        exchange: Pin<Box<impl Future<Output = Result<T, MembraneError>>>>,
     ) -> Result<T, MembraneError> {
         // Asked when the turn has come: the breaker may have opened while the request waited for it.
         self.upstream.breaker.admit(Instant::now()).map_err(|wait| MembraneError::Paused { wait })?;

@@ -101,6 +101,14 @@ pub struct Request {
     pub params: Option<Box<RawValue>>,
 }
 
+impl Request {
+    /// Returns the id, and gives back the rest: once they are read, large parameters must not last as long as the call.
+    #[must_use]
+    pub fn into_id(self) -> RequestId {
+        self.id
+    }
+}
+
 /// A notification whose method and parameters have not been looked at yet.
 #[derive(Debug)]
 pub struct Notification {

@@ -51,7 +51,8 @@ impl Governor {
             return result.with_output(text, structured);
         }
         let bytes = text.len();
-        let Some((this, text)) = self.keep(pool, tool, text).await else { return lost() };
+        // On the heap, as few outputs are kept: each call has room for this future.
+        let Some((this, text)) = Box::pin(self.keep(pool, tool, text)).await else { return lost() };
         let tool = Arc::clone(tool);
         let cut = move || {
             let structured = structured.map(|structured| this.cut_structured(&tool, era, structured));

@@ -175,7 +175,7 @@ impl MembraneClient {
         let _turn = self.turn(&Party::User(caller.user().clone())).await?;
         let request = OutgoingRequest { http: self.reads(), method: Method::POST, path: PATH, body: body.into() };
         let exchange = self.exchange(request, caller.token(), timeout);
-        let answer = async { reading::read(&self.upstream.pool, exchange.await?).await };
+        let answer = Box::pin(async { reading::read(&self.upstream.pool, exchange.await?).await });
         let outcome = self.observe(PATH.trim_start_matches('/'), answer).await;
         self.note(&outcome, true);
         outcome

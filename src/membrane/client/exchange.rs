@@ -1,13 +1,15 @@
 //! One request to the upstream and its answer: written, tagged, sent, and read within its bounds.
 
 use std::{
-    io,
+    convert::Infallible,
+    io, iter,
     time::{Duration, SystemTime},
 };
 
 use actix_tls::connect::ConnectError as ConnectFailure;
 use awc::{
     ClientRequest, Connector,
+    body::SizedStream,
     error::{ConnectError, SendRequestError},
     http::{
         Method,
@@ -15,6 +17,7 @@ use awc::{
     },
 };
 use bytes::Bytes;
+use futures_util::stream;
 
 use super::{MembraneClient, body};
 use crate::{
@@ -33,6 +36,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Media type of requests and responses.
 const JSON: &str = "application/json";
+
+/// Bytes of a body that are handed to the connection at once. awc copies what it is handed, so that a large body at once would be
+/// in memory twice.
+const PART_BYTES: usize = 256 << 10;
 
 /// Request that is to be sent to the upstream.
 pub(super) struct OutgoingRequest<'a> {
@@ -56,7 +63,7 @@ impl MembraneClient {
         let mut span = Span::begin(SpanKind::Client, Context::current(), format_args!("{} {path}", request.method));
         span.note("http.request.method", &request.method);
         span.note("server.address", self.upstream.url.host().unwrap_or_default());
-        // On the heap: it is some kilobytes, which the futures of all requests around it would hold too.
+        // On the heap: it is some kilobytes, which would be moved into each future around it.
         let sent = Box::pin(self.send(request, token, &mut span));
         // By a local of the task, as awc hands its connector nothing but the URL.
         let sent = wire::Connector::with_token(token.fingerprint(), sent);
@@ -79,7 +86,11 @@ impl MembraneClient {
         let tag = self.upstream.tags.next();
         let (http, body) = self.prepare(request, token, &tag).await?;
         let http = span.context().headers().fold(http, ClientRequest::insert_header);
-        let response = http.send_body(body).await.map_err(|error| not_sent(&error))?;
+        let sent = match body.len() {
+            ..=PART_BYTES => http.send_body(body),
+            length => http.send_body(SizedStream::new(length as u64, stream::iter(parts(body)))),
+        };
+        let response = sent.await.map_err(|error| not_sent(&error))?;
         let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
         if header(REQUEST_ID).is_some_and(|id| self.upstream.tags.is_of_another(id, &tag)) {
             // Dropped before its body is read, its connection is closed.
@@ -157,6 +168,14 @@ impl MembraneClient {
     }
 }
 
+/// Returns the parts of a body, which share its bytes.
+fn parts(mut body: Bytes) -> impl Iterator<Item = Result<Bytes, Infallible>> {
+    iter::from_fn(move || {
+        let part = body.split_to(body.len().min(PART_BYTES));
+        (!part.is_empty()).then_some(Ok(part))
+    })
+}
+
 /// Returns an HTTP client that opens at most so many connections.
 pub(super) fn http_client(settings: &Settings, connector: &wire::Connector, max_connections: usize) -> awc::Client {
     let connector = Connector::new()
@@ -210,6 +229,16 @@ mod tests {
         config::{Sources, load},
         membrane::Upstream,
     };
+
+    #[test]
+    fn the_parts_of_a_body_are_all_of_it_and_share_its_bytes() {
+        for length in [0, 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES] {
+            let body = Bytes::from((0..=250).cycle().take(length).collect::<Vec<u8>>());
+            let parts: Vec<_> = parts(body.clone()).map(Result::unwrap).collect();
+            assert_eq!(parts.concat(), body, "{length}");
+            assert!(parts.iter().all(|part| part.len() <= PART_BYTES && body.as_ptr_range().contains(&part.as_ptr())));
+        }
+    }
 
     #[actix::test]
     async fn a_request_that_is_logged_does_not_show_its_token() {

@@ -86,8 +86,8 @@ impl Connector {
     }
 
     /// Runs an exchange on connections that carry requests with this token alone.
-    pub async fn with_token<F: Future>(token: Fingerprint, exchange: F) -> F::Output {
-        TOKEN.scope(token, exchange).await
+    pub fn with_token<F: Future>(token: Fingerprint, exchange: F) -> impl Future<Output = F::Output> {
+        TOKEN.scope(token, exchange)
     }
 
     /// Returns the version of HTTP to speak with the upstream, where that need not be found out.
