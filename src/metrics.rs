@@ -27,6 +27,7 @@ pub enum MetricKind {
 }
 use MetricKind::{Counter as C, Gauge as G, Histogram as H};
 
+// Names are texts, as the macros of `metrics` want them where they keep a handle for each place; a test holds them to this table.
 /// Every metric of ours with what it counts; those of the process come from `metrics-process`.
 #[rustfmt::skip]
 pub const METRICS: &[(&str, MetricKind, &str)] = &[

@@ -154,6 +154,8 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// Returns the route of a path as a label: what anybody may put into a URL is none.
+// actix-web's `match_pattern` knows no route of a request that a middleware has refused before routing, which are those that an
+// operator looks for, and writes a new text for each of the others.
 fn route(path: &str) -> &'static str {
     const ROUTES: [&str; 9] = [
         "/mcp",

@@ -49,6 +49,8 @@ impl Accepts {
         Self::parse(types, of(ACCEPT_ENCODING))
     }
 
+    // By hand: actix-web's `Accept` and `AcceptEncoding` lose a media type whose weight has more than three digits and the coding
+    // `x-gzip`, and lists on the heap took 3.1 µs where this takes 0.8, of some 15 for a small list of tools.
     fn parse<'a>(types: Option<impl Iterator<Item = &'a str>>, encodings: impl Iterator<Item = &'a str>) -> Self {
         let is_one_of = |text: &str, names: &[&str]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
         let gzip = wanted(encodings).any(|coding| is_one_of(coding, &["gzip", "x-gzip"]));

@@ -130,7 +130,7 @@ impl InSession {
 
     /// Finds out whether a request would be refused as such, which can't be said any more once its stream has begun: clients
     /// would take the error for an answer that broke off.
-    pub(super) async fn refuse(&self, request: Result<&ClientRequest, &Error>) -> Result<(), Error> {
+    pub(super) async fn check_refusal(&self, request: Result<&ClientRequest, &Error>) -> Result<(), Error> {
         let Profile { scope, .. } = self.describe().await?;
         match request {
             Err(error) => Err(error.clone()),

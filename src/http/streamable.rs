@@ -108,7 +108,7 @@ async fn answer_request(post: Post, session: Option<SessionId>, message: Request
     };
     if response_mode.streams_at_once() {
         // What refuses the request must be said before the stream begins.
-        in_session.refuse(request.as_ref()).await?;
+        in_session.check_refusal(request.as_ref()).await?;
     }
     let (id, relay) = (message.into_id(), in_session.clone());
     let asked = id.clone();

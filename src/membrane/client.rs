@@ -242,7 +242,7 @@ impl MembraneClient {
         exchange: Pin<Box<impl Future<Output = Result<T, MembraneError>>>>,
     ) -> Result<T, MembraneError> {
         // Asked when the turn has come: the breaker may have opened while the request waited for it.
-        self.upstream.breaker.admit(Instant::now()).map_err(|wait| MembraneError::Paused { wait })?;
+        self.upstream.breaker.admit(Instant::now()).map_err(|wait| MembraneError::BreakerOpen { wait })?;
         let request = UpstreamRequest::begin(endpoint);
         let outcome = exchange.await;
         request.end(outcome.as_ref().err().map_or("success", MembraneError::label));
@@ -252,7 +252,7 @@ impl MembraneClient {
     /// Tells the breaker whether the upstream works, where the outcome shows it.
     pub(super) fn note<T>(&self, outcome: &Result<T, MembraneError>, shows_it: bool) {
         match outcome {
-            Err(MembraneError::Paused { .. }) => {}
+            Err(MembraneError::BreakerOpen { .. }) => {}
             Err(error) if error.is_trouble() && shows_it => self.upstream.breaker.fail(Instant::now()),
             Err(error) if error.is_trouble() => {}
             // A refusal is an answer, too: the upstream works.
@@ -266,7 +266,7 @@ fn no_turn(none: NoTurn, timeout: Duration) -> MembraneError {
     metrics::counter!("mcp_limited_total", "limit" => "upstream").increment(1);
     match none {
         NoTurn::Busy => MembraneError::Busy { after_ms: timeout.as_millis() },
-        NoTurn::Paused(wait) => MembraneError::Limited { wait },
+        NoTurn::HeldBack(wait) => MembraneError::Limited { wait },
     }
 }
 

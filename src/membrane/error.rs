@@ -57,7 +57,7 @@ pub enum MembraneError {
     },
     /// The breaker is open: the upstream has failed so often that it is not asked at all.
     #[error("the upstream keeps failing and is not asked: try again in {} s", .wait.as_secs() + 1)]
-    Paused {
+    BreakerOpen {
         /// Time for which the upstream is not asked.
         wait: Duration,
     },
@@ -163,7 +163,7 @@ impl MembraneError {
         match self {
             // Not 500, by which the code of one action may fail while all else works.
             Self::Refused(refusal) => matches!(refusal.status, 502..=504),
-            Self::Timeout { .. } | Self::Unreachable(_) | Self::Broken(_) | Self::Paused { .. } => true,
+            Self::Timeout { .. } | Self::Unreachable(_) | Self::Broken(_) | Self::BreakerOpen { .. } => true,
             Self::TooLarge { .. }
             | Self::Malformed(_)
             | Self::EndlessList(_)
@@ -189,7 +189,7 @@ impl MembraneError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
-            Self::Limited { wait } | Self::Paused { wait } => Some(*wait),
+            Self::Limited { wait } | Self::BreakerOpen { wait } => Some(*wait),
             _ => None,
         }
     }
@@ -203,7 +203,7 @@ impl MembraneError {
             | Self::Busy { .. }
             | Self::TokenExpired
             | Self::Limited { .. }
-            | Self::Paused { .. } => RunOutcome::NotRun,
+            | Self::BreakerOpen { .. } => RunOutcome::NotRun,
             Self::Refused(refusal) if !refusal.is_of_unknown_outcome() => RunOutcome::Told,
             _ => RunOutcome::Unknown,
         }
@@ -223,7 +223,7 @@ impl MembraneError {
             Self::Malformed(_) | Self::EndlessList(_) => "malformed",
             Self::Busy { .. } => "busy",
             Self::Limited { .. } => "limited",
-            Self::Paused { .. } => "paused",
+            Self::BreakerOpen { .. } => "paused",
         }
     }
 
@@ -293,7 +293,7 @@ mod tests {
             (MembraneError::Unreachable(String::new()), NotRun),
             (MembraneError::Busy { after_ms: 1 }, NotRun),
             (MembraneError::Limited { wait: Duration::ZERO }, NotRun),
-            (MembraneError::Paused { wait: Duration::ZERO }, NotRun),
+            (MembraneError::BreakerOpen { wait: Duration::ZERO }, NotRun),
             (MembraneError::Timeout { after_ms: 1 }, Unknown),
             (MembraneError::Broken(String::new()), Unknown),
             (MembraneError::TooLarge { limit: 1 }, Unknown),

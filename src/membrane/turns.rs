@@ -66,7 +66,7 @@ pub enum NoTurn {
     /// Other requests had all turns for too long.
     Busy,
     /// The upstream asks to be left alone for this time, which is too long to wait.
-    Paused(Duration),
+    HeldBack(Duration),
 }
 
 /// Turns that one user may hold at once.
@@ -148,7 +148,7 @@ impl Turns {
     /// [`NoTurn`].
     pub async fn take(self: &Arc<Self>, party: &Party, timeout: Duration) -> Result<Turn, NoTurn> {
         if let Some(pause) = self.long_pause(party) {
-            return Err(NoTurn::Paused(pause));
+            return Err(NoTurn::HeldBack(pause));
         }
         match self.try_take(party) {
             Ok(turn) => Ok(turn),
@@ -157,7 +157,7 @@ impl Turns {
             Err(turn) => match tokio::time::timeout(timeout, turn).await {
                 Ok(Ok(turn)) => Ok(turn),
                 // The sender is dropped where a pause has begun meanwhile.
-                Ok(Err(_)) | Err(_) => Err(self.long_pause(party).map_or(NoTurn::Busy, NoTurn::Paused)),
+                Ok(Err(_)) | Err(_) => Err(self.long_pause(party).map_or(NoTurn::Busy, NoTurn::HeldBack)),
             },
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! The mailbox never waits: whatever asks the upstream runs as a future of its own and brings its changes back as messages.
 
-mod coherence;
 mod enable;
+mod replication;
 mod streaming;
 
 use std::{
@@ -236,7 +236,7 @@ impl Handler<ListTools> for SessionActor {
     fn handle(&mut self, ListTools { caller, era, scope }: ListTools, ctx: &mut Context<Self>) -> Self::Result {
         // Before the list is made: a change during a load is told again. That costs a list too many, and the other
         // order would miss changes.
-        self.streams.settle();
+        self.streams.note_list_seen();
         let (tools, scope) = (self.tools.clone(), scope.unwrap_or_else(|| self.profile.scope.clone()));
         self.view(caller, scope, ctx.address()).and_then(move |view| tools.list(view, era))
     }

@@ -25,6 +25,7 @@ struct InFlight {
     id: RequestId,
     /// Hash of name and arguments, which tells a repeat from another call under the same id.
     what: u64,
+    /// Carries the reason with it, which a `CancellationToken` could not.
     stop: oneshot::Sender<Error>,
     /// Weak, so that the result is copied only where a repeat waits for it.
     outcome: Option<WeakShared<LocalBoxFuture<'static, Result<CallToolResult, Error>>>>,

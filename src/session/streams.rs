@@ -315,7 +315,7 @@ impl Streams {
     }
 
     /// Notes that the client has seen the list as it is.
-    pub fn settle(&mut self) {
+    pub fn note_list_seen(&mut self) {
         self.pending_list_changed = false;
         self.is_unseen = false;
     }

@@ -123,7 +123,7 @@ async fn a_long_pause_sends_requests_away() {
     let (bobs_next, ()) = tokio::join!(turns.take(&bob, LONG), refuse(&bobs));
     let eves = turns.take(&user("eve"), LONG).await;
     for request in [anns_next, bobs_next, eves] {
-        assert!(matches!(request, Err(NoTurn::Paused(wait)) if wait > Duration::from_secs(1)), "{request:?}");
+        assert!(matches!(request, Err(NoTurn::HeldBack(wait)) if wait > Duration::from_secs(1)), "{request:?}");
     }
     assert!(turns.take(&Party::User(UserKey::new("another", "eve")), Duration::ZERO).await.is_ok());
     drop((anns, bobs));

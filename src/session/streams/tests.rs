@@ -50,7 +50,7 @@ fn a_change_is_told_once_to_each_and_owed_to_who_is_away() {
     drop((own, other));
     streams.tell_change();
     assert!(streams.subscribers.is_empty());
-    streams.settle();
+    streams.note_list_seen();
     assert_eq!(waiting(&mut streams.open(false)), [""; 0], "a client that has seen the list is owed nothing");
 }
 

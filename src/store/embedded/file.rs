@@ -184,7 +184,8 @@ fn prepare(connection: &mut Connection, path: &Path) -> rusqlite::Result<Result<
     if verdict != "ok" {
         return Ok(Err(StoreError::Damaged { path: path(), reason: verdict }));
     }
-    // In one transaction: a process that is killed on the way leaves the format as it was.
+    // In one transaction with the mark and the fate of the runs: a process that is killed on the way leaves the file as it was.
+    // `rusqlite_migration` would commit the steps before the rest.
     let migration = connection.transaction()?;
     for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         migration.execute_batch(step)?;
