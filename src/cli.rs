@@ -168,7 +168,7 @@ fn start_sandbox(settings: &mut Settings) -> Result<Option<Sandbox>, Failure> {
     if !settings.sandbox.enabled {
         return Ok(None);
     }
-    let sandbox = Sandbox::start(&settings.sandbox, &settings.store.path)?;
+    let sandbox = Sandbox::start(settings)?;
     settings.membrane.base_url.clone_from(&sandbox.url);
     Ok(Some(sandbox))
 }

@@ -97,9 +97,9 @@ pub async fn upstream_trouble(settings: &Settings) -> Option<Finding> {
 }
 
 fn client(settings: &Settings) -> Result<MembraneClient, Finding> {
-    let upstream = Upstream::new(&settings.membrane)
+    let upstream = Upstream::new(settings)
         .map_err(|error| Finding::bad("upstream", error.to_string(), "See membrane.base_url and membrane.ca_file."))?;
-    Ok(MembraneClient::new(&settings.membrane, Arc::new(upstream)))
+    Ok(MembraneClient::new(settings, Arc::new(upstream)))
 }
 
 /// Examines an address to listen on, and returns whether a server that is well listens there already.

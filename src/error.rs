@@ -77,11 +77,9 @@ pub enum Error {
     #[error("Bad Request: the stream can't be resumed after this event: it is unknown, or too long ago")]
     EventUnknown,
     /// The session has as many calls running as it may, or the user outside of any session.
-    #[error(
-        "Too many calls are running: at most {limit} may at once (sessions.max_in_flight); try again when one has ended"
-    )]
+    #[error("Too many calls are running: at most {limit} may at once; try again when one has ended")]
     TooManyCalls {
-        /// Value of `sessions.max_in_flight`.
+        /// Calls that may run at once.
         limit: usize,
     },
     /// The user has as much of something as they may.
@@ -99,10 +97,7 @@ pub enum Error {
     #[error("Service Unavailable: the server is stopping; send the request again")]
     Stopping,
     /// Too many tokens from the client's address were refused.
-    #[error(
-        "Too many tokens from this address were refused (auth.max_failures_per_min): try again in {} s",
-        .wait.as_secs() + 1
-    )]
+    #[error("Too many tokens from this address were refused: try again in {} s", .wait.as_secs() + 1)]
     TooManyFailures {
         /// How long none is looked at.
         wait: Duration,

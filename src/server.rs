@@ -131,7 +131,7 @@ impl Server {
         // already has as well: the address is what most people change.
         let (listener, address) = listen("server", &settings.server.host, settings.server.port.port())?;
         let (admin_listener, admin_address) = listen("admin", &settings.admin.host, settings.admin.port.port())?;
-        let runtime = Runtime::new(workers, store::open(settings)?, Upstream::new(&settings.membrane)?, settings);
+        let runtime = Runtime::new(workers, store::open(settings)?, Upstream::new(settings)?, settings);
         let admin = Admin { runtime, exporter, traffic: Traffic::default() };
         let admin_server = serve_operators(admin_listener, &admin, settings)?;
         let server = serve_clients(listener, workers, &admin, guest, settings)?;
@@ -252,7 +252,7 @@ fn serve_clients(
     guest: Option<Secret>,
     settings: &Arc<Settings>,
 ) -> io::Result<actix_server::Server> {
-    let bodies = PendingBodies::new(settings.server.max_pending_body_bytes.get());
+    let bodies = PendingBodies::new(settings.tuning.max_pending_body_bytes);
     let max = max_connections(raise_file_limit(), workers, settings);
     // Connections make room for others before no more are accepted, which in turn is before there are no files left.
     let limits = limits(max - (max / 4).min((max / 16).max(128)), settings);
@@ -287,7 +287,7 @@ fn serve_operators(listener: TcpListener, admin: &Admin, settings: &Settings) ->
 }
 
 fn limits(per_worker: usize, settings: &Settings) -> Limits {
-    Limits { request: settings.server.request, keep_alive: settings.server.keep_alive, per_worker }
+    Limits { request: settings.tuning.request, keep_alive: settings.server.keep_alive, per_worker }
 }
 
 /// Returns a server whose workers have so many connections at most each.
@@ -308,8 +308,8 @@ fn raise_file_limit() -> usize {
 /// Number of connections that each worker may have where so many files may be open. The upstream, the store and the logs
 /// need some as well: at most half of all.
 fn max_connections(files: usize, workers: usize, settings: &Settings) -> usize {
-    let membrane = &settings.membrane;
-    let upstream = membrane.max_connections.get().saturating_mul(workers).saturating_add(membrane.concurrency.get());
+    let tuning = &settings.tuning;
+    let upstream = tuning.max_calls_per_worker.saturating_mul(workers).saturating_add(tuning.max_reads);
     let reserved = upstream.saturating_add(OTHER_FILES).min(files / 2);
     ((files - reserved) / workers.max(1)).clamp(16, MAX_PER_WORKER)
 }
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn connections_leave_files_for_the_rest() {
         let settings = load(&Sources::default()).unwrap();
-        let upstream = settings.membrane.max_connections.get() * 4 + settings.membrane.concurrency.get();
+        let upstream = settings.tuning.max_calls_per_worker * 4 + settings.tuning.max_reads;
         for (files, workers, expected) in [
             // Few files are halved.
             (1024, 4, 128),

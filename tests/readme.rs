@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
@@ -60,30 +61,62 @@ fn blocks(file: &str, language: &str) -> Vec<String> {
     blocks.map(|block| block.split("\n```").next().unwrap_or_default().to_owned()).collect()
 }
 
+/// Page that has the table of settings, and the table's head.
+const SETTINGS_PAGE: &str = "docs/configuration.md";
+const SETTINGS_HEAD: &str = "| Setting | Default | Meaning |\n|---|---|---|\n";
+
+fn defaults() -> toml::Table {
+    read("config/default.toml").parse().expect("TOML")
+}
+
+/// The table of all settings: the comment above each one in config/default.toml.
+fn settings_table() -> String {
+    let (text, mut table) = (read("config/default.toml"), SETTINGS_HEAD.to_owned());
+    let (mut section, mut comment, mut count) = ("", Vec::new(), 0);
+    for line in text.lines() {
+        if let Some(words) = line.strip_prefix("# ") {
+            comment.push(words);
+            continue;
+        }
+        section = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')).unwrap_or(section);
+        if let Some((key, default)) = line.split_once(" = ") {
+            assert!(!comment.is_empty(), "{section}.{key} has no comment of its own in config/default.toml");
+            let meaning = comment.join(" ").replace('|', "\\|");
+            writeln!(table, "| `{section}.{key}` | `{default}` | {meaning} |").expect("a text takes all");
+            count += 1;
+        }
+        comment.clear();
+    }
+    let keys: usize = defaults().values().map(|keys| keys.as_table().map_or(0, toml::Table::len)).sum();
+    assert_eq!(count, keys, "each setting stands on a line of its own in config/default.toml");
+    table
+}
+
 #[test]
-fn every_setting_stands_in_the_table_with_its_default_and_nothing_else_does() {
-    let defaults: toml::Table = read("config/default.toml").parse().expect("TOML");
-    let mut expected = BTreeSet::new();
-    for (section, keys) in &defaults {
-        for (key, default) in keys.as_table().expect("a section") {
-            expected.insert((format!("{section}.{key}"), default.to_string()));
+fn the_page_of_settings_says_what_the_file_of_defaults_says() {
+    let page = read(SETTINGS_PAGE);
+    let (before, rest) = page.split_once(SETTINGS_HEAD).expect("a table of settings");
+    let after: String = rest.split_inclusive('\n').skip_while(|line| line.starts_with('|')).collect();
+    let right = [before, &settings_table(), &after].concat();
+    if page != right {
+        fs::write(root().join(SETTINGS_PAGE), right).expect("the page can be written");
+        panic!("{SETTINGS_PAGE} did not say what config/default.toml says. It is written anew: commit it");
+    }
+}
+
+#[test]
+fn every_setting_that_a_page_names_exists() {
+    let defaults = defaults();
+    // The changelog names settings that are gone.
+    let pages = pages().into_iter().filter(|page| page != "docs/CHANGELOG.md");
+    for page in pages.chain(["README.md".to_owned()]) {
+        for span in read(&page).split('`').skip(1).step_by(2) {
+            let Some((section, key)) = span.split_once('.') else { continue };
+            let Some(keys) = defaults.get(section).and_then(toml::Value::as_table) else { continue };
+            let is_setting = key != "rs" && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            assert!(!is_setting || keys.contains_key(key), "{page} names {span}, which is no setting");
         }
     }
-    let mut found = BTreeSet::new();
-    for row in rows(&section("docs/configuration.md", "Configuration")) {
-        let [setting, default, meaning] = row.as_slice() else {
-            panic!("a setting, its default and its meaning: {row:?}");
-        };
-        assert!(!meaning.is_empty(), "{setting} has no meaning");
-        let is_new = found.insert((setting.clone(), default.clone()));
-        assert!(is_new, "{setting} stands there twice");
-    }
-    let missing: Vec<_> = expected.difference(&found).collect();
-    let wrong: Vec<_> = found.difference(&expected).collect();
-    assert!(
-        missing.is_empty() && wrong.is_empty(),
-        "missing in docs/configuration.md: {missing:?}\nwrong there: {wrong:?}"
-    );
 }
 
 #[test]

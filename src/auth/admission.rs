@@ -65,14 +65,14 @@ impl Admission {
     /// Returns an admission as the settings have it.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let failures = settings.auth.max_failures_per_min.at_least_one();
-        let in_flight = (settings.membrane.concurrency.get() / 2).clamp(1, Semaphore::MAX_PERMITS);
+        let failures = NonZeroU32::new(settings.tuning.max_token_failures_per_min).unwrap_or(NonZeroU32::MIN);
+        let in_flight = (settings.tuning.max_reads / 2).clamp(1, Semaphore::MAX_PERMITS);
         Self {
             addresses: Budgets::per_minute(failures),
             users: Budgets::per_minute(FAILURES_OF_USER),
             overall: Budgets::per_minute(failures.saturating_mul(NonZeroU32::MIN.saturating_add(OVERALL - 1))),
             questions: Arc::new(Semaphore::new(in_flight)),
-            timeout: settings.membrane.read_timeout,
+            timeout: settings.tuning.read_timeout,
         }
     }
 

@@ -216,7 +216,9 @@ fn flatten(prefix: &str, tree: Map<String, Value>, values: &mut BTreeMap<String,
 
 /// Returns a line for each key of the layer that is no setting, with those that are.
 fn unknown_keys(layer: &Layer, known: &[String]) -> Vec<String> {
-    let unknown = layer.values.keys().filter(|key| !known.contains(key));
+    // Builds for tests take constants as well, whose names serde checks.
+    let is_known = |key: &String| known.contains(key) || (cfg!(feature = "lab") && key.starts_with("tuning."));
+    let unknown = layer.values.keys().filter(|key| !is_known(key));
     let lines = unknown.map(|key| {
         let section = key.split('.').next().unwrap_or_default();
         let inside: Vec<_> = known.iter().filter_map(|k| k.strip_prefix(section)?.strip_prefix('.')).collect();
@@ -245,20 +247,35 @@ mod tests {
     fn the_environment_wins_and_the_platform_wins_over_it() {
         let settings = load_env(&[
             ("MCP__SERVER__PORT", "4000"),
-            ("MCP__MEMBRANE__RUN_TIMEOUT_MS", "1500"),
+            ("MCP__STORE__TIMEOUT_MS", "1500"),
             ("MCP__SANDBOX__SECRET", "00123"),
             ("MCP__SANDBOX__ENABLED", "true"),
             ("MCP__LOG__FORMAT", "json"),
         ])
         .unwrap();
         assert_eq!(settings.server.port.port(), 4000);
-        assert_eq!(settings.membrane.run_timeout.as_millis(), 1500);
+        assert_eq!(settings.store.timeout.as_millis(), 1500);
         assert_eq!(settings.sandbox.secret.reveal(), "00123");
         assert!(settings.sandbox.enabled);
         assert_eq!(settings.log.format, super::super::LogFormat::Json);
 
         let settings = load_env(&[("MCP__SERVER__PORT", "4000"), ("PORT", "5000"), ("HOST", "0.0.0.0")]).unwrap();
         assert_eq!((settings.server.host.as_str(), settings.server.port.port()), ("0.0.0.0", 5000));
+    }
+
+    #[cfg(feature = "lab")]
+    #[test]
+    fn tests_take_other_constants_and_no_unknown_ones() {
+        assert_eq!(load_env(&[]).unwrap().tuning.retries, 2);
+        let tuning = load_env(&[("MCP__TUNING__RETRIES", "0"), ("MCP__TUNING__REQUEST_S", "1")]).unwrap().tuning;
+        assert_eq!((tuning.retries, tuning.request.as_secs(), tuning.max_apps), (0, 1, 64));
+        for (name, parts) in [
+            ("MCP__TUNING__RETRY", ["the environment", "`retry`", "`retries`"]),
+            ("MCP__TUNING__PROGRESS_MS", ["MCP__TUNING__PROGRESS_MS", "tuning.progress_ms", "a number from 1"]),
+        ] {
+            let message = load_env(&[(name, "0")]).unwrap_err();
+            assert!(parts.iter().all(|part| message.contains(part)), "{name}: {message}");
+        }
     }
 
     #[test]
@@ -291,13 +308,18 @@ mod tests {
 
     #[test]
     fn a_fault_names_source_key_and_what_is_allowed() {
-        let cases: [(&[(&str, &str)], &[&str]); 9] = [
+        let cases: [(&[(&str, &str)], &[&str]); 10] = [
             (&[("MCP__SERVER__PROT", "1")], &["MCP__SERVER__PROT", "server.prot", "port"]),
             (&[("MCP__SRV__PORT", "1")], &["MCP__SRV__PORT", "srv.port", "sections", "server"]),
             (&[("MCP__SERVER__PORT", "abc")], &["MCP__SERVER__PORT", "server.port", "integer", "abc"]),
             (&[("MCP__SERVER__PORT", "70000")], &["MCP__SERVER__PORT", "server.port", "65535"]),
             (&[("PORT", "70000")], &["PORT", "server.port", "65535"]),
-            (&[("MCP__MEMBRANE__PAGE_SIZE", "0")], &["membrane.page_size", "1 to 1000"]),
+            (&[("MCP__AUTH__TRUST_S", "0")], &["auth.trust_s", "1 to 300"]),
+            // Once a setting, now a constant.
+            (
+                &[("MCP__MEMBRANE__RETRIES", "1")],
+                &["MCP__MEMBRANE__RETRIES", "unknown", "membrane.retries", "base_url"],
+            ),
             (&[("MCP__LOG__FORMAT", "xml")], &["log.format", "text, json"]),
             (&[("MCP__AUTH__WORKSPACE_KEY", "w")], &["auth.workspace_secret", "must be set"]),
             (&[("APP_ENV", "moon")], &["APP_ENV=moon", "moon.toml"]),

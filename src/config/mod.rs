@@ -7,6 +7,7 @@ mod choices;
 mod load;
 mod proxy;
 mod store;
+mod tuning;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -17,8 +18,9 @@ pub use choices::{ApiVersion, LogFormat, OnAmbiguous, Sharing};
 pub use load::{SettingsError, Sources, load, program};
 pub use proxy::unsupported_proxy;
 pub use store::Store;
+pub use tuning::Tuning;
 pub use values::{Count, Discovery};
-use values::{env_filter, list, millis, seconds};
+use values::{env_filter, list, seconds};
 
 use crate::secret::Secret;
 
@@ -54,6 +56,10 @@ pub struct Settings {
     pub streams: Streams,
     pub telemetry: Telemetry,
     pub sandbox: Sandbox,
+    /// Constants. They are no settings, so they are never printed, and read from elsewhere in builds for tests alone.
+    #[cfg_attr(feature = "lab", serde(default, skip_serializing))]
+    #[cfg_attr(not(feature = "lab"), serde(skip))]
+    pub tuning: Tuning,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -63,12 +69,6 @@ pub struct Server {
     pub host: String,
     pub port: Count,
     pub workers: Count,
-    pub max_body_bytes: Count,
-    pub max_pending_body_bytes: Count,
-    pub max_header_bytes: Count,
-    pub max_url_bytes: Count,
-    #[serde(rename = "request_s", with = "seconds")]
-    pub request: Duration,
     #[serde(rename = "keep_alive_s", with = "seconds")]
     pub keep_alive: Duration,
     pub proxies: Count,
@@ -107,24 +107,7 @@ pub struct Membrane {
     pub base_url: String,
     pub ca_file: PathBuf,
     pub api_version: ApiVersion,
-    #[serde(rename = "connect_timeout_ms", with = "millis")]
-    pub connect_timeout: Duration,
-    #[serde(rename = "read_timeout_ms", with = "millis")]
-    pub read_timeout: Duration,
-    #[serde(rename = "run_timeout_ms", with = "millis")]
-    pub run_timeout: Duration,
-    pub page_size: Count,
-    pub concurrency: Count,
-    pub per_user_concurrency: Count,
     pub per_user_calls_per_s: Count,
-    pub max_connections: Count,
-    pub max_response_bytes: Count,
-    pub retries: Count,
-    #[serde(rename = "max_retry_wait_ms", with = "millis")]
-    pub max_retry_wait: Duration,
-    pub breaker_failures: Count,
-    #[serde(rename = "breaker_pause_s", with = "seconds")]
-    pub breaker_pause: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -133,15 +116,8 @@ pub struct Membrane {
 pub struct Catalog {
     #[serde(rename = "fresh_s", with = "seconds")]
     pub fresh: Duration,
-    #[serde(rename = "stale_s", with = "seconds")]
-    pub stale: Duration,
-    #[serde(rename = "negative_s", with = "seconds")]
-    pub negative: Duration,
-    #[serde(rename = "keep_s", with = "seconds")]
-    pub keep: Duration,
     pub max_bytes: Count,
     pub shared: Sharing,
-    pub max_apps: Count,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -171,8 +147,6 @@ pub struct Auth {
     pub seal_key: Secret,
     #[serde(rename = "trust_s", with = "seconds")]
     pub trust: Duration,
-    pub max_trusted: Count,
-    pub max_failures_per_min: Count,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -201,34 +175,17 @@ pub struct Webhooks {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Sessions {
-    #[serde(rename = "idle_s", with = "seconds")]
-    pub idle: Duration,
     #[serde(rename = "retention_s", with = "seconds")]
     pub retention: Duration,
     pub max_per_user: Count,
     pub max: Count,
-    pub max_chats_per_user: Count,
-    pub max_in_flight: Count,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents each")]
 pub struct Streams {
-    #[serde(rename = "after_ms", with = "millis")]
-    pub after: Duration,
-    #[serde(rename = "progress_ms", with = "millis")]
-    pub progress: Duration,
-    pub queue_bytes: Count,
-    pub log_events: Count,
-    pub log_bytes: Count,
     pub max_per_user: Count,
-    #[serde(rename = "log_s", with = "seconds")]
-    pub log: Duration,
-    #[serde(rename = "retry_ms", with = "millis")]
-    pub retry: Duration,
-    #[serde(rename = "keep_alive_s", with = "seconds")]
-    pub keep_alive: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -246,9 +203,6 @@ pub struct Sandbox {
     pub port: Count,
     pub secret: Secret,
     pub catalog: PathBuf,
-    pub page_size: Count,
-    #[serde(rename = "latency_ms", with = "millis")]
-    pub latency: Duration,
 }
 
 /// A value that a setting can't have.
@@ -265,13 +219,10 @@ impl Settings {
     #[must_use]
     pub fn faults(&self) -> Vec<InvalidSetting> {
         let port = |n: Count| u16::try_from(n.0).is_ok();
-        let page = |n: Count| (1..=1000).contains(&n.0);
-        let head = |n: Count| (1024..=131_072).contains(&n.0);
         let some = |n: Count| n.0 > 0;
         let time = |d: Duration| !d.is_zero();
         let web = |url: &str| plain_url(url, &["http", "https"]);
         let secret = |secret: &Secret, length| secret.is_empty() || secret.reveal().len() >= length;
-        let m = &self.membrane;
         let address = |host: &str| host.parse::<std::net::IpAddr>().is_ok() || host == "localhost";
         let path = &self.server.public_path;
         let path = path.is_empty() || (path.starts_with('/') && !path.ends_with('/'));
@@ -280,10 +231,6 @@ impl Settings {
             ("server.host", address(&self.server.host), "an IP address or localhost"),
             ("server.port", port(self.server.port), "a number from 0 to 65535"),
             ("server.workers", self.server.workers.0 <= 1024, "a number from 0 to 1024"),
-            ("server.max_body_bytes", some(self.server.max_body_bytes), "a number from 1"),
-            ("server.max_header_bytes", head(self.server.max_header_bytes), "a number from 1024 to 131072"),
-            ("server.max_url_bytes", head(self.server.max_url_bytes), "a number from 1024 to 131072"),
-            ("server.request_s", time(self.server.request), "a number from 1"),
             ("server.keep_alive_s", time(self.server.keep_alive), "a number from 1"),
             ("server.public_path", path, "empty, or a path that begins but does not end with /"),
             ("admin.host", address(&self.admin.host), "an IP address or localhost"),
@@ -293,27 +240,13 @@ impl Settings {
                 env_filter(&self.log.filter),
                 "a level (off, error, warn, info, debug, trace) or a list of module=level",
             ),
-            ("membrane.base_url", web(&m.base_url), WEB_URL),
-            ("membrane.connect_timeout_ms", time(m.connect_timeout), "a number from 1"),
-            ("membrane.read_timeout_ms", time(m.read_timeout), "a number from 1"),
-            ("membrane.run_timeout_ms", time(m.run_timeout), "a number from 1"),
-            ("membrane.page_size", page(m.page_size), "a number from 1 to 1000"),
-            ("membrane.concurrency", some(m.concurrency), "a number from 1"),
-            ("membrane.breaker_failures", some(m.breaker_failures), "a number from 1"),
-            ("membrane.breaker_pause_s", time(m.breaker_pause), "a number from 1"),
-            ("membrane.per_user_concurrency", some(m.per_user_concurrency), "a number from 1"),
-            ("membrane.per_user_calls_per_s", some(m.per_user_calls_per_s), "a number from 1"),
-            ("membrane.max_connections", some(m.max_connections), "a number from 1"),
-            ("membrane.max_response_bytes", some(m.max_response_bytes), "a number from 1"),
+            ("membrane.base_url", web(&self.membrane.base_url), WEB_URL),
+            ("membrane.per_user_calls_per_s", some(self.membrane.per_user_calls_per_s), "a number from 1"),
             ("catalog.max_bytes", some(self.catalog.max_bytes), "a number from 1"),
-            ("catalog.keep_s", self.catalog.keep.as_secs() <= 604_800, "a number to 604800"),
-            ("catalog.max_apps", some(self.catalog.max_apps), "a number from 1"),
             ("outputs.max_tokens", self.outputs.max_tokens.get() >= 300, "a number from 300"),
             ("outputs.keep_s", self.outputs.keep.as_secs() <= 86_400, "a number to 86400"),
-            ("auth.max_failures_per_min", some(self.auth.max_failures_per_min), "a number from 1"),
             ("auth.trust_s", (1..=300).contains(&self.auth.trust.as_secs()), "a number from 1 to 300"),
             ("auth.seal_key", secret(&self.auth.seal_key, 32), "empty, or at least 32 characters long"),
-            ("auth.max_trusted", some(self.auth.max_trusted), "a number from 1"),
             (
                 "oauth.public_url",
                 self.oauth.public_url.is_empty() || web(&self.oauth.public_url),
@@ -321,19 +254,17 @@ impl Settings {
             ),
             ("store.url", self.store.is_known_kind(), store::KINDS),
             ("store.timeout_ms", time(self.store.timeout), "a number from 1"),
-            ("sessions.idle_s", time(self.sessions.idle), "a number from 1"),
             ("webhooks.secret", secret(&self.webhooks.secret, 16), "empty, or at least 16 characters long"),
             ("sessions.retention_s", time(self.sessions.retention), "a number from 1"),
             ("sessions.max_per_user", some(self.sessions.max_per_user), "a number from 1"),
             ("sessions.max", some(self.sessions.max), "a number from 1"),
-            ("sessions.max_chats_per_user", some(self.sessions.max_chats_per_user), "a number from 1"),
-            ("sessions.max_in_flight", some(self.sessions.max_in_flight), "a number from 1"),
             ("streams.max_per_user", some(self.streams.max_per_user), "a number from 1"),
-            ("streams.progress_ms", time(self.streams.progress), "a number from 1"),
-            ("streams.keep_alive_s", time(self.streams.keep_alive), "a number from 1"),
             ("telemetry.otlp_endpoint", endpoint.is_empty() || (TRACES && plain_url(endpoint, &["http"])), ENDPOINT),
             ("sandbox.port", port(self.sandbox.port), "a number from 0 to 65535"),
-            ("sandbox.page_size", page(self.sandbox.page_size), "a number from 1 to 1000"),
+            // Timers whose period is nothing panic, also where a test sets it.
+            ("tuning.progress_ms", time(self.tuning.progress), "a number from 1"),
+            ("tuning.session_idle_s", time(self.tuning.session_idle), "a number from 1"),
+            ("tuning.stream_keep_alive_s", time(self.tuning.stream_keep_alive), "a number from 1"),
         ];
         let faulty = checks.into_iter().filter(|(_, sound, _)| !sound);
         faulty.map(|(key, _, allowed)| InvalidSetting { key, allowed }).collect()
@@ -344,10 +275,6 @@ impl Settings {
     /// Returns the settings that do not go together, which only shows when all sources are read.
     #[must_use]
     pub fn conflict(&self) -> Option<InvalidSetting> {
-        if self.server.max_pending_body_bytes.0 / 4 < self.server.max_body_bytes.0 {
-            let allowed = "at least four times server.max_body_bytes, since a user may have a quarter of it";
-            return Some(InvalidSetting { key: "server.max_pending_body_bytes", allowed });
-        }
         if let Some((key, allowed)) = self.store.conflict() {
             return Some(InvalidSetting { key, allowed });
         }

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use metrics::counter;
 use tokio::time::timeout;
 
-use crate::{config, error::Error, http::error::HttpError, ids::UserKey, protocol::json};
+use crate::{config::Tuning, error::Error, http::error::HttpError, ids::UserKey, protocol::json};
 
 /// Part of each body that counts for nothing, so that most requests share no count with others.
 const FREE_BYTES: usize = 64 * 1024;
@@ -65,8 +65,8 @@ impl PendingBodies {
         Self(Arc::new(Inner { limit, counts: Mutex::default() }))
     }
 
-    /// Reads a body of at most the size that the settings allow, in the time they allow. `sender` is the user that
-    /// sends it, or none for Membrane.
+    /// Reads a body, if it is no larger than any may be, in the time that it may take. `sender` is the user that sends it, or none
+    /// for Membrane.
     ///
     /// # Errors
     /// [`HttpError::TooSlow`], [`HttpError::BodyTooLarge`], [`Error::InvalidRequest`] where it is nested too deep, and
@@ -76,12 +76,12 @@ impl PendingBodies {
         http: &HttpRequest,
         payload: Payload,
         sender: Option<&UserKey>,
-        settings: &config::Server,
+        tuning: &Tuning,
     ) -> Result<Bytes, HttpError> {
         let announced = http.headers().get(CONTENT_LENGTH).map(HeaderValue::to_str);
         let announced = announced.and_then(|length| length.ok()?.parse().ok()).unwrap_or_default();
-        let collected = collect(payload, announced, self.hold(sender), settings.max_body_bytes.get());
-        let collected = timeout(settings.request, collected);
+        let collected = collect(payload, announced, self.hold(sender), tuning.max_body_bytes);
+        let collected = timeout(tuning.request, collected);
         let body = collected.await.map_err(|_elapsed| HttpError::TooSlow)??;
         if json::is_deeper_than(&body, MAX_DEPTH) {
             return Err(Error::InvalidRequest(format!("the body is nested more than {MAX_DEPTH} deep")).into());

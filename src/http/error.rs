@@ -32,34 +32,32 @@ pub enum HttpError {
     /// The body is compressed.
     #[error("Unsupported Media Type: the body must not be compressed; send it without Content-Encoding")]
     UnsupportedCoding,
-    /// The body is larger than `server.max_body_bytes`.
-    #[error("Payload Too Large: at most {limit} bytes are accepted (server.max_body_bytes)")]
+    /// The body is larger than any may be.
+    #[error("Payload Too Large: at most {limit} bytes are accepted")]
     BodyTooLarge {
-        /// Value of the setting, in bytes.
+        /// Size of the largest body, in bytes.
         limit: usize,
     },
-    /// The head of the request is larger than `server.max_header_bytes`.
-    #[error("Request Header Fields Too Large: at most {limit} bytes are accepted (server.max_header_bytes)")]
+    /// The head of the request is larger than any may be.
+    #[error("Request Header Fields Too Large: at most {limit} bytes are accepted")]
     HeadersTooLarge {
-        /// Value of the setting, in bytes.
+        /// Size of the largest head, in bytes.
         limit: usize,
     },
-    /// The URL is longer than `server.max_url_bytes`.
-    #[error("URI Too Long: at most {limit} bytes are accepted (server.max_url_bytes)")]
+    /// The URL is longer than any may be.
+    #[error("URI Too Long: at most {limit} bytes are accepted")]
     UrlTooLong {
-        /// Value of the setting, in bytes.
+        /// Length of the longest URL, in bytes.
         limit: usize,
     },
-    /// The body did not arrive within `server.request_s`.
-    #[error("Request Timeout: the request did not arrive in time (server.request_s)")]
+    /// The body did not arrive in the time that it may take.
+    #[error("Request Timeout: the request did not arrive in time")]
     TooSlow,
     /// Requests of the user that are still arriving are too large together.
     #[error("Too many bytes of your requests are arriving at once: send large requests one after another")]
     TooManyBytes,
     /// Requests of all users that are still arriving are too large together.
-    #[error(
-        "Service Unavailable: too many bytes of requests are arriving at once (server.max_pending_body_bytes); try again later"
-    )]
+    #[error("Service Unavailable: too many bytes of requests are arriving at once; try again later")]
     Busy,
     /// The resource has no such method.
     #[error("Method Not Allowed: the header Allow names those that are")]

@@ -150,7 +150,7 @@ impl InSession {
     pub(super) async fn relay(self, mut running: Running) -> Result<HttpResponse, Error> {
         let request = running.id().clone();
         let (stream, events) = self.deliver(OpenReply { request: request.clone() }).await?;
-        let response = reply::resumable(events, &self.worker.settings.streams);
+        let response = reply::resumable(events, &self.worker.settings.tuning);
         let (sessions, session, caller) = (self.worker.sessions.clone(), self.session, self.caller.clone());
         let end = SendOnStream { stream, request: request.clone(), message: None };
         // A stream without an end would keep the session in memory, and the server from stopping.

@@ -12,10 +12,10 @@ use actix_web::{
 };
 
 use super::{connections::Connection, headers, reply, worker::Worker};
-use crate::{config, error::Error, http::error::HttpError};
+use crate::{config::Tuning, error::Error, http::error::HttpError};
 
-/// Refuses a request whose URL or headers are larger than the settings allow, and any when no answer can be promised because
-/// the server is about to end. A head that is far larger does not even come so far.
+/// Refuses a request whose URL or headers are too large, and any when no answer can be promised because the server is about to
+/// end. A head that is far larger does not even come so far.
 ///
 /// # Errors
 /// Those of the service around which it stands.
@@ -24,7 +24,7 @@ pub async fn refuse_at_once<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, ActixError> {
     let worker = request.app_data::<Data<Worker>>();
-    match worker.and_then(|worker| refusal(&request, &worker.settings.server)) {
+    match worker.and_then(|worker| refusal(&request, &worker.settings.tuning)) {
         None => next.call(request).await.map(ServiceResponse::map_into_left_body),
         Some(error) => {
             let response = reply::error(None, &error, headers::era(request.request()));
@@ -33,11 +33,11 @@ pub async fn refuse_at_once<B: MessageBody>(
     }
 }
 
-fn refusal(request: &ServiceRequest, settings: &config::Server) -> Option<HttpError> {
+fn refusal(request: &ServiceRequest, tuning: &Tuning) -> Option<HttpError> {
     if request.conn_data::<Rc<Connection>>().is_some_and(|connection| connection.is_closing()) {
         return Some(Error::Stopping.into());
     }
-    let (max_url, max_head) = (settings.max_url_bytes.get(), settings.max_header_bytes.get());
+    let (max_url, max_head) = (tuning.max_url_bytes, tuning.max_header_bytes);
     let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
     if url > max_url {
         return Some(HttpError::UrlTooLong { limit: max_url });

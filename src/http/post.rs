@@ -70,7 +70,7 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
         (false, true) => Era::Legacy,
         (false, false) => header_era,
     };
-    let max_apps = worker.settings.catalog.max_apps.get();
+    let max_apps = worker.settings.tuning.max_apps;
     let post = || {
         let chat = headers::chat_id(&http)?;
         access_log::note(&http, |line| {
@@ -102,7 +102,7 @@ async fn enter(http: &HttpRequest, worker: &Worker) -> Result<(Caller, Query), H
     // A request without a session opens one or needs none; either way it will want the tools next.
     let proof = match http.headers().contains_key(headers::SESSION_ID) {
         true => Proof::Customer,
-        false => Proof::Catalog(query.apps(worker.settings.catalog.max_apps.get())?),
+        false => Proof::Catalog(query.apps(worker.settings.tuning.max_apps)?),
     };
     let caller = authenticate(http, &query, worker, proof).await?;
     Ok((caller, query))
@@ -119,7 +119,7 @@ async fn read(
     if !accepts.json && !accepts.events {
         return Err(HttpError::NotAcceptable("application/json, text/event-stream"));
     }
-    Ok((accepts, worker.bodies.read(http, payload, Some(caller.user()), &worker.settings.server).await?))
+    Ok((accepts, worker.bodies.read(http, payload, Some(caller.user()), &worker.settings.tuning).await?))
 }
 
 fn is_claimed_item(message: &Result<Message, Unusable>) -> bool {

@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::{body::ChunkedBody, headers::Accepts};
 use crate::{
     chunks::{Chunk, gzip, into_bytes},
-    config,
+    config::Tuning,
     error::Error,
     http::error::HttpError,
     protocol::{
@@ -186,10 +186,10 @@ pub fn events(events: impl Stream<Item = sse::Event> + 'static, keep_alive: Dura
 }
 
 /// Returns a stream that can be resumed. It begins by saying how soon to come back for it.
-pub fn resumable(events: impl Stream<Item = Logged> + 'static, settings: &config::Streams) -> HttpResponse {
+pub fn resumable(events: impl Stream<Item = Logged> + 'static, tuning: &Tuning) -> HttpResponse {
     let events = events.map(|event| logged(&event));
     let stream = sse::Sse::from_infallible_stream(Open::count(events));
-    self::stream(stream.with_keep_alive(settings.keep_alive).with_retry_duration(settings.retry))
+    self::stream(stream.with_keep_alive(tuning.stream_keep_alive).with_retry_duration(tuning.stream_retry))
 }
 
 /// A stream that counts as open as long as it is kept.

@@ -8,15 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web::Data};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Interval, interval_at};
 
-use super::{headers::Accepts, panics, posted::Post, reply};
+use super::{headers::Accepts, panics, posted::Post, reply, worker::Worker};
 use crate::{
     chunks::{Chunk, into_bytes},
-    config,
+    config::Tuning,
     error::Error,
     protocol::{
         error_object::ErrorObject,
@@ -32,21 +32,21 @@ pub(super) struct ResponseMode {
     progress_token: Option<RequestId>,
     /// Whether the answer may take long enough for a stream.
     may_stream: bool,
-    settings: config::Streams,
+    worker: Data<Worker>,
 }
 
 impl ResponseMode {
     /// Returns how the client of a POST wants to be answered about a call, which may take long.
     pub(super) fn of_call(post: &Post, era: Era, progress_token: Option<RequestId>) -> Self {
-        let settings = post.worker.settings.streams.clone();
-        Self { era, accepts: post.accepts, progress_token, may_stream: true, settings }
+        let worker = post.worker.clone();
+        Self { era, accepts: post.accepts, progress_token, may_stream: true, worker }
     }
 
     /// Returns how the client of a POST wants to be answered about anything else, such as a list. There is nothing to tell
     /// of it before it is there.
     pub(super) fn of_other(post: &Post, era: Era) -> Self {
-        let settings = post.worker.settings.streams.clone();
-        Self { era, accepts: post.accepts, progress_token: None, may_stream: false, settings }
+        let worker = post.worker.clone();
+        Self { era, accepts: post.accepts, progress_token: None, may_stream: false, worker }
     }
 
     /// Returns whether the stream begins before anything is known of the answer.
@@ -98,11 +98,12 @@ pub(super) async fn respond(
     response_mode: ResponseMode,
 ) -> Result<Response, Error> {
     let (waits, streams_if_late) = (!response_mode.streams_at_once(), response_mode.streams_if_late());
-    let ResponseMode { era, accepts, progress_token, settings, .. } = response_mode;
-    let mut running = Running::new(id, answer, progress_token, era, &settings);
+    let ResponseMode { era, accepts, progress_token, worker, .. } = response_mode;
+    let tuning = &worker.settings.tuning;
+    let mut running = Running::new(id, answer, progress_token, era, tuning);
     if waits && let Some(answer) = &mut running.answer {
         let soon = match streams_if_late {
-            true => tokio::time::timeout(settings.after, answer).await.ok(),
+            true => tokio::time::timeout(tuning.stream_after, answer).await.ok(),
             false => Some(answer.await),
         };
         if let Some(result) = soon {
@@ -153,15 +154,15 @@ impl Running {
         answer: PendingAnswer,
         progress_token: Option<RequestId>,
         era: Era,
-        settings: &config::Streams,
+        tuning: &Tuning,
     ) -> Self {
         Self {
             id,
             answer: Some(answer),
             begun: Instant::now(),
-            ticks: progress_token.map(|token| Ticks::new(token, settings.progress)),
+            ticks: progress_token.map(|token| Ticks::new(token, tuning.progress)),
             era,
-            keep_alive: settings.keep_alive,
+            keep_alive: tuning.stream_keep_alive,
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) async fn open(http: HttpRequest, worker: Data<Worker>) -> HttpRespons
 
 async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpResponse, HttpError> {
     let query = Query::of(http);
-    let max_apps = worker.settings.catalog.max_apps.get();
+    let max_apps = worker.settings.tuning.max_apps;
     let caller = authenticate(http, &query, worker, Proof::Catalog(query.apps(max_apps)?)).await?;
     if !Accepts::of(http).events {
         return Err(HttpError::NotAcceptable("text/event-stream"));
@@ -85,7 +85,7 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
         let _with_the_stream = &guard;
         message
     });
-    Ok(reply::events(permit.hold(messages), worker.settings.streams.keep_alive))
+    Ok(reply::events(permit.hold(messages), worker.settings.tuning.stream_keep_alive))
 }
 
 /// Takes a session along when it goes, however it goes.
@@ -155,7 +155,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     headers::require_json(http).map_err(refused)?;
     let body = worker
         .bodies
-        .read(http, payload, Some(in_session.caller.user()), &worker.settings.server)
+        .read(http, payload, Some(in_session.caller.user()), &worker.settings.tuning)
         .await
         .map_err(refused)?;
     let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error.into()))?;
@@ -198,7 +198,7 @@ async fn answer(in_session: &InSession, request: Request) {
     let asked_by = id.clone();
     let answer = async move { asked.answer(read, asked_by, span).await.map(ServerResult::into_chunks) };
     let mut running =
-        Running::new(id, pending(answer), progress_token, Era::Legacy, &in_session.worker.settings.streams);
+        Running::new(id, pending(answer), progress_token, Era::Legacy, &in_session.worker.settings.tuning);
     while let Some(message) = running.next().await {
         push(in_session, Some(message)).await;
     }

@@ -58,7 +58,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
         ModernRequest::Listen(filter) => {
             let permit = post.caller.user_limits().stream()?;
             let events = permit.hold(subscription(id, filter, listen(&post).await?));
-            Ok(reply::events(events, post.worker.settings.streams.keep_alive))
+            Ok(reply::events(events, post.worker.settings.tuning.stream_keep_alive))
         }
         ModernRequest::CallTool(call) => {
             let response_mode = ResponseMode::of_call(&post, Era::Modern, call.progress_token.clone());
@@ -93,8 +93,8 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
             let response_mode = ResponseMode::of_other(&post, Era::Modern);
             let result = async move {
                 let told = instructions(&post.worker, &post.caller, &post.scope).await;
-                let catalog = &post.worker.settings.catalog;
-                let ttl = if told.is_partial { catalog.negative } else { catalog.fresh };
+                let settings = &post.worker.settings;
+                let ttl = if told.is_partial { settings.tuning.catalog_negative } else { settings.catalog.fresh };
                 let personal_ttl_ms = told.is_personal.then(|| millis(ttl));
                 Ok(modern::discover(&told.text, personal_ttl_ms))
             };
@@ -132,15 +132,15 @@ async fn list_tools(post: &Post, session: Option<SessionId>) -> Result<(ToolList
     } else {
         worker.tools.list(stateless_view(post), Era::Modern).get().await?
     };
-    let catalog = &worker.settings.catalog;
+    let settings = &worker.settings;
     let ttl_ms = match scope.mode {
         // What a session enables next changes its list at once.
         mode if mode.lists_enabled() && session.is_some() => 0,
         // What is missing is looked for again after this time.
-        _ if list.is_partial() => millis(catalog.negative),
+        _ if list.is_partial() => millis(settings.tuning.catalog_negative),
         // Without state nothing can be enabled, so this list never changes.
         mode if mode.lists_enabled() => LASTING_TTL_MS,
-        _ => millis(catalog.fresh),
+        _ => millis(settings.catalog.fresh),
     };
     Ok((list, ttl_ms))
 }

@@ -143,7 +143,7 @@ async fn open_session(post: Post, message: &Request, params: &InitializeParams) 
     let message = into_bytes(jsonrpc::result_response(&message.id, answer.into_chunks()));
     let mut response = match post.accepts.json {
         true => reply::json(message),
-        false => reply::events(stream::iter([reply::message(&message)]), post.worker.settings.streams.keep_alive),
+        false => reply::events(stream::iter([reply::message(&message)]), post.worker.settings.tuning.stream_keep_alive),
     };
     // A UUID is a sound header value.
     if let Ok(value) = HeaderValue::from_str(&session.to_string()) {
@@ -166,7 +166,7 @@ async fn answer_batch(
     }
     if !post.accepts.json {
         let events: Vec<_> = answers.iter().map(|answer| reply::message(answer)).collect();
-        return Ok(reply::events(stream::iter(events), post.worker.settings.streams.keep_alive));
+        return Ok(reply::events(stream::iter(events), post.worker.settings.tuning.stream_keep_alive));
     }
     let mut chunks = Vec::new();
     let mut before = Bytes::from_static(b"[");
@@ -194,7 +194,7 @@ pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpRespo
         Ok(permit.hold(in_session.deliver(OpenStream { after }).await?))
     };
     match stream.await {
-        Ok(events) => reply::resumable(events, &worker.settings.streams),
+        Ok(events) => reply::resumable(events, &worker.settings.tuning),
         Err(error) => reply::error(None, &error, Era::Legacy),
     }
 }

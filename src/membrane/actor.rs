@@ -65,7 +65,7 @@ impl MembraneActor {
             client,
             workspace: WorkspaceSecret::of(&settings.auth),
             workspaces: settings.auth.workspaces.clone(),
-            trust: VerifiedTokens::new(settings.auth.trust, settings.auth.max_trusted.get(), limits_of_users),
+            trust: VerifiedTokens::new(settings.auth.trust, settings.tuning.max_trusted_tokens, limits_of_users),
             checks: HashMap::new(),
             loading: Loading::new(watchers, sharing, settings),
             lookups: Lookups::default(),

@@ -17,7 +17,7 @@ use super::{
     app_tools::{AppTools, Content},
     shared::SharingSwitch,
 };
-use crate::{config, ids::UserKey, token::AccessToken, workers::hash};
+use crate::{config::Settings, ids::UserKey, token::AccessToken, workers::hash};
 
 /// User and apps that a catalog is for.
 pub type CatalogKey = (UserKey, Apps);
@@ -110,15 +110,15 @@ pub enum CacheState {
 impl CatalogCache {
     /// Returns an empty cache with the bounds of the settings, of catalogs that depend on `sharing` where tools are lent.
     #[must_use]
-    pub fn new(settings: &config::Catalog, sharing: SharingSwitch) -> Self {
+    pub fn new(settings: &Settings, sharing: SharingSwitch) -> Self {
         Self {
             entries: LruCache::unbounded(),
             holders: HashMap::new(),
             bytes: 0,
-            max_bytes: settings.max_bytes.get(),
-            fresh: settings.fresh,
-            stale: settings.stale,
-            negative: settings.negative,
+            max_bytes: settings.catalog.max_bytes.get(),
+            fresh: settings.catalog.fresh,
+            stale: settings.tuning.catalog_stale,
+            negative: settings.tuning.catalog_negative,
             sharing,
         }
     }

@@ -35,7 +35,7 @@ use super::{
     wire,
 };
 use crate::{
-    config::{ApiVersion, Membrane as Settings},
+    config::{ApiVersion, Settings, Tuning},
     ids::{ActionKey, IntegrationKey},
     metrics::UpstreamRequest,
     token::AccessToken,
@@ -49,7 +49,8 @@ pub struct MembraneClient {
     /// One for each connection of `runs`, so that a run that has its turn never waits for another user's to end.
     run_turns: Arc<Turns>,
     pub(super) connector: wire::Connector,
-    pub(super) settings: Settings,
+    api_version: ApiVersion,
+    pub(super) tuning: Tuning,
     pub(super) upstream: Arc<Upstream>,
 }
 
@@ -57,15 +58,16 @@ pub struct MembraneClient {
 pub(super) type Query<'a> = [(&'static str, &'a str)];
 
 impl MembraneClient {
-    /// Returns a client for the API at `settings.base_url`, of which others may know something already.
+    /// Returns a client for the API at `membrane.base_url`, of which others may know something already.
     #[must_use]
     pub fn new(settings: &Settings, upstream: Arc<Upstream>) -> Self {
         let connector = wire::Connector::new(upstream.tls.clone());
         // Reads wait for their turn before they ask for a connection.
-        let reads = http_client(settings, &connector, settings.concurrency.get());
-        let runs = http_client(settings, &connector, settings.max_connections.get());
-        let run_turns = Turns::new(settings.max_connections.get(), Share::AsManyAsAreFree);
-        Self { reads, runs, run_turns, connector, settings: settings.clone(), upstream }
+        let (api_version, tuning) = (settings.membrane.api_version, settings.tuning.clone());
+        let reads = http_client(settings, &connector, tuning.max_reads);
+        let runs = http_client(settings, &connector, tuning.max_calls_per_worker);
+        let run_turns = Turns::new(tuning.max_calls_per_worker, Share::AsManyAsAreFree);
+        Self { reads, runs, run_turns, connector, api_version, tuning, upstream }
     }
 
     /// Returns the HTTP client of all requests but runs.
@@ -135,7 +137,7 @@ impl MembraneClient {
             input: &'a RawValue,
         }
         let (token, integration, action) = (caller.token(), integration.as_str(), action.as_str());
-        let (path, body) = match (self.settings.api_version, connection) {
+        let (path, body) = match (self.api_version, connection) {
             (ApiVersion::Legacy, Some(connection)) => {
                 let path = path_of(&["connections", connection, "actions", action, "run"])?;
                 (path, String::from(Box::<str>::from(input)))
@@ -152,11 +154,11 @@ impl MembraneClient {
             }
         };
         let party = Party::User(caller.user().clone());
-        let turn = self.run_turns.take(&party, self.settings.run_timeout).await;
+        let turn = self.run_turns.take(&party, self.tuning.run_timeout).await;
         // Held until the answer is read, as the connection is taken for as long.
-        let _turn = turn.map_err(|none| no_turn(none, self.settings.run_timeout))?;
+        let _turn = turn.map_err(|none| no_turn(none, self.tuning.run_timeout))?;
         let request = OutgoingRequest { http: &self.runs, method: Method::POST, path: &path, body: body.into() };
-        let exchange = self.exchange(request, token, self.settings.run_timeout);
+        let exchange = self.exchange(request, token, self.tuning.run_timeout);
         let answer = Box::pin(async {
             match exchange.await? {
                 empty if reading::is_empty(&empty) => Ok(None),
@@ -178,7 +180,7 @@ impl MembraneClient {
 
     /// Items to ask for in a page.
     pub(super) fn page_size(&self) -> usize {
-        self.settings.page_size.get().max(1)
+        self.tuning.page_size.max(1)
     }
 
     /// Reads something, once it is `party`'s turn.
@@ -202,13 +204,12 @@ impl MembraneClient {
         query: &Query<'_>,
     ) -> Result<T, MembraneError> {
         let url = with_query(path, query);
-        let mut retries =
-            Retries::new(&self.upstream.budget, self.settings.retries.get(), self.settings.max_retry_wait);
+        let mut retries = Retries::new(&self.upstream.budget, self.tuning.retries, self.tuning.max_retry_wait);
         loop {
             let turn = self.turn(party).await?;
             let sent = Instant::now();
             let request = OutgoingRequest { http: &self.reads, method: Method::GET, path: &url, body: Bytes::new() };
-            let exchange = self.exchange(request, token, self.settings.read_timeout);
+            let exchange = self.exchange(request, token, self.tuning.read_timeout);
             let answer = Box::pin(async { reading::read(&self.upstream.pool, exchange.await?).await });
             let outcome = self.observe(endpoint.trim_start_matches('/'), answer).await;
             self.note(&outcome, true);
@@ -230,7 +231,7 @@ impl MembraneClient {
 
     /// Waits for a turn to read.
     pub(super) async fn turn(&self, party: &Party) -> Result<Turn, MembraneError> {
-        let timeout = self.settings.read_timeout;
+        let timeout = self.tuning.read_timeout;
         self.upstream.reads.take(party, timeout).await.map_err(|none| no_turn(none, timeout))
     }
 

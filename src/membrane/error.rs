@@ -19,7 +19,7 @@ pub enum MembraneError {
     /// The whole answer did not come in time.
     #[error("the upstream did not answer within {after_ms} ms")]
     Timeout {
-        /// Value of the setting, in milliseconds.
+        /// Time that it had, in milliseconds.
         after_ms: u128,
     },
     /// No connection to the upstream could be opened.
@@ -28,10 +28,10 @@ pub enum MembraneError {
     /// The connection broke before the answer was whole.
     #[error("the upstream's answer broke off: {0}")]
     Broken(String),
-    /// The answer is larger than `membrane.max_response_bytes`.
+    /// The answer is larger than any is taken.
     #[error("the upstream's answer is larger than {limit} bytes")]
     TooLarge {
-        /// Value of `membrane.max_response_bytes`.
+        /// Size of the largest answer that is taken, in bytes.
         limit: usize,
     },
     /// The answer is not what was asked for.

@@ -285,21 +285,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Membrane, Sources, load},
+        config::{Sources, load},
         membrane::{Upstream, background::Urgency},
         token::AccessToken,
     };
 
     /// Error of a load in the background that has waited for its turn so long, from an upstream that does not listen.
     async fn fail_after(waited: Duration, token: &str) -> MembraneError {
-        let settings = load(&Sources::default()).unwrap();
-        let membrane = Membrane { base_url: "http://127.0.0.1:1".to_owned(), ..settings.membrane.clone() };
-        let client = MembraneClient::new(&membrane, Arc::new(Upstream::new(&membrane).unwrap()));
+        let mut settings = load(&Sources::default()).unwrap();
+        "http://127.0.0.1:1".clone_into(&mut settings.membrane.base_url);
+        let client = MembraneClient::new(&settings, Arc::new(Upstream::new(&settings).unwrap()));
         // Read when it was still good.
         let token = AccessToken::parse(token, UNIX_EPOCH).unwrap();
         let reader = Reader::new(token, UserKey::new("w", "ann"), true, usize::MAX);
         reader.begin(Instant::now().checked_sub(waited).unwrap());
-        let sharing = Sharing::new(1, &settings.catalog);
+        let sharing = Sharing::new(1, &settings);
         let known = Known { before: None, thawed: None, sharing, not_before: None };
         let (fresh, stale, negative) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let options = LoadOptions { concurrency: 1, fresh, stale, max_bytes: usize::MAX, negative };

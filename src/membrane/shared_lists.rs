@@ -21,7 +21,7 @@ use super::{
     shared::{Ages, Finding, ListKey, Need, Read, SharedList, SharingSwitch, Step},
 };
 use crate::{
-    config::{self, Sharing as Setting},
+    config::{Settings, Sharing as Setting},
     ids::UserKey,
     token::AccessToken,
     workers::PerWorker,
@@ -70,8 +70,8 @@ impl Reading {
 impl Sharing {
     /// Returns the lists of `workers` workers, none of them started.
     #[must_use]
-    pub fn new(workers: usize, settings: &config::Catalog) -> Self {
-        let switch = match settings.shared {
+    pub fn new(workers: usize, settings: &Settings) -> Self {
+        let switch = match settings.catalog.shared {
             Setting::Auto => SharingSwitch::default(),
             Setting::Off => SharingSwitch::off(),
         };
@@ -80,7 +80,7 @@ impl Sharing {
     }
 
     /// Starts to keep the lists of a worker, on this thread.
-    pub fn start_here(&self, worker: usize, client: Rc<MembraneClient>, settings: &config::Catalog) {
+    pub fn start_here(&self, worker: usize, client: Rc<MembraneClient>, settings: &Settings) {
         self.lists.set(worker, SharedLists::new(client, self.switch.clone(), settings).start());
     }
 
@@ -172,9 +172,9 @@ pub struct SharedLists {
 }
 
 impl SharedLists {
-    fn new(client: Rc<MembraneClient>, switch: SharingSwitch, settings: &config::Catalog) -> Self {
-        let ages = Ages { fresh: settings.fresh, personal: settings.stale };
-        let max_bytes = settings.max_bytes.get();
+    fn new(client: Rc<MembraneClient>, switch: SharingSwitch, settings: &Settings) -> Self {
+        let ages = Ages { fresh: settings.catalog.fresh, personal: settings.tuning.catalog_stale };
+        let max_bytes = settings.catalog.max_bytes.get();
         Self { client, switch, entries: LruCache::unbounded(), bytes: 0, max_bytes, ages }
     }
 

@@ -27,7 +27,7 @@ use super::{
     webhook::Changed,
     wire::{CaFileError, Protocol, UpstreamTls},
 };
-use crate::config::Membrane as Settings;
+use crate::config::Settings;
 
 /// Changes kept for a waiter that is slow; one who misses some looks for itself.
 const CHANGES: usize = 64;
@@ -142,11 +142,11 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub fn new(settings: &Settings) -> Result<Self, UpstreamError> {
-        let url: Uri = settings.base_url.parse().map_err(|error| UpstreamError::Url(format!("{error}")))?;
+        let url: Uri = settings.membrane.base_url.parse().map_err(|error| UpstreamError::Url(format!("{error}")))?;
         if url.authority().is_none() {
             return Err(UpstreamError::Url("it names no host".to_owned()));
         }
-        let own = Some(settings.ca_file.as_path()).filter(|path| *path != Path::new(""));
+        let own = Some(settings.membrane.ca_file.as_path()).filter(|path| *path != Path::new(""));
         // Read once for all workers: a file of authorities that can't be read stops the start.
         let tls = match url.scheme_str() {
             Some("https") => Some(UpstreamTls::new(own)?),
@@ -157,12 +157,12 @@ impl Upstream {
             url,
             tls,
             tags: RequestTags::new(),
-            breaker: Breaker::new(settings.breaker_failures.at_least_one().get(), settings.breaker_pause),
+            breaker: Breaker::new(settings.tuning.breaker_failures, settings.tuning.breaker_pause),
             budget: Budget::default(),
             reads: Turns::adaptive(
-                settings.concurrency.get(),
-                Share::AtMost(settings.per_user_concurrency.get()),
-                settings.max_retry_wait,
+                settings.tuning.max_reads,
+                Share::AtMost(settings.tuning.max_reads_per_user),
+                settings.tuning.max_retry_wait,
             ),
             background: Background::new(),
             tools: Interner::default(),
@@ -246,8 +246,9 @@ mod tests {
     use crate::config::{Sources, load};
 
     fn upstream(url: &str) -> Result<Upstream, UpstreamError> {
-        let settings = load(&Sources::default()).unwrap().membrane;
-        Upstream::new(&Settings { base_url: url.to_owned(), ..settings })
+        let mut settings = load(&Sources::default()).unwrap();
+        url.clone_into(&mut settings.membrane.base_url);
+        Upstream::new(&settings)
     }
 
     #[test]

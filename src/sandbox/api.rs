@@ -64,7 +64,7 @@ async fn observe<B: MessageBody>(
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let shared = request.app_data::<Data<Shared>>().cloned();
     match shared.filter(|_| !request.path().starts_with("/sandbox/")) {
-        Some(shared) => shared.observer.stand_around(shared.settings.latency, request, next).await,
+        Some(shared) => shared.observer.stand_around(shared.tuning.sandbox_latency, request, next).await,
         None => next.call(request).await.map(ServiceResponse::map_into_left_body),
     }
 }

@@ -35,7 +35,7 @@ pub fn page<T: Serialize>(items: &[T], filter: &Filter, shared: &Shared) -> Http
         cursor: Option<String>,
     }
     let start = filter.cursor.as_ref().and_then(|cursor| cursor.parse().ok()).unwrap_or(0).min(items.len());
-    let size = filter.limit.unwrap_or(25).min(shared.settings.page_size.get());
+    let size = filter.limit.unwrap_or(25).min(shared.tuning.sandbox_page_size.max(1));
     let end = (start + size).min(items.len());
     HttpResponse::Ok().json(Page {
         items: items.get(start..end).unwrap_or_default(),

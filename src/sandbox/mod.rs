@@ -24,11 +24,11 @@ mod state;
 pub mod token;
 mod webhook;
 
-use std::{net::Ipv4Addr, path::Path, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 
-use crate::{config, secret::Secret};
+use crate::{config::Settings, secret::Secret};
 use catalog::{CatalogError, SampleApps};
 use shared::Shared;
 pub use token::KeyLife;
@@ -64,18 +64,19 @@ pub enum SandboxError {
 }
 
 impl Sandbox {
-    /// Starts a sandbox in this process. Where the settings name no key, one is drawn once and kept in `folder`.
+    /// Starts a sandbox in this process. Where the settings name no key, one is drawn once and kept in the store's folder.
     ///
     /// # Errors
     /// [`SandboxError`].
-    pub fn start(settings: &config::Sandbox, folder: &Path) -> Result<Self, SandboxError> {
+    pub fn start(settings: &Settings) -> Result<Self, SandboxError> {
+        let Settings { sandbox: settings, store, tuning, .. } = settings;
         let (secret, kept) = match settings.secret.is_empty() {
-            true => token::draw_and_keep(folder),
+            true => token::draw_and_keep(&store.path),
             false => (settings.secret.clone(), KeyLife::ForGood),
         };
         let catalog = SampleApps::load(&settings.catalog)?;
         let unconnected = catalog.by_key(token::UNCONNECTED).map(|app| app.integration.name.clone());
-        let shared = Arc::new(Shared::new(catalog, secret.clone(), settings.clone()));
+        let shared = Arc::new(Shared::new(catalog, secret.clone(), tuning.clone()));
         let port = settings.port.port();
         let listen = |source| SandboxError::Listen { port, source };
         let server =

@@ -12,7 +12,7 @@ use super::{
     token::{self, Claims},
     webhook::Webhooks,
 };
-use crate::{config, secret::Secret};
+use crate::{config::Tuning, secret::Secret};
 
 /// Parts of the sandbox, for one handler after the other.
 pub(super) struct Shared {
@@ -23,12 +23,12 @@ pub(super) struct Shared {
     pub(super) observer: Observer,
     pub(super) codes: Codes,
     pub(super) secret: Secret,
-    pub(super) settings: config::Sandbox,
+    pub(super) tuning: Tuning,
 }
 
 impl Shared {
     /// Returns the state of a sandbox that nobody has asked anything yet.
-    pub(super) fn new(catalog: SampleApps, secret: Secret, settings: config::Sandbox) -> Self {
+    pub(super) fn new(catalog: SampleApps, secret: Secret, tuning: Tuning) -> Self {
         Self {
             catalog,
             state: State::default(),
@@ -37,7 +37,7 @@ impl Shared {
             observer: Observer::default(),
             codes: Codes::default(),
             secret,
-            settings,
+            tuning,
         }
     }
 

@@ -126,20 +126,17 @@ impl SessionRegistry {
     /// Returns the registry of a worker, with the tool service of its thread.
     #[must_use]
     pub fn new(worker: usize, tools: ToolService, common: Common, settings: &Settings) -> Self {
-        let streams = &settings.streams;
-        let log = Limits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), ttl: streams.log };
-        let limits = SessionLimits {
-            max_in_flight: settings.sessions.max_in_flight.get(),
-            log,
-            queue_bytes: streams.queue_bytes.get(),
-        };
+        let tuning = &settings.tuning;
+        let log = Limits { events: tuning.stream_log_events, bytes: tuning.stream_log_bytes, ttl: tuning.stream_log };
+        let limits =
+            SessionLimits { max_in_flight: tuning.max_calls_in_flight, log, queue_bytes: tuning.stream_queue_bytes };
         Self {
             sessions: HashMap::new(),
             reviving: HashMap::new(),
             ending: HashSet::new(),
             listeners: Listeners::default(),
             retention: settings.sessions.retention,
-            idle: settings.sessions.idle,
+            idle: tuning.session_idle,
             limits,
             is_draining: false,
             making_room: MakingRoom::default(),

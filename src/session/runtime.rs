@@ -61,7 +61,7 @@ impl Runtime {
     pub fn new(count: usize, store: Arc<dyn SessionStore>, upstream: Upstream, settings: &Settings) -> Self {
         let limits_of_users = LimitsOfUsers::new(LimitSettings {
             calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
-            calls_at_once: settings.sessions.max_in_flight.get(),
+            calls_at_once: settings.tuning.max_calls_in_flight,
             streams: settings.streams.max_per_user.get(),
             sessions: settings.sessions.max_per_user.get(),
             all_sessions: settings.sessions.max.get(),
@@ -78,10 +78,10 @@ impl Runtime {
         Self(Arc::new(Inner {
             common,
             membranes,
-            sharing: Sharing::new(count, &settings.catalog),
+            sharing: Sharing::new(count, settings),
             started: AtomicUsize::new(0),
             admission: Arc::new(Admission::new(settings)),
-            upstream: Arc::new(upstream.kept_on(shelf, settings.catalog.keep)),
+            upstream: Arc::new(upstream.kept_on(shelf, settings.tuning.catalog_keep)),
         }))
     }
 
@@ -91,13 +91,13 @@ impl Runtime {
         let Inner { common, membranes, sharing, started, admission, upstream } = &*self.0;
         let Common { sessions, storage, limits_of_users, revocations, .. } = common;
         let number = started.fetch_add(1, Ordering::Relaxed);
-        let client = Rc::new(MembraneClient::new(&settings.membrane, Arc::clone(upstream)));
+        let client = Rc::new(MembraneClient::new(settings, Arc::clone(upstream)));
         let store = Arc::clone(storage.store());
         let tools = ToolService::new(Rc::clone(&client), membranes.clone(), revocations.clone(), store, settings);
         let registry = SessionRegistry::new(number, tools.clone(), common.clone(), settings).start();
         revocations.tell(number, &registry);
         let watchers = Watchers { changes: registry.clone().recipient(), refusals: registry.clone().recipient() };
-        sharing.start_here(number, Rc::clone(&client), &settings.catalog);
+        sharing.start_here(number, Rc::clone(&client), settings);
         let membrane = MembraneActor::new(client, limits_of_users.clone(), sharing.clone(), watchers, settings);
         membranes.set(number, membrane.start());
         sessions.registries().set(number, registry);
@@ -119,7 +119,7 @@ impl Runtime {
 
     /// Follows what the upstream says of OAuth, for all workers, for as long as the future is polled.
     pub async fn follow_authorization_server(self, settings: Arc<Settings>) {
-        let client = MembraneClient::new(&settings.membrane, Arc::clone(&self.0.upstream));
+        let client = MembraneClient::new(&settings, Arc::clone(&self.0.upstream));
         client.follow_authorization_server().await;
     }
 

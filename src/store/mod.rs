@@ -36,15 +36,15 @@ pub fn open(settings: &Settings) -> Result<Arc<dyn SessionStore>, StoreError> {
     let bounds = Bounds {
         retention: settings.sessions.retention,
         sessions_per_user: settings.sessions.max_per_user.get(),
-        chats_per_user: settings.sessions.max_chats_per_user.get(),
+        chats_per_user: settings.tuning.max_chats_per_user,
     };
     if store.url.is_empty() {
         return Ok(Arc::new(EmbeddedStore::open(&store.path, bounds)?));
     }
-    let streams = &settings.streams;
+    let tuning = &settings.tuning;
     // The last event of a stream may be as far from the one before as an action takes.
-    let ttl = streams.log + settings.membrane.run_timeout;
-    let room = redis::LogLimits { events: streams.log_events.get(), bytes: streams.log_bytes.get(), ttl };
+    let ttl = tuning.stream_log + tuning.run_timeout;
+    let room = redis::LogLimits { events: tuning.stream_log_events, bytes: tuning.stream_log_bytes, ttl };
     let [authorities, certificate, key] = [&store.ca_file, &store.cert_file, &store.key_file]
         .map(|file| (!file.as_os_str().is_empty()).then_some(file.as_path()));
     let client = certificate.zip(key).map(|(certificate, key)| [certificate, key]);

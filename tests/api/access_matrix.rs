@@ -75,7 +75,7 @@ fn builder() -> ServerBuilder {
     let builder =
         Server::builder().env("MCP__OAUTH__ENABLED", "true").env("MCP__WEBHOOKS__SECRET", "of webhooks alone");
     // All that is refused comes from one address.
-    builder.env("MCP__AUTH__MAX_FAILURES_PER_MIN", "1000000").env("MCP__CATALOG__FRESH_S", "3600")
+    builder.env("MCP__TUNING__MAX_TOKEN_FAILURES_PER_MIN", "1000000").env("MCP__CATALOG__FRESH_S", "3600")
 }
 
 /// A request of a row, without a token.

@@ -15,7 +15,7 @@ const BOTH: [&str; 3] = ["gmail", "gmail", "slack"];
 
 /// A server whose catalogs are loaded anew for each list, and that answers as JSON however long it takes.
 pub fn builder() -> ServerBuilder {
-    Server::builder().env("MCP__CATALOG__FRESH_S", "0").env("MCP__STREAMS__AFTER_MS", "60000")
+    Server::builder().env("MCP__CATALOG__FRESH_S", "0").env("MCP__TUNING__STREAM_AFTER_MS", "60000")
 }
 
 /// A client of a user who has connected these apps, each as often as it is named.
@@ -308,7 +308,7 @@ async fn apps_that_are_being_set_up_or_could_not_be_say_so() {
             format!(r#"{{"items":[{{"id":"c",{members},"integration":{{"id":"i","key":"app","name":"App"}}}}]}}"#);
         let upstream =
             Upstream::answering(move |request| (request.path() == "/connections").then(|| connections.clone()));
-        let server = Server::before(&upstream.url).env("MCP__STREAMS__AFTER_MS", "60000").start();
+        let server = Server::before(&upstream.url).env("MCP__TUNING__STREAM_AFTER_MS", "60000").start();
         let client = server.client("ann").query("mode=search").open().await;
         let (answer, _) = used(&client, "search-tools", json!({})).await;
         assert_eq!(answer["apps"]["app"]["status"], status, "{members}: {answer}");

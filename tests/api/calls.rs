@@ -250,7 +250,7 @@ async fn an_output_that_breaks_its_schema_is_a_success_all_the_same() {
 
 #[tokio::test]
 async fn a_run_that_takes_too_long_is_a_failure_and_is_given_up() {
-    let server = Server::builder().env("MCP__MEMBRANE__RUN_TIMEOUT_MS", "200").start();
+    let server = Server::builder().env("MCP__TUNING__RUN_TIMEOUT_MS", "200").start();
     let client = server.client("ann").open().await;
     let result = client.call("sandbox-faults_sleep", json!({"ms": 60_000})).await.result();
     assert!(failure(&result).contains("200 ms"), "{result}");

@@ -45,7 +45,7 @@ fn many_apps(count: usize, settings: &[(&str, &str)]) -> (Folder, Server) {
 #[tokio::test]
 async fn the_order_of_tools_never_changes() {
     // Pages of one and answers in any order must not show.
-    let server = Server::builder().env("MCP__SANDBOX__PAGE_SIZE", "1").env("MCP__CATALOG__FRESH_S", "0").start();
+    let server = Server::builder().env("MCP__TUNING__SANDBOX_PAGE_SIZE", "1").env("MCP__CATALOG__FRESH_S", "0").start();
     let client = server.client("ann").open().await;
     let first = client.ask("tools/list", json!({})).await.text;
     for round in 0..3 {
@@ -194,7 +194,7 @@ async fn every_page_is_asked_for_exactly_once() {
     let (apps, actions) = (catalog().len(), actions_per_app());
     // Seven is the number of connections, and of some apps' actions: a page that is just full is the last one all the same.
     for (setting, size) in
-        [("MCP__SANDBOX__PAGE_SIZE", 2), ("MCP__SANDBOX__PAGE_SIZE", 3), ("MCP__MEMBRANE__PAGE_SIZE", 7)]
+        [("MCP__TUNING__SANDBOX_PAGE_SIZE", 2), ("MCP__TUNING__SANDBOX_PAGE_SIZE", 3), ("MCP__TUNING__PAGE_SIZE", 7)]
     {
         let server = Server::builder().env(setting, &size.to_string()).start();
         let names = server.client("ann").open().await.tool_names().await;
@@ -214,7 +214,7 @@ fn sorted(object: Value) -> Value {
 
 #[tokio::test]
 async fn a_list_without_an_end_is_given_up() {
-    let server = Server::builder().env("MCP__CATALOG__NEGATIVE_S", "0").start();
+    let server = Server::builder().env("MCP__TUNING__CATALOG_NEGATIVE_S", "0").start();
     let endless = json!({"path": "/connections", "status": 200, "body": {"items": [], "cursor": "again"}});
     server.sandbox(Method::PUT, "/sandbox/faults", "tester", json!([endless])).await;
     let client = server.client("ann").open().await;
@@ -228,7 +228,7 @@ async fn a_list_without_an_end_is_given_up() {
 
 #[tokio::test]
 async fn twenty_apps_cost_a_request_each_and_are_asked_side_by_side() {
-    let (_files, server) = many_apps(20, &[("MCP__SANDBOX__LATENCY_MS", "100")]);
+    let (_files, server) = many_apps(20, &[("MCP__TUNING__SANDBOX_LATENCY_MS", "100")]);
     let client = server.client("ann").open().await;
     assert_eq!(client.tools().await.len(), 60);
     let stats = server.stats().await;
@@ -243,7 +243,7 @@ async fn twenty_apps_cost_a_request_each_and_are_asked_side_by_side() {
 
 #[tokio::test]
 async fn pages_of_twenty_apps_are_all_read() {
-    let settings = [("MCP__SANDBOX__PAGE_SIZE", "2"), ("MCP__MEMBRANE__PER_USER_CONCURRENCY", "1")];
+    let settings = [("MCP__TUNING__SANDBOX_PAGE_SIZE", "2"), ("MCP__TUNING__MAX_READS_PER_USER", "1")];
     let (_files, server) = many_apps(20, &settings);
     assert_eq!(server.client("ann").open().await.tools().await.len(), 60);
     let stats = server.stats().await;
@@ -253,7 +253,7 @@ async fn pages_of_twenty_apps_are_all_read() {
 
 #[tokio::test]
 async fn many_sessions_opened_at_once_load_a_users_tools_once() {
-    let (_files, server) = many_apps(5, &[("MCP__SANDBOX__LATENCY_MS", "50")]);
+    let (_files, server) = many_apps(5, &[("MCP__TUNING__SANDBOX_LATENCY_MS", "50")]);
     let ann = server.client("ann");
     let open = || async { ann.clone().open().await.tools().await.len() };
     let opened = tokio::time::timeout(PATIENCE, join_all((0..30).map(|_| open()))).await.unwrap();
@@ -264,7 +264,7 @@ async fn many_sessions_opened_at_once_load_a_users_tools_once() {
 
 #[tokio::test]
 async fn sessions_with_tokens_of_their_own_share_a_users_tools_too() {
-    let (_files, server) = many_apps(5, &[("MCP__SANDBOX__LATENCY_MS", "50")]);
+    let (_files, server) = many_apps(5, &[("MCP__TUNING__SANDBOX_LATENCY_MS", "50")]);
     let token = |i: u32| {
         let mut claims = claims("ann");
         claims["name"] = json!(format!("Ann {i}"));

@@ -27,7 +27,7 @@ impl Clustered {
         // A failover of these clusters takes some two seconds, and longer on a busy machine.
         let server =
             || Server::before(&front.sandbox).env("MCP__STORE__URL", &url).env("MCP__STORE__TIMEOUT_MS", "20000");
-        let servers = (0..count).map(|_| server().env("MCP__STREAMS__AFTER_MS", "1").start()).collect();
+        let servers = (0..count).map(|_| server().env("MCP__TUNING__STREAM_AFTER_MS", "1").start()).collect();
         Self { servers, front, cluster }
     }
 

@@ -57,7 +57,7 @@ fn what_check_config_prints_is_good_as_a_file() {
 
 #[test]
 fn each_source_wins_over_the_one_before() {
-    let file = |size: u32, port: u32| format!("[membrane]\npage_size = {size}\n[server]\nport = {port}\n");
+    let file = |seconds: u32, port: u32| format!("[sessions]\nretention_s = {seconds}\n[server]\nport = {port}\n");
     let files = Folder::new()
         .with("config/default.toml", &file(2, 4002))
         .with("config/staging.toml", &file(3, 4003))
@@ -67,37 +67,40 @@ fn each_source_wins_over_the_one_before() {
         ("config/default.toml", &[], &[], 2, 4002),
         ("APP_ENV", &[], &[("APP_ENV", "staging")], 3, 4003),
         ("--config", &["--config", "extra.toml"], &[], 4, 4004),
-        ("MCP__", &[], &[("MCP__MEMBRANE__PAGE_SIZE", "5"), ("MCP__SERVER__PORT", "4005")], 5, 4005),
+        ("MCP__", &[], &[("MCP__SESSIONS__RETENTION_S", "5"), ("MCP__SERVER__PORT", "4005")], 5, 4005),
         ("PORT", &[], &[("PORT", "4006")], 5, 4006),
         ("HOST", &[], &[("HOST", "0.0.0.0"), ("MCP__SERVER__HOST", "127.0.0.2")], 5, 4006),
     ];
     let defaults = settings(&mut binary());
-    assert_eq!(defaults["membrane"]["page_size"].as_integer(), Some(1000), "nothing is read from elsewhere");
+    assert_eq!(defaults["sessions"]["retention_s"].as_integer(), Some(604_800), "nothing is read from elsewhere");
 
     let (mut args, mut env) = (Vec::<&str>::new(), Vec::new());
-    for (source, more_args, more_env, page_size, port) in sources {
+    for (source, more_args, more_env, retention_s, port) in sources {
         args.extend(more_args);
         env.extend(more_env.iter().copied());
         let settings = settings(binary().args(&args).envs(env.clone()).current_dir(files.path()));
-        assert_eq!(settings["membrane"]["page_size"].as_integer(), Some(page_size), "{source}");
+        assert_eq!(settings["sessions"]["retention_s"].as_integer(), Some(retention_s), "{source}");
         assert_eq!(settings["server"]["port"].as_integer(), Some(port), "{source}");
         let host = if source == "HOST" { "0.0.0.0" } else { "127.0.0.1" };
         assert_eq!(settings["server"]["host"].as_str(), Some(host), "{source}");
-        assert_eq!(settings["membrane"]["run_timeout_ms"], defaults["membrane"]["run_timeout_ms"], "{source}");
+        assert_eq!(settings["sessions"]["max"], defaults["sessions"]["max"], "{source}");
     }
 }
 
 #[test]
 fn a_fault_in_a_file_names_the_file_the_key_and_what_is_allowed() {
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 14] = [
         ("[server]\nprot = 1", &["server.prot", "host", "port", "workers"]),
         ("[srv]\nport = 1", &["srv.port", "sections", "server", "membrane"]),
         ("port = 1", &["`port`", "sections"]),
         ("[server]\nport = \"many\"", &["server.port", "integer", "many"]),
         ("[server]\nport = 70000", &["server.port", "0 to 65535"]),
         ("[server]\nhost = \"example.com\"", &["server.host", "IP address"]),
-        ("[membrane]\npage_size = 0", &["membrane.page_size", "1 to 1000"]),
-        ("[membrane]\nrun_timeout_ms = -1", &["membrane.run_timeout_ms"]),
+        ("[auth]\ntrust_s = 0", &["auth.trust_s", "1 to 300"]),
+        ("[store]\ntimeout_ms = -1", &["store.timeout_ms"]),
+        // Settings once, constants now.
+        ("[membrane]\nretries = 1", &["unknown", "membrane.retries", "base_url"]),
+        ("[streams]\nlog_s = 60", &["unknown", "streams.log_s", "max_per_user"]),
         ("[membrane]\nbase_url = \"ftp://x\"", &["membrane.base_url", "https://"]),
         ("[membrane]\napi_version = \"2024\"", &["membrane.api_version", "legacy, 2025-10-21"]),
         ("[log]\nformat = \"xml\"", &["log.format", "text, json"]),
@@ -271,10 +274,10 @@ fn a_word_that_is_no_level_is_no_filter() {
 
 #[test]
 fn a_number_below_zero_is_told_so() {
-    let files = Folder::new().with("mine.toml", "[membrane]\nrun_timeout_ms = -3\n");
+    let files = Folder::new().with("mine.toml", "[store]\ntimeout_ms = -3\n");
     let by_file = complaint(binary().args(["--config", "mine.toml", "check-config"]).current_dir(files.path()));
-    assert!(by_file.contains("membrane.run_timeout_ms") && by_file.contains("must not be negative"), "{by_file}");
-    for (variable, key) in [("MCP__SERVER__PORT", "server.port"), ("MCP__STREAMS__AFTER_MS", "streams.after_ms")] {
+    assert!(by_file.contains("store.timeout_ms") && by_file.contains("must not be negative"), "{by_file}");
+    for (variable, key) in [("MCP__SERVER__PORT", "server.port"), ("MCP__STORE__TIMEOUT_MS", "store.timeout_ms")] {
         let message = complaint(binary().arg("check-config").env(variable, "-1"));
         assert!(message.contains(key) && message.contains("must not be negative"), "{message}");
     }

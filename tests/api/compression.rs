@@ -6,7 +6,7 @@ use crate::support::{Client, Reply, Server};
 
 /// No list is so slow that it would come as a stream.
 fn start() -> Server {
-    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+    Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000").start()
 }
 
 fn encoding(reply: &Reply) -> Option<&str> {

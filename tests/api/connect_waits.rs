@@ -17,7 +17,7 @@ use crate::{
 
 /// A server that tells of the progress of a call at once.
 fn telling(builder: ServerBuilder) -> Server {
-    builder.env("MCP__STREAMS__AFTER_MS", "0").env("MCP__STREAMS__PROGRESS_MS", "20").start()
+    builder.env("MCP__TUNING__STREAM_AFTER_MS", "0").env("MCP__TUNING__PROGRESS_MS", "20").start()
 }
 
 /// Connects an app for a user apart from any link.

@@ -153,7 +153,8 @@ async fn everybody_else_gets_a_text_with_the_link_on_a_line_of_its_own() {
 
 #[tokio::test]
 async fn a_call_that_waits_notices_the_sign_in_and_tells_of_its_progress() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "0").env("MCP__STREAMS__PROGRESS_MS", "20").start();
+    let server =
+        Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "0").env("MCP__TUNING__PROGRESS_MS", "20").start();
     let ann = Person::of(&server, "ann", &["gmail"]);
     let client = ann.client().query("mode=search");
     let told = client.modern_call("connect-app", json!({"app": "notion", "wait_s": 50})).send().await;

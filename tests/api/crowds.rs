@@ -26,9 +26,9 @@ fn clients_that_come_back_at_once_find_room_before_they_are_accepted() {
 #[tokio::test]
 async fn calls_that_take_their_time_leave_lists_a_connection() {
     let server = Server::builder()
-        .env("MCP__MEMBRANE__MAX_CONNECTIONS", "1")
+        .env("MCP__TUNING__MAX_CALLS_PER_WORKER", "1")
         .env("MCP__SERVER__WORKERS", "1")
-        .env("MCP__STREAMS__AFTER_MS", "60000")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
         .start();
     let ann = server.client("ann").open().await;
     let ttl = ann.call("sandbox-faults_sleep", json!({"ms": 60_000}));

@@ -46,7 +46,7 @@ struct Day {
 
 impl Day {
     fn server(&self) -> Server {
-        Server::builder().env("MCP__STORE__PATH", self.folder.as_str()).env("MCP__SESSIONS__IDLE_S", "1").start()
+        Server::builder().env("MCP__STORE__PATH", self.folder.as_str()).env("MCP__TUNING__SESSION_IDLE_S", "1").start()
     }
 
     fn client<'a>(&self, server: &'a Server) -> Client<'a> {

@@ -90,7 +90,7 @@ async fn tools_beyond_the_catalog_come_back_with_the_chat() {
 
 #[tokio::test]
 async fn an_idle_session_leaves_memory_and_comes_back() {
-    let server = Server::builder().env("MCP__SESSIONS__IDLE_S", "1").start();
+    let server = Server::builder().env("MCP__TUNING__SESSION_IDLE_S", "1").start();
     let chat = open_chat(&server, "monday", &["gmail_send-email"]).await;
     let listening = server.client("bob").open().await;
     let stream = listening.stream().await;

@@ -74,7 +74,7 @@ fn ann() -> String {
 #[tokio::test]
 async fn an_app_whose_list_has_no_end_costs_its_own_tools() {
     let upstream = Upstream::start("/actions");
-    let server = Server::before(&upstream.url).env("MCP__STREAMS__AFTER_MS", "60000").start();
+    let server = Server::before(&upstream.url).env("MCP__TUNING__STREAM_AFTER_MS", "60000").start();
     let client = server.client_with(&ann()).open().await;
     assert_eq!(client.tool_names().await, ["b_do"]);
     server.wait_for_log("its actions can't be loaded, its tools are missing");
@@ -84,7 +84,7 @@ async fn an_app_whose_list_has_no_end_costs_its_own_tools() {
 #[tokio::test]
 async fn connections_without_an_end_are_given_up() {
     let upstream = Upstream::start("/connections");
-    let server = Server::before(&upstream.url).env("MCP__STREAMS__AFTER_MS", "60000").start();
+    let server = Server::before(&upstream.url).env("MCP__TUNING__STREAM_AFTER_MS", "60000").start();
     let client = server.client_with(&ann()).open().await;
     let reply = client.ask("tools/list", json!({})).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (503, -32603), "{reply:?}");

@@ -41,7 +41,7 @@ async fn every_request_can_be_answered_by_a_stream() {
 
 #[tokio::test]
 async fn an_error_that_turns_up_in_the_stream_is_its_event() {
-    let server = Server::builder().env("MCP__CATALOG__FRESH_S", "0").env("MCP__CATALOG__STALE_S", "0").start();
+    let server = Server::builder().env("MCP__CATALOG__FRESH_S", "0").env("MCP__TUNING__CATALOG_STALE_S", "0").start();
     let client = events_only(&server).open().await;
     // The tools that opening the session asked for have come, so that the next list asks anew.
     only_event(&client.ask("tools/list", json!({})).await);

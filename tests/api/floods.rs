@@ -105,7 +105,8 @@ async fn a_user_has_so_many_sessions_and_no_more() {
 
 #[tokio::test]
 async fn an_address_whose_tokens_are_refused_has_to_wait() {
-    let server = Server::builder().env("MCP__AUTH__MAX_FAILURES_PER_MIN", "3").env("MCP__SERVER__PROXIES", "1").start();
+    let server =
+        Server::builder().env("MCP__TUNING__MAX_TOKEN_FAILURES_PER_MIN", "3").env("MCP__SERVER__PROXIES", "1").start();
     let from = |token: &str, address: &str| server.client_with(token).header("x-forwarded-for", address);
     let known = from(&crate::support::token("ann"), "192.0.2.1").open().await;
 
@@ -137,7 +138,7 @@ async fn an_address_whose_tokens_are_refused_has_to_wait() {
 async fn an_address_whose_webhooks_are_refused_has_to_wait() {
     let secret = "what only Membrane was told";
     let server = Server::builder()
-        .env("MCP__AUTH__MAX_FAILURES_PER_MIN", "3")
+        .env("MCP__TUNING__MAX_TOKEN_FAILURES_PER_MIN", "3")
         .env("MCP__SERVER__PROXIES", "1")
         .env("MCP__WEBHOOKS__SECRET", secret)
         .start();
@@ -161,7 +162,7 @@ async fn an_address_whose_webhooks_are_refused_has_to_wait() {
 
 #[tokio::test]
 async fn a_request_without_a_token_is_no_failure() {
-    let server = Server::builder().env("MCP__AUTH__MAX_FAILURES_PER_MIN", "1").start();
+    let server = Server::builder().env("MCP__TUNING__MAX_TOKEN_FAILURES_PER_MIN", "1").start();
     for _ in 0..5 {
         let reply = reply_to(server.client_with("").request(Method::GET)).await;
         assert_eq!(reply.status, 401, "{reply:?}");

@@ -58,7 +58,7 @@ impl HeldUpstream {
         Server::before(&self.url)
             .env("MCP__AUTH__WORKSPACE_KEY", "sandbox")
             .env("MCP__AUTH__WORKSPACE_SECRET", SECRET)
-            .env("MCP__STREAMS__AFTER_MS", "60000")
+            .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
     }
 
     fn requests(&self) -> MutexGuard<'_, Requests> {

@@ -27,7 +27,7 @@ const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A server with one worker, so that all users share its connections.
 fn server(upstream: &str) -> ServerBuilder {
-    Server::before(upstream).env("MCP__SERVER__WORKERS", "1").env("MCP__MEMBRANE__RETRIES", "0")
+    Server::before(upstream).env("MCP__SERVER__WORKERS", "1").env("MCP__TUNING__RETRIES", "0")
 }
 
 /// Asserts that a user is listed their own tool and gets their own output.

@@ -194,7 +194,7 @@ async fn wait_for(server: &Server, holds: impl Fn(&Value) -> bool) {
 
 #[tokio::test]
 async fn comments_keep_an_idle_stream_open() {
-    let server = Server::builder().env("MCP__STREAMS__KEEP_ALIVE_S", "1").start();
+    let server = Server::builder().env("MCP__TUNING__STREAM_KEEP_ALIVE_S", "1").start();
     let mut session = server.client("ann").open_sse("/sse").await;
     for _ in 0..3 {
         let comment = session.events.block().await.unwrap();

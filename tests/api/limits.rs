@@ -17,8 +17,10 @@ pub async fn cancel(client: &crate::support::Client<'_>, id: &Value) {
 
 #[tokio::test]
 async fn a_session_runs_so_many_calls_at_once_and_no_more() {
-    let server =
-        Server::builder().env("MCP__SESSIONS__MAX_IN_FLIGHT", "2").env("MCP__STREAMS__AFTER_MS", "60000").start();
+    let server = Server::builder()
+        .env("MCP__TUNING__MAX_CALLS_IN_FLIGHT", "2")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
+        .start();
     let client = server.client("ann").open().await;
     let ids = [json!("one"), json!("two")];
     let long = join_all(ids.iter().map(|id| client.post(sleep(id.clone(), VERY_LONG_MS))));
@@ -46,8 +48,10 @@ async fn a_session_runs_so_many_calls_at_once_and_no_more() {
 
 #[tokio::test]
 async fn calls_without_a_session_are_bounded_by_chat_and_by_user() {
-    let server =
-        Server::builder().env("MCP__SESSIONS__MAX_IN_FLIGHT", "2").env("MCP__STREAMS__AFTER_MS", "60000").start();
+    let server = Server::builder()
+        .env("MCP__TUNING__MAX_CALLS_IN_FLIGHT", "2")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
+        .start();
     let ann = server.client("ann");
     let (chat, other_chat) = (ann.clone().header("x-chat-id", "one"), ann.clone().header("x-chat-id", "two"));
     for (case, client, other) in [("a chat", &chat, &other_chat), ("no chat", &ann, &chat)] {
@@ -84,11 +88,11 @@ async fn calls_without_a_session_are_bounded_by_chat_and_by_user() {
 #[tokio::test]
 async fn a_reader_that_stalls_loses_its_stream_and_can_go_on_with_it() {
     let server = Server::builder()
-        .env("MCP__STREAMS__AFTER_MS", "1")
-        .env("MCP__STREAMS__PROGRESS_MS", "10")
-        .env("MCP__STREAMS__QUEUE_BYTES", "65536")
-        .env("MCP__STREAMS__LOG_EVENTS", "100000")
-        .env("MCP__STREAMS__LOG_BYTES", "1000000000")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "1")
+        .env("MCP__TUNING__PROGRESS_MS", "10")
+        .env("MCP__TUNING__STREAM_QUEUE_BYTES", "65536")
+        .env("MCP__TUNING__STREAM_LOG_EVENTS", "100000")
+        .env("MCP__TUNING__STREAM_LOG_BYTES", "1000000000")
         .start();
     let client = server.client("ann").open().await;
     // Each word of progress repeats the token, so that they soon fill what lies between the server and its reader.
@@ -123,7 +127,7 @@ async fn a_reader_that_stalls_loses_its_stream_and_can_go_on_with_it() {
 
 #[tokio::test]
 async fn a_reader_that_stalls_on_http_sse_loses_its_session() {
-    let server = Server::builder().env("MCP__STREAMS__QUEUE_BYTES", "65536").start();
+    let server = Server::builder().env("MCP__TUNING__STREAM_QUEUE_BYTES", "65536").start();
     let request = server.http.get(format!("{}/sse", server.url)).bearer_auth(crate::support::token("ann"));
     let mut stalled = Wire::send_stalling(request.header("accept", "text/event-stream")).await;
     let endpoint = stalled.next().await.unwrap().data;

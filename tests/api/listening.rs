@@ -76,7 +76,7 @@ async fn a_listening_stream_comes_back_after_restarts() {
 
 #[tokio::test]
 async fn a_listening_stream_comes_back_after_its_session_was_idle() {
-    let server = Server::builder().env("MCP__SESSIONS__IDLE_S", "1").start();
+    let server = Server::builder().env("MCP__TUNING__SESSION_IDLE_S", "1").start();
     for revision in REVISIONS {
         let (client, last) = listen(&server, revision).await;
         let session = client.session.clone().unwrap();
@@ -101,7 +101,7 @@ async fn a_listening_stream_comes_back_at_another_server() {
 
 #[tokio::test]
 async fn a_listening_stream_comes_back_though_the_log_has_lost_what_followed() {
-    let server = Server::builder().env("MCP__STREAMS__LOG_EVENTS", "1").start();
+    let server = Server::builder().env("MCP__TUNING__STREAM_LOG_EVENTS", "1").start();
     let (client, last) = listen(&server, "2025-11-25").await;
     let mut wire = Wire::send(get(&client, None)).await;
     for tools in [&[][..], &["acme_crm_ping"]] {

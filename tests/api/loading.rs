@@ -39,12 +39,12 @@ fn assert_cost(seen: &BTreeMap<String, u64>, times: u64) {
 
 /// Tools that are never fresh, so that each list looks for newer ones.
 fn never_fresh() -> ServerBuilder {
-    Server::builder().env("MCP__CATALOG__FRESH_S", "0").env("MCP__CATALOG__NEGATIVE_S", "0")
+    Server::builder().env("MCP__CATALOG__FRESH_S", "0").env("MCP__TUNING__CATALOG_NEGATIVE_S", "0")
 }
 
 /// A server that answers as plain JSON however long it takes.
 fn patient() -> ServerBuilder {
-    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000")
+    Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000")
 }
 
 fn has_app(names: &[String], app: &str) -> bool {
@@ -122,7 +122,7 @@ async fn tools_that_are_not_fresh_are_listed_at_once_and_loaded_beside_it() {
 
 #[tokio::test]
 async fn tools_too_old_are_not_listed() {
-    let server = never_fresh().env("MCP__CATALOG__STALE_S", "0").start();
+    let server = never_fresh().env("MCP__TUNING__CATALOG_STALE_S", "0").start();
     let client = server.client("ann").open().await;
     client.tools().await;
     server.sandbox(Method::DELETE, "/connections/gmail", "ann", Value::Null).await;
@@ -174,7 +174,7 @@ async fn what_will_not_pass_is_not_sent_again() {
         ("no JSON", json!({"status": 200, "text": "<html>Welcome</html>"})),
         ("nothing", json!({"status": 200, "text": ""})),
     ];
-    let server = Server::builder().env("MCP__CATALOG__NEGATIVE_S", "0").start();
+    let server = Server::builder().env("MCP__TUNING__CATALOG_NEGATIVE_S", "0").start();
     for (i, (case, mut fault)) in cases.into_iter().enumerate() {
         fault["path"] = json!("/connections");
         spoil(&server, json!([fault])).await;
@@ -194,9 +194,9 @@ async fn what_will_not_pass_is_not_sent_again() {
 #[tokio::test]
 async fn retries_are_no_more_than_a_fifth() {
     let server = Server::builder()
-        .env("MCP__MEMBRANE__BREAKER_FAILURES", "1000000")
+        .env("MCP__TUNING__BREAKER_FAILURES", "1000000")
         .env("MCP__CATALOG__SHARED", "off")
-        .env("MCP__STREAMS__AFTER_MS", "60000")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
         .start();
     // More failures than retries could be had for.
     spoil(&server, json!([{"path": "/actions", "status": 503}])).await;
@@ -263,7 +263,7 @@ async fn an_app_that_fails_keeps_its_last_good_tools_for_a_while() {
 
 #[tokio::test]
 async fn only_the_app_that_failed_is_asked_again() {
-    let server = Server::builder().env("MCP__CATALOG__NEGATIVE_S", "0").start();
+    let server = Server::builder().env("MCP__TUNING__CATALOG_NEGATIVE_S", "0").start();
     spoil(&server, json!([{"path": "/actions", "query": "int-gmail", "status": 500, "times": 1}])).await;
     let client = server.client("ann").open().await;
     let first = client.tool_names().await;
@@ -275,7 +275,7 @@ async fn only_the_app_that_failed_is_asked_again() {
 
 #[tokio::test]
 async fn lookups_of_unknown_names_go_out_together() {
-    let server = Server::builder().env("MCP__SANDBOX__LATENCY_MS", "50").start();
+    let server = Server::builder().env("MCP__TUNING__SANDBOX_LATENCY_MS", "50").start();
     let extra = ["test_simple_text", "test_error_handling", "test_no-such"];
     let open = async || server.client("ann").query("mode=dynamic").open().await;
     let clients = join_all((0..10).map(|_| open())).await;

@@ -79,7 +79,7 @@ async fn what_clients_do_is_counted() {
 
 #[tokio::test]
 async fn a_call_that_nobody_waits_for_counts_as_cancelled() {
-    let server = Server::builder().env("MCP__SANDBOX__LATENCY_MS", "0").start();
+    let server = Server::builder().env("MCP__TUNING__SANDBOX_LATENCY_MS", "0").start();
     let ann = server.client("ann").open().await;
     let slow = json!({"name": "sandbox-faults_sleep", "arguments": {"ms": 60_000}, "_meta": {"progressToken": 1}});
     let call = json!({"jsonrpc": "2.0", "id": "slow", "method": "tools/call", "params": slow});
@@ -98,7 +98,7 @@ async fn a_call_that_nobody_waits_for_counts_as_cancelled() {
 
 #[tokio::test]
 async fn a_session_that_leaves_memory_is_passive() {
-    let server = Server::builder().env("MCP__SESSIONS__IDLE_S", "1").start();
+    let server = Server::builder().env("MCP__TUNING__SESSION_IDLE_S", "1").start();
     let ann = server.client("ann").open().await;
     let sessions = async |state| total(&scrape(&server).await, "mcp_sessions", &[("state", state)]);
     eventually("it is passive", async || sessions("passive").await > 0.5 && sessions("live").await < 0.5).await;

@@ -213,7 +213,7 @@ async fn wrong_parameters_are_invalid_params() {
 /// every other reply, here where the transport itself refuses.
 #[tokio::test]
 async fn what_the_transport_refuses_has_no_code_of_the_old_era() {
-    let server = Server::builder().env("MCP__SERVER__MAX_BODY_BYTES", "4096").start();
+    let server = Server::builder().env("MCP__TUNING__MAX_BODY_BYTES", "4096").start();
     let client = server.client("ann");
     let sound = || client.modern("tools/list", json!({}));
     let body = sound().body.to_string();

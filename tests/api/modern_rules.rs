@@ -20,7 +20,7 @@ fn in_chat<'a>(server: &'a Server, user: &str) -> Client<'a> {
 /// MCP 2026-07-28, server/utilities/caching § Cacheable Results, § Cacheable Model.
 #[tokio::test]
 async fn lists_and_discovery_say_how_long_and_for_whom_they_may_be_kept() {
-    let server = Server::builder().env("MCP__CATALOG__FRESH_S", "600").env("MCP__CATALOG__NEGATIVE_S", "7");
+    let server = Server::builder().env("MCP__CATALOG__FRESH_S", "600").env("MCP__TUNING__CATALOG_NEGATIVE_S", "7");
     // Lists that are lent are there as soon as the user is known.
     let server = server.env("MCP__CATALOG__SHARED", "off").start();
     let (partial_ms, fresh_ms, hour_ms) = (7_000, 600_000, 3_600_000);
@@ -115,7 +115,7 @@ async fn a_subscription_is_told_what_it_asked_for_and_nothing_else() {
 /// MCP 2026-07-28, basic/transports/streamable-http § Receiving Messages.
 #[tokio::test]
 async fn comments_keep_an_idle_subscription_open() {
-    let server = Server::builder().env("MCP__STREAMS__KEEP_ALIVE_S", "1").start();
+    let server = Server::builder().env("MCP__TUNING__STREAM_KEEP_ALIVE_S", "1").start();
     let mut events = server.client("ann").subscribe(json!("s")).await;
     for _ in 0..2 {
         let comment = events.block().await.unwrap();
@@ -126,7 +126,7 @@ async fn comments_keep_an_idle_subscription_open() {
 /// MCP 2026-07-28, basic/versioning § Extension Negotiation; docs/extensions/tasks.
 #[tokio::test]
 async fn tasks_are_not_offered_and_clients_that_know_them_get_results() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "1").start();
+    let server = Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "1").start();
     let client = server.client("ann");
     let able = json!({"extensions": {TASKS: {}}, "tasks": {"requests": {"tools": {"call": {}}}}});
     let found = client.modern("server/discover", json!({})).meta(CAPABILITIES, able.clone()).send().await.result();
@@ -176,7 +176,8 @@ async fn what_a_client_calls_itself_changes_nothing() {
 /// MCP 2026-07-28, server/utilities/logging § Per-request log level: logging is deprecated, and not offered.
 #[tokio::test]
 async fn no_log_message_is_sent_whatever_level_is_asked_for() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "1").env("MCP__STREAMS__PROGRESS_MS", "50").start();
+    let server =
+        Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "1").env("MCP__TUNING__PROGRESS_MS", "50").start();
     let client = server.client("ann");
     for level in [None, Some("debug"), Some("emergency")] {
         for tool in ["sandbox-faults_sleep", "sandbox-faults_fail-500"] {

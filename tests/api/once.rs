@@ -26,7 +26,7 @@ fn bare(mut result: Value) -> Value {
 /// Two servers that take many calls of one user, and answer each as JSON.
 async fn start_fleet() -> Fleet {
     let set = |server: ServerBuilder| {
-        let server = server.env("MCP__SESSIONS__MAX_IN_FLIGHT", "200").env("MCP__STREAMS__AFTER_MS", "60000");
+        let server = server.env("MCP__TUNING__MAX_CALLS_IN_FLIGHT", "200").env("MCP__TUNING__STREAM_AFTER_MS", "60000");
         server.env("MCP__MEMBRANE__PER_USER_CALLS_PER_S", "1000")
     };
     Fleet::start_with(2, set).await
@@ -38,7 +38,7 @@ async fn runs(server: &Server) -> u64 {
 
 /// A server that answers as JSON however long it takes.
 fn start() -> Server {
-    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+    Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000").start()
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ async fn initialize_answers_whatever_the_catalog_holds() {
 
 #[tokio::test]
 async fn connections_of_many_pages_are_each_loaded_once() {
-    let server = Server::builder().env("MCP__SANDBOX__PAGE_SIZE", "2").start();
+    let server = Server::builder().env("MCP__TUNING__SANDBOX_PAGE_SIZE", "2").start();
     let names = server.client("ann").open().await.tool_names().await;
     assert_eq!(BTreeSet::from_iter(names), catalog_names());
     let pages = catalog().len().div_ceil(2) as u64;
@@ -287,7 +287,7 @@ async fn unknown_names_are_told_and_cost_one_request_for_each_integration() {
 
 #[tokio::test]
 async fn a_catalog_is_loaded_side_by_side_and_once() {
-    let server = Server::builder().env("MCP__SANDBOX__LATENCY_MS", "200").start();
+    let server = Server::builder().env("MCP__TUNING__SANDBOX_LATENCY_MS", "200").start();
     let client = server.client("ann");
     let opened = tokio::join!(client.clone().open(), client.clone().open(), client.clone().open());
     for client in [opened.0, opened.1, opened.2] {

@@ -25,9 +25,9 @@ async fn all_requests(server: &Server) -> u64 {
 #[tokio::test]
 async fn an_upstream_that_keeps_failing_is_left_alone() {
     let server = Server::builder()
-        .env("MCP__MEMBRANE__BREAKER_PAUSE_S", "3600")
+        .env("MCP__TUNING__BREAKER_PAUSE_S", "3600")
         .env("MCP__CATALOG__FRESH_S", "0")
-        .env("MCP__CATALOG__NEGATIVE_S", "0")
+        .env("MCP__TUNING__CATALOG_NEGATIVE_S", "0")
         .start();
     let client = server.client("ann").open().await;
     assert_eq!(client.tool_names().await, all_names());
@@ -58,9 +58,9 @@ async fn an_upstream_that_keeps_failing_is_left_alone() {
 #[tokio::test]
 async fn an_upstream_that_is_back_is_found_by_one_request() {
     let server = Server::builder()
-        .env("MCP__MEMBRANE__BREAKER_PAUSE_S", "1")
-        .env("MCP__MEMBRANE__BREAKER_FAILURES", "3")
-        .env("MCP__CATALOG__NEGATIVE_S", "0")
+        .env("MCP__TUNING__BREAKER_PAUSE_S", "1")
+        .env("MCP__TUNING__BREAKER_FAILURES", "3")
+        .env("MCP__TUNING__CATALOG_NEGATIVE_S", "0")
         .start();
     let client = server.client("ann").open().await;
     client.tools().await;
@@ -107,7 +107,7 @@ async fn an_upstream_that_is_down_leaves_the_lists_that_are_known() {
     let upstream = Server::start();
     let server = Server::before(&upstream.sandbox)
         .env("MCP__CATALOG__FRESH_S", "0")
-        .env("MCP__MEMBRANE__BREAKER_FAILURES", "1000000")
+        .env("MCP__TUNING__BREAKER_FAILURES", "1000000")
         .start();
     let client = server.client("ann").open().await;
     assert_eq!(client.tool_names().await, all_names());
@@ -132,8 +132,8 @@ async fn an_upstream_that_is_down_leaves_the_lists_that_are_known() {
 async fn a_load_that_failed_is_not_tried_again_for_a_moment() {
     let server = Server::builder()
         .env("MCP__CATALOG__FRESH_S", "0")
-        .env("MCP__CATALOG__STALE_S", "0")
-        .env("MCP__CATALOG__NEGATIVE_S", "3600")
+        .env("MCP__TUNING__CATALOG_STALE_S", "0")
+        .env("MCP__TUNING__CATALOG_NEGATIVE_S", "3600")
         .start();
     let client = server.client("ann").open().await;
     client.tools().await;
@@ -243,7 +243,7 @@ async fn why_there_is_no_connection_is_named() {
         ("http://127.0.0.1:1", "the upstream can't be reached"),
     ];
     for (url, reason) in cases {
-        let server = Server::before(url).env("MCP__MEMBRANE__RETRIES", "0").start();
+        let server = Server::before(url).env("MCP__TUNING__RETRIES", "0").start();
         let reply = server.client("ann").initialize("2025-11-25").await;
         assert_eq!((reply.status.as_u16(), reply.code()), (503, -32603), "{url}: {reply:?}");
         assert!(!reply.text.contains("resolve") && !reply.text.contains("TLS"), "the log alone tells: {}", reply.text);
@@ -255,7 +255,7 @@ async fn why_there_is_no_connection_is_named() {
 async fn http_2_is_offered_over_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
-    let server = Server::before(&url).env("MCP__MEMBRANE__RETRIES", "0").start();
+    let server = Server::before(&url).env("MCP__TUNING__RETRIES", "0").start();
     let offered = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut acceptor = rustls::server::Acceptor::default();

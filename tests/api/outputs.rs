@@ -23,7 +23,7 @@ fn rows(count: usize) -> Value {
 
 /// A server that answers as JSON however long it takes: the first search reads tables of words, and outputs here are large.
 fn start() -> Server {
-    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+    Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000").start()
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ fn text(result: &Value) -> &str {
 
 #[tokio::test]
 async fn the_whole_of_what_a_write_answered_can_be_read_without_another_run() {
-    let fleet = crate::fleet::Fleet::start_with(2, |server| server.env("MCP__STREAMS__AFTER_MS", "60000")).await;
+    let fleet = crate::fleet::Fleet::start_with(2, |server| server.env("MCP__TUNING__STREAM_AFTER_MS", "60000")).await;
     let client = fleet.client("ann").query("mode=search").open().await;
     let name = kept(&client).await;
     for server in [0, 1] {
@@ -157,7 +157,7 @@ async fn the_whole_of_what_a_write_answered_can_be_read_without_another_run() {
 async fn an_output_is_kept_over_a_restart_and_only_for_its_time() {
     let folder = Folder::new();
     let start = || {
-        let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000");
+        let server = Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000");
         server.env("MCP__STORE__PATH", folder.path().to_str().unwrap()).start()
     };
     let server = start();
@@ -170,7 +170,7 @@ async fn an_output_is_kept_over_a_restart_and_only_for_its_time() {
     let client = server.client("ann").query("mode=search").open().await;
     assert_eq!(output(&read_on(&client, &name, "1-2").await)["items"].as_array().unwrap().len(), 2);
 
-    let never = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").env("MCP__OUTPUTS__KEEP_S", "0").start();
+    let never = Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000").env("MCP__OUTPUTS__KEEP_S", "0").start();
     let client = never.client("ann").query("mode=search").open().await;
     let arguments = json!({"name": "sandbox-faults_echo", "arguments": rows(2_000)});
     let shortened = output(&client.call("run-write-tool", arguments).await.result());

@@ -30,8 +30,8 @@ pub async fn until_closed(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn heads_have_a_size() {
     let server = Server::builder()
-        .env("MCP__SERVER__MAX_HEADER_BYTES", "4096")
-        .env("MCP__SERVER__MAX_URL_BYTES", "1024")
+        .env("MCP__TUNING__MAX_HEADER_BYTES", "4096")
+        .env("MCP__TUNING__MAX_URL_BYTES", "1024")
         .start();
     let client = server.client("ann").open().await;
     let with = |bytes: usize| client.clone().header("x-padding", &"x".repeat(bytes));
@@ -84,7 +84,7 @@ async fn json_has_a_depth() {
 
 #[tokio::test]
 async fn apps_have_a_number() {
-    let server = Server::builder().env("MCP__CATALOG__MAX_APPS", "2").start();
+    let server = Server::builder().env("MCP__TUNING__MAX_APPS", "2").start();
     let client = |apps: &str| server.client("ann").query(&format!("apps={apps}"));
     assert!(!client("gmail,slack").open().await.tools().await.is_empty());
     let asked = server.stats().await["requests"].clone();
@@ -127,7 +127,7 @@ async fn only_who_is_let_in_keeps_a_connection() {
 
 #[tokio::test]
 async fn a_request_that_dribbles_is_cut() {
-    let server = Server::builder().env("MCP__SERVER__REQUEST_S", "1").start();
+    let server = Server::builder().env("MCP__TUNING__REQUEST_S", "1").start();
     let head = |length: usize| {
         let token = token("ann");
         format!(

@@ -11,7 +11,7 @@ use crate::{
 const SLOW_MS: u64 = 1500;
 
 fn streaming(server: ServerBuilder) -> ServerBuilder {
-    server.env("MCP__STREAMS__AFTER_MS", "1").env("MCP__STREAMS__PROGRESS_MS", "200")
+    server.env("MCP__TUNING__STREAM_AFTER_MS", "1").env("MCP__TUNING__PROGRESS_MS", "200")
 }
 
 /// Begins a call, reads the event that names its stream, and loses the connection.

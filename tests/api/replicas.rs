@@ -133,7 +133,7 @@ async fn a_session_has_one_stream_of_its_own_wherever_that_is() {
 
 #[tokio::test]
 async fn a_call_is_cancelled_by_way_of_another_server() {
-    let fleet = Fleet::start_with(2, |server| server.env("MCP__STREAMS__AFTER_MS", "1")).await;
+    let fleet = Fleet::start_with(2, |server| server.env("MCP__TUNING__STREAM_AFTER_MS", "1")).await;
     let client = fleet.client("ann").open().await;
     let request = post(&client, sleep(json!("call"), 60_000));
     let call = tokio::spawn(async { Wire::send(request).await.rest().await });
@@ -220,7 +220,7 @@ async fn word_of_a_users_connections_reaches_all_servers() {
 async fn a_thousand_changes_at_once_come_to_what_one_order_explains() {
     let set = |server: crate::support::ServerBuilder| {
         // All answers as JSON, however long they take.
-        server.env("MCP__SESSIONS__MAX_IN_FLIGHT", "1000").env("MCP__STREAMS__AFTER_MS", "60000")
+        server.env("MCP__TUNING__MAX_CALLS_IN_FLIGHT", "1000").env("MCP__TUNING__STREAM_AFTER_MS", "60000")
     };
     let fleet = Fleet::start_with(2, set).await;
     let client = fleet.client("ann").query("mode=dynamic").header("x-chat-id", "monday").open().await;

@@ -18,7 +18,7 @@ const SLOW_MS: u64 = 1500;
 
 /// A server that answers by a stream at once, though it leaves time for what is refused.
 fn streaming() -> crate::support::ServerBuilder {
-    Server::builder().env("MCP__STREAMS__AFTER_MS", "1")
+    Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "1")
 }
 
 fn slept(id: &Value) -> Value {
@@ -46,7 +46,7 @@ fn is_change(event: &Event) -> bool {
 
 #[tokio::test]
 async fn a_call_whose_connection_is_lost_is_answered_on_another() {
-    let server = streaming().env("MCP__STREAMS__RETRY_MS", "1234").start();
+    let server = streaming().env("MCP__TUNING__STREAM_RETRY_MS", "1234").start();
     let client = server.client("ann").open().await;
     let mut wire = Wire::send(post(&client, sleep(json!("call"), SLOW_MS))).await;
     let first = wire.next().await.unwrap();
@@ -216,7 +216,7 @@ async fn another_user_gets_nothing_by_an_id() {
 
 #[tokio::test]
 async fn an_answer_that_the_log_no_longer_holds_is_told_to_be_lost() {
-    let server = streaming().env("MCP__STREAMS__LOG_EVENTS", "2").start();
+    let server = streaming().env("MCP__TUNING__STREAM_LOG_EVENTS", "2").start();
     let client = server.client("ann").open().await;
     let first = lose(&client, json!(1)).await;
     let answer = resume(&client, first.id()).await.remove(0);
@@ -230,7 +230,8 @@ async fn an_answer_that_the_log_no_longer_holds_is_told_to_be_lost() {
 
 #[tokio::test]
 async fn an_answer_too_large_for_the_log_is_delivered_but_not_again() {
-    let server = streaming().env("MCP__STREAMS__LOG_BYTES", "1000").env("MCP__OUTPUTS__MAX_TOKENS", "10000000").start();
+    let server =
+        streaming().env("MCP__TUNING__STREAM_LOG_BYTES", "1000").env("MCP__OUTPUTS__MAX_TOKENS", "10000000").start();
     let client = server.client("ann").open().await;
     let large = call(json!(1), "sandbox-faults_large-output", json!({}));
     let events = Wire::send(post_for_events(&client, large)).await.rest().await;
@@ -243,7 +244,7 @@ async fn an_answer_too_large_for_the_log_is_delivered_but_not_again() {
 
 #[tokio::test]
 async fn an_answered_stream_is_forgotten_after_its_time() {
-    let server = streaming().env("MCP__STREAMS__LOG_S", "1").start();
+    let server = streaming().env("MCP__TUNING__STREAM_LOG_S", "1").start();
     let client = server.client("ann").open().await;
     let first = lose(&client, json!(1)).await;
     assert_eq!(resume(&client, first.id()).await.len(), 1, "its time begins with the answer");
@@ -255,7 +256,7 @@ async fn an_answered_stream_is_forgotten_after_its_time() {
 
 #[tokio::test]
 async fn an_error_on_a_stream_ends_it_and_is_redelivered() {
-    let server = Server::builder().env("MCP__SESSIONS__MAX_IN_FLIGHT", "1").start();
+    let server = Server::builder().env("MCP__TUNING__MAX_CALLS_IN_FLIGHT", "1").start();
     let client = server.client("ann").open().await;
     let running = Wire::send(post(&client, with_progress(sleep(json!(6), 60_000), "s"))).await;
     // The stream may be there before the call has begun.

@@ -104,7 +104,7 @@ async fn http_with_sse_sends_what_the_schema_of_each_session_revision_allows() {
 
 #[tokio::test]
 async fn the_modern_era_sends_what_its_schema_allows() {
-    let server = Server::builder().env("MCP__STREAMS__PROGRESS_MS", "50").start();
+    let server = Server::builder().env("MCP__TUNING__PROGRESS_MS", "50").start();
     let client = server.client("ann");
     assert_eq!(client.modern("server/discover", json!({})).send().await.status, 200);
     for (method, params, fails) in sound_requests() {

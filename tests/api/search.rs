@@ -30,7 +30,7 @@ fn found(answer: &Value) -> Vec<&str> {
 
 /// A server that answers as JSON however long it takes: the first search reads tables of words, and outputs here are large.
 fn start() -> Server {
-    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+    Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000").start()
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn names_in_the_url_that_there_are_not_are_told() {
 async fn a_filter_outlasts_a_restart() {
     let folder = Folder::new();
     let keeping = || {
-        let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000");
+        let server = Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000");
         server.env("MCP__STORE__PATH", folder.as_str()).start()
     };
     let before = keeping();
@@ -235,7 +235,7 @@ async fn a_filter_outlasts_a_restart() {
 #[tokio::test]
 async fn a_thousand_sessions_search_and_run_at_once_in_the_same_memory() {
     const SESSIONS: usize = 1_000;
-    let builder = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000");
+    let builder = Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000");
     // However long the crowd takes on a busy machine, catalogs stay fresh.
     let server = builder.env("MCP__CATALOG__FRESH_S", "3600").start();
     let open = |n: usize| server.client(&format!("user-{}", n % 20)).query("mode=search").open();

@@ -11,7 +11,7 @@ const VERY_LONG_MS: u64 = 60_000;
 
 /// A server that answers calls by JSON, however long a busy machine takes for what is done meanwhile.
 fn patient() -> Server {
-    Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start()
+    Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000").start()
 }
 
 async fn sleep(client: &Client<'_>, id: Value, ms: u64) -> Reply {
@@ -105,7 +105,7 @@ async fn delete_ends_the_stream_and_answers_the_calls_in_flight() {
 
 #[tokio::test]
 async fn the_stream_is_open_before_anything_happens() {
-    let server = Server::builder().env("MCP__STREAMS__KEEP_ALIVE_S", "1").start();
+    let server = Server::builder().env("MCP__TUNING__STREAM_KEEP_ALIVE_S", "1").start();
     let client = server.client("ann").open().await;
     let request = client.request(Method::GET).header("accept", "text/event-stream");
     let mut response = request.send().await.unwrap();
@@ -248,7 +248,7 @@ async fn the_server_stops_in_order_when_told_to() {
 
 #[tokio::test]
 async fn a_call_in_flight_is_finished_before_the_server_stops() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").start();
+    let server = Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "60000").start();
     let client = server.client("ann").open().await;
     let (call, ()) = tokio::join!(sleep(&client, json!(1), 1000), async {
         runs(&server, 1).await;

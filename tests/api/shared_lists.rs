@@ -235,7 +235,7 @@ async fn each_user_reads_alone_where_nothing_is_to_be_shared() {
 
 #[tokio::test]
 async fn an_app_that_can_not_be_read_costs_only_the_users_who_ask_then() {
-    let builder = Server::builder().env("MCP__CATALOG__FRESH_S", "3600").env("MCP__CATALOG__NEGATIVE_S", "0");
+    let builder = Server::builder().env("MCP__CATALOG__FRESH_S", "3600").env("MCP__TUNING__CATALOG_NEGATIVE_S", "0");
     let server = builder.start();
     spoil(&server, json!([{"path": "/actions", "query": "int-gmail", "status": 500}])).await;
     let ann = server.client("ann").open().await;

@@ -31,9 +31,9 @@ fn another_token(user: &str) -> String {
 /// A server that lets the upstream refuse so many tokens of an address, and believes what a proxy says of addresses.
 fn guessed_at(failures: u32) -> ServerBuilder {
     Server::builder()
-        .env("MCP__AUTH__MAX_FAILURES_PER_MIN", &failures.to_string())
+        .env("MCP__TUNING__MAX_TOKEN_FAILURES_PER_MIN", &failures.to_string())
         .env("MCP__SERVER__PROXIES", "1")
-        .env("MCP__STREAMS__AFTER_MS", "60000")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
 }
 
 fn from<'a>(server: &'a Server, token: &str, address: &str) -> Client<'a> {
@@ -147,9 +147,9 @@ async fn who_was_let_in_before_is_asked_about_whatever_others_guess() {
 #[tokio::test]
 async fn a_users_loads_share_the_users_turns() {
     let server = Server::builder()
-        .env("MCP__MEMBRANE__PER_USER_CONCURRENCY", "2")
-        .env("MCP__SANDBOX__LATENCY_MS", "20")
-        .env("MCP__STREAMS__AFTER_MS", "60000")
+        .env("MCP__TUNING__MAX_READS_PER_USER", "2")
+        .env("MCP__TUNING__SANDBOX_LATENCY_MS", "20")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
         .start();
     let open = async |apps: &str| server.client("ann").query(&format!("apps={apps}")).open().await.tools().await.len();
     let apps = ["gmail", "slack", "hubspot", "gmail,slack", "slack,hubspot", "gmail,hubspot", "notion", "gmail,notion"];
@@ -161,9 +161,9 @@ async fn a_users_loads_share_the_users_turns() {
 #[tokio::test]
 async fn a_user_who_asks_for_much_does_not_keep_another_waiting() {
     let server = Server::builder()
-        .env("MCP__MEMBRANE__CONCURRENCY", "2")
-        .env("MCP__MEMBRANE__PER_USER_CONCURRENCY", "2")
-        .env("MCP__STREAMS__AFTER_MS", "60000")
+        .env("MCP__TUNING__MAX_READS", "2")
+        .env("MCP__TUNING__MAX_READS_PER_USER", "2")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
         .start();
     let ann = server.client("ann").open().await;
     spoil(&server, json!([{"path": "/actions", "delayMs": 50}])).await;
@@ -189,9 +189,9 @@ async fn a_user_who_asks_for_much_does_not_keep_another_waiting() {
 #[tokio::test]
 async fn a_user_whose_calls_take_their_time_leaves_others_a_connection() {
     let server = Server::builder()
-        .env("MCP__MEMBRANE__MAX_CONNECTIONS", "4")
+        .env("MCP__TUNING__MAX_CALLS_PER_WORKER", "4")
         .env("MCP__SERVER__WORKERS", "1")
-        .env("MCP__STREAMS__AFTER_MS", "60000")
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
         .start();
     let (ann, bob) = (server.client("ann").open().await, server.client("bob").open().await);
     bob.tools().await;
@@ -242,7 +242,8 @@ async fn idle_sessions_leave_memory_for_others_and_come_back_whatever_is_full() 
 
 #[tokio::test]
 async fn a_user_keeps_so_many_sessions_and_the_one_not_used_for_longest_ends() {
-    let server = Server::builder().env("MCP__SESSIONS__MAX_PER_USER", "2").env("MCP__SESSIONS__IDLE_S", "1").start();
+    let server =
+        Server::builder().env("MCP__SESSIONS__MAX_PER_USER", "2").env("MCP__TUNING__SESSION_IDLE_S", "1").start();
     let (first, second) = (server.client("ann").open().await, server.client("ann").open().await);
     let mut third = None;
     eventually("an idle session has left memory", async || {
@@ -260,7 +261,7 @@ async fn a_user_keeps_so_many_sessions_and_the_one_not_used_for_longest_ends() {
 
 #[tokio::test]
 async fn a_user_has_so_many_chats_and_the_oldest_goes() {
-    let server = Server::builder().env("MCP__SESSIONS__MAX_CHATS_PER_USER", "3").start();
+    let server = Server::builder().env("MCP__TUNING__MAX_CHATS_PER_USER", "3").start();
     let session = server.client("ann").open().await;
     for chat in ["e", "d", "c", "b", "a"] {
         session.clone().header("x-chat-id", chat).ask("ping", json!({})).await.result();

@@ -59,7 +59,7 @@ async fn open_sse(server: &Server) -> (Wire, String) {
 #[tokio::test]
 async fn no_call_in_flight_is_lost() {
     // With more workers than calls of a kind, most sessions live on another worker than the connection.
-    let builder = Server::builder().env("MCP__SERVER__WORKERS", "4").env("MCP__STREAMS__AFTER_MS", "500");
+    let builder = Server::builder().env("MCP__SERVER__WORKERS", "4").env("MCP__TUNING__STREAM_AFTER_MS", "500");
     let server = builder.start();
     let (json, events, any) = ("application/json", "text/event-stream", "application/json, text/event-stream");
     let mut calls = Vec::new();

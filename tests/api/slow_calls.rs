@@ -39,8 +39,10 @@ const EVENTS: &str = "text/event-stream";
 /// Receiving Messages).
 #[tokio::test]
 async fn a_quick_answer_is_json() {
-    let server =
-        Server::builder().env("MCP__STREAMS__AFTER_MS", "60000").env("MCP__OUTPUTS__MAX_TOKENS", "10000000").start();
+    let server = Server::builder()
+        .env("MCP__TUNING__STREAM_AFTER_MS", "60000")
+        .env("MCP__OUTPUTS__MAX_TOKENS", "10000000")
+        .start();
     for era in ERAS {
         for token in [None, Some(json!("t"))] {
             let reply = call(&server, era, BOTH, "sandbox-faults_sleep", json!({"ms": 1}), token).await;
@@ -56,7 +58,10 @@ async fn a_quick_answer_is_json() {
 
 #[tokio::test]
 async fn a_list_is_json_however_long_it_takes() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "1").env("MCP__SANDBOX__LATENCY_MS", "300").start();
+    let server = Server::builder()
+        .env("MCP__TUNING__STREAM_AFTER_MS", "1")
+        .env("MCP__TUNING__SANDBOX_LATENCY_MS", "300")
+        .start();
     for (user, era) in [("ann", Era::Session), ("bob", Era::Modern)] {
         let client = server.client(user);
         let reply = match era {
@@ -70,7 +75,8 @@ async fn a_list_is_json_however_long_it_takes() {
 
 #[tokio::test]
 async fn a_slow_answer_is_a_stream_that_ends_with_it() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "1").env("MCP__STREAMS__PROGRESS_MS", "50").start();
+    let server =
+        Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "1").env("MCP__TUNING__PROGRESS_MS", "50").start();
     for era in ERAS {
         let reply = call(&server, era, BOTH, "sandbox-faults_sleep", json!({"ms": SLOW_MS}), None).await;
         assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, Some("text/event-stream")), "{era:?}");
@@ -89,7 +95,8 @@ async fn a_slow_answer_is_a_stream_that_ends_with_it() {
 /// increase with each notification"; progress notifications "MUST stop after completion".
 #[tokio::test]
 async fn progress_rises_under_the_clients_token_until_the_response() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "1").env("MCP__STREAMS__PROGRESS_MS", "50").start();
+    let server =
+        Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "1").env("MCP__TUNING__PROGRESS_MS", "50").start();
     for era in ERAS {
         for token in [json!("p-1"), json!(7), json!("7")] {
             let case = format!("{era:?} {token}");
@@ -125,7 +132,8 @@ async fn a_failure_on_a_stream_is_its_last_event() {
 
 #[tokio::test]
 async fn a_progress_token_that_is_none_costs_the_progress_alone() {
-    let server = Server::builder().env("MCP__STREAMS__AFTER_MS", "1").env("MCP__STREAMS__PROGRESS_MS", "50").start();
+    let server =
+        Server::builder().env("MCP__TUNING__STREAM_AFTER_MS", "1").env("MCP__TUNING__PROGRESS_MS", "50").start();
     for era in ERAS {
         for token in [json!(1.5), json!(true), json!({}), json!([1]), json!(null)] {
             let case = format!("{era:?} {token}");

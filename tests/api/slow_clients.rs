@@ -20,7 +20,7 @@ use crate::{
 
 /// A server whose patience ends soon.
 fn impatient() -> ServerBuilder {
-    Server::builder().env("MCP__SERVER__REQUEST_S", "1").env("MCP__SERVER__KEEP_ALIVE_S", "1")
+    Server::builder().env("MCP__TUNING__REQUEST_S", "1").env("MCP__SERVER__KEEP_ALIVE_S", "1")
 }
 
 /// A request's head, with a good token unless `headers` says otherwise.
@@ -83,7 +83,7 @@ async fn slow(mut stream: TcpStream, first: &str, then: Then) -> String {
 
 #[tokio::test]
 async fn every_phase_of_a_connection_has_an_end() {
-    let server = impatient().env("MCP__SERVER__MAX_BODY_BYTES", "1000").start();
+    let server = impatient().env("MCP__TUNING__MAX_BODY_BYTES", "1000").start();
     let chunk = "3e8\r\n".to_owned() + &"x".repeat(1000) + "\r\n";
     let sized = "content-length: 900\r\n";
     let cases = [
@@ -280,8 +280,8 @@ async fn ten_thousand_slow_clients_keep_nobody_out() {
 async fn a_user_who_sends_many_bodies_at_once_is_told_and_others_are_served() {
     const MB: usize = 1 << 20;
     let server = Server::builder()
-        .env("MCP__SERVER__MAX_BODY_BYTES", &MB.to_string())
-        .env("MCP__SERVER__MAX_PENDING_BODY_BYTES", &(8 * MB).to_string())
+        .env("MCP__TUNING__MAX_BODY_BYTES", &MB.to_string())
+        .env("MCP__TUNING__MAX_PENDING_BODY_BYTES", &(8 * MB).to_string())
         .start();
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
     let ann = server.client("ann").open().await;

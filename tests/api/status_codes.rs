@@ -198,7 +198,7 @@ async fn a_body_that_is_not_declared_as_json_is_415() {
 
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_413() {
-    let server = Server::builder().env("MCP__SERVER__MAX_BODY_BYTES", "1000").start();
+    let server = Server::builder().env("MCP__TUNING__MAX_BODY_BYTES", "1000").start();
     let client = server.client("ann").open().await;
     let padded = |length: usize| {
         let body = ping().to_string();

@@ -98,7 +98,7 @@ impl Log {
 }
 
 impl ServerBuilder {
-    /// Sets a setting, such as `MCP__SANDBOX__PAGE_SIZE`.
+    /// Sets a setting, such as `MCP__TUNING__SANDBOX_PAGE_SIZE`.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self

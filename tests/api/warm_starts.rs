@@ -110,7 +110,7 @@ async fn lists_come_although_the_upstream_is_down_when_a_server_starts() {
     let (upstream, folder) = (Lasting::start(), Folder::new());
     leave_behind(upstream.server(&folder), &["ann"]).await;
     upstream.is_down.store(true, Ordering::SeqCst);
-    let server = upstream.server(&folder).env("MCP__CATALOG__NEGATIVE_S", "0").start();
+    let server = upstream.server(&folder).env("MCP__TUNING__CATALOG_NEGATIVE_S", "0").start();
     let ann = server.client("ann").open().await;
     for _ in 0..3 {
         assert_eq!(ann.tool_names().await, ["app_a-0"]);
@@ -133,7 +133,7 @@ async fn what_was_kept_is_for_tokens_that_were_accepted_since() {
 
     // At the same address, as Membrane would be.
     let builder = Server::builder().env("MCP__STORE__PATH", folder.as_str()).env("MCP__SANDBOX__PORT", &port);
-    let server = builder.env("MCP__CATALOG__NEGATIVE_S", "0").start();
+    let server = builder.env("MCP__TUNING__CATALOG_NEGATIVE_S", "0").start();
     let forged = sign(&claims("ann"), "the key of somebody else, which is long enough");
     assert_eq!(server.client_with(&forged).initialize("2025-11-25").await.status, 401);
     spoil(&server, json!([{"path": "/connections", "status": 500}, {"path": "/self", "status": 500}])).await;
@@ -154,7 +154,7 @@ async fn what_was_kept_is_for_tokens_that_were_accepted_since() {
 #[tokio::test]
 async fn nothing_is_kept_where_nothing_is_to_be_kept() {
     let (upstream, folder) = (Lasting::start(), Folder::new());
-    let builder = || upstream.server(&folder).env("MCP__CATALOG__KEEP_S", "0");
+    let builder = || upstream.server(&folder).env("MCP__TUNING__CATALOG_KEEP_S", "0");
     let first = builder().start();
     assert_eq!(first.client("ann").open().await.tool_names().await, ["app_a-0"]);
     first.kill();

@@ -99,9 +99,9 @@ async fn a_webhook_is_told_to_clients_that_listen() {
 
 #[tokio::test]
 async fn what_changes_while_it_is_loaded_is_loaded_again() {
-    let slow = listening().env("MCP__SANDBOX__LATENCY_MS", "200");
+    let slow = listening().env("MCP__TUNING__SANDBOX_LATENCY_MS", "200");
     // As plain JSON, however long it takes.
-    let server = slow.env("MCP__STREAMS__AFTER_MS", "60000").start();
+    let server = slow.env("MCP__TUNING__STREAM_AFTER_MS", "60000").start();
     let client = server.client("ann").open().await;
     let change = async {
         eventually("a load", async || server.requests("GET /connections").await > 0).await;
@@ -197,7 +197,7 @@ async fn a_webhook_that_comes_again_or_is_about_something_else_does_no_harm() {
 
 #[tokio::test]
 async fn a_webhook_has_the_limits_of_every_request() {
-    let server = listening().env("MCP__SERVER__MAX_BODY_BYTES", "1000").start();
+    let server = listening().env("MCP__TUNING__MAX_BODY_BYTES", "1000").start();
     let long = deleted(json!({"id": "x".repeat(1000)}));
     let reply: Reply = reply_to(webhook(&server, &long).bearer_auth(BEARER)).await;
     assert_error(&reply, 413, -32000, "a long body");

@@ -115,9 +115,9 @@ async fn words_of_the_app_can_not_pass_for_the_servers() {
 async fn an_outcome_that_nobody_knows_is_told_as_such() {
     let upstream = upstream();
     let server = Server::before(&upstream.raw.url)
-        .env("MCP__MEMBRANE__RUN_TIMEOUT_MS", "300")
-        .env("MCP__MEMBRANE__MAX_RESPONSE_BYTES", "100000")
-        .env("MCP__MEMBRANE__BREAKER_FAILURES", "1000000")
+        .env("MCP__TUNING__RUN_TIMEOUT_MS", "300")
+        .env("MCP__TUNING__MAX_RESPONSE_BYTES", "100000")
+        .env("MCP__TUNING__BREAKER_FAILURES", "1000000")
         .start();
     let client = server.client("ann").open().await;
     client.tools().await;
@@ -152,7 +152,7 @@ async fn an_outcome_that_nobody_knows_is_told_as_such() {
 #[tokio::test]
 async fn only_a_connection_that_failed_means_that_nothing_was_run() {
     let upstream = Server::start();
-    let server = Server::before(&upstream.sandbox).env("MCP__MEMBRANE__BREAKER_FAILURES", "1000000").start();
+    let server = Server::before(&upstream.sandbox).env("MCP__TUNING__BREAKER_FAILURES", "1000000").start();
     let client = server.client("ann").open().await;
     client.tools().await;
     upstream.kill();

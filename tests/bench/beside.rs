@@ -72,8 +72,11 @@ impl fmt::Display for Times {
 impl Server {
     /// Starts a server of an upstream, which has the user's tools loaded.
     pub async fn start(upstream: &str) -> Self {
-        let settings =
-            [("MCP__SERVER__WORKERS", "1"), ("MCP__STREAMS__AFTER_MS", "60000"), ("MCP__MEMBRANE__BASE_URL", upstream)];
+        let settings = [
+            ("MCP__SERVER__WORKERS", "1"),
+            ("MCP__TUNING__STREAM_AFTER_MS", "60000"),
+            ("MCP__MEMBRANE__BASE_URL", upstream),
+        ];
         let server = Self { process: Process::start(&[], &settings), token: token("beside"), http: Client::new() };
         server.send(&Message::new("tools/list", None, "")).await;
         server

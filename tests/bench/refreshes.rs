@@ -67,12 +67,12 @@ fn server(upstream: &str, is_signed: bool, settings: &[(&str, &str)]) -> Process
 /// Has users list their tools every so many minutes.
 async fn active(every: u64, shared: &str, is_signed: bool) {
     let catalog = catalog();
-    let settings = [("MCP__SANDBOX__CATALOG", catalog.as_str()), ("MCP__SANDBOX__LATENCY_MS", "2")];
+    let settings = [("MCP__SANDBOX__CATALOG", catalog.as_str()), ("MCP__TUNING__SANDBOX_LATENCY_MS", "2")];
     let upstream = Process::start(&["--sandbox"], &settings);
     // A minute, ten minutes and five minutes, as by default.
     let settings = [
         ("MCP__CATALOG__FRESH_S", "1"),
-        ("MCP__CATALOG__STALE_S", "10"),
+        ("MCP__TUNING__CATALOG_STALE_S", "10"),
         ("MCP__AUTH__TRUST_S", "5"),
         ("MCP__CATALOG__SHARED", shared),
     ];
@@ -115,7 +115,7 @@ async fn after_a_restart(is_signed: bool) {
     let sandbox = |port: &str| {
         let settings = [
             ("MCP__SANDBOX__CATALOG", catalog.as_str()),
-            ("MCP__SANDBOX__LATENCY_MS", "100"),
+            ("MCP__TUNING__SANDBOX_LATENCY_MS", "100"),
             ("MCP__SANDBOX__PORT", port),
         ];
         Process::start(&["--sandbox"], &settings)

@@ -71,7 +71,7 @@ impl Server {
         let settings = [
             ("MCP__STORE__PATH", data.as_str()),
             ("MCP__SANDBOX__CATALOG", catalog.as_str()),
-            ("MCP__SERVER__REQUEST_S", "5"),
+            ("MCP__TUNING__REQUEST_S", "5"),
         ];
         Self { process: Process::start(&["--sandbox"], &settings), _files: [catalog, data] }
     }

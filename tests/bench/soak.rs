@@ -86,10 +86,10 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let settings = [
-            ("MCP__STREAMS__AFTER_MS", "1"),
-            ("MCP__STREAMS__PROGRESS_MS", "10"),
+            ("MCP__TUNING__STREAM_AFTER_MS", "1"),
+            ("MCP__TUNING__PROGRESS_MS", "10"),
             // An hour in two minutes: what lasts five minutes otherwise lasts ten seconds here.
-            ("MCP__STREAMS__LOG_S", "10"),
+            ("MCP__TUNING__STREAM_LOG_S", "10"),
             ("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info"),
         ];
         Self { process: Process::start(&["--sandbox"], &settings), token: token("soak"), http: Client::new() }

@@ -78,8 +78,8 @@ pub async fn streams() {
         ("MCP__STORE__PATH", folder.as_str()),
         ("MCP__WEBHOOKS__SECRET", WEBHOOK),
         // It keeps files for each of them.
-        ("MCP__MEMBRANE__MAX_CONNECTIONS", "64"),
-        ("MCP__MEMBRANE__CONCURRENCY", "64"),
+        ("MCP__TUNING__MAX_CALLS_PER_WORKER", "64"),
+        ("MCP__TUNING__MAX_READS", "64"),
         ("MCP__CATALOG__FRESH_S", "3600"),
         ("MCP__LOG__FILTER", "warn,integration_app_mcp_server=info"),
     ];

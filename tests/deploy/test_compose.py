@@ -104,7 +104,7 @@ class Composition(Processes):
             body = answer.read()
             assert answer.status == 200, (answer.status, body)
             if answer.headers["content-type"].startswith("text/event-stream"):
-                # As it is sent where a machine that has much else to do takes longer than streams.after_ms.
+                # As it is sent where a machine that has much else to do takes longer than a second.
                 (body,) = [line.removeprefix(b"data: ") for line in body.splitlines() if line.startswith(b"data: {")]
             return json.loads(body)["result"], answer.headers.get("mcp-session-id")
 

@@ -76,9 +76,9 @@ class TestChart(unittest.TestCase):
                 self.assertLessEqual(max(len(name) for _, name in names), 63)
 
     def test_settings_reach_the_server_as_it_reads_them(self) -> None:
-        many = {"server": {"max_body_bytes": 10485760, "allowed_hosts": ["a.example", "b.example"], "proxies": 2}, "oauth": {"enabled": True}}
+        many = {"server": {"keep_alive_s": 1048576, "allowed_hosts": ["a.example", "b.example"], "proxies": 2}, "oauth": {"enabled": True}}
         told = settings(rendered({"settings": many}))
-        self.assertEqual(told["MCP__SERVER__MAX_BODY_BYTES"], "10485760")
+        self.assertEqual(told["MCP__SERVER__KEEP_ALIVE_S"], "1048576")
         self.assertEqual(told["MCP__SERVER__ALLOWED_HOSTS"], "a.example,b.example")
         self.assertEqual(told["MCP__SERVER__PROXIES"], "2")
         self.assertEqual(told["MCP__OAUTH__ENABLED"], "true")

@@ -71,13 +71,13 @@ struct CatalogLoad {
 impl Loading {
     pub(super) fn new(watchers: Watchers, sharing: Sharing, settings: &Settings) -> Self {
         let options = LoadOptions {
-            concurrency: settings.membrane.per_user_concurrency.get(),
+            concurrency: settings.tuning.max_reads_per_user,
             fresh: settings.catalog.fresh,
-            stale: settings.catalog.stale,
+            stale: settings.tuning.catalog_stale,
             max_bytes: settings.catalog.max_bytes.get(),
-            negative: settings.catalog.negative,
+            negative: settings.tuning.catalog_negative,
         };
-        let cache = CatalogCache::new(&settings.catalog, sharing.switch().clone());
+        let cache = CatalogCache::new(settings, sharing.switch().clone());
         Self { cache, loads: HashMap::new(), resting: HashMap::new(), options, sharing, watchers }
     }
 
@@ -302,7 +302,7 @@ impl Handler<CatalogLoaded> for MembraneActor {
                     // Nobody may be waiting for this load, and streams opened with the token have to end.
                     self.loading.watchers.refusals.do_send(TokenRefused(token.clone()));
                 }
-                // All who ask within `catalog.negative_s` get it, so it must be no fault of one token, and of the newest state.
+                // All who ask before the next try get it, so it must be no fault of one token, and of the newest state.
                 if !is_about_token && !is_outdated {
                     self.loading.cache.put_failure(key.clone(), error.clone(), Instant::now());
                 }

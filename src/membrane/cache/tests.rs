@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::{
-    config::{Settings as AllSettings, Sources, load},
+    config::{Sources, load},
     ids::IntegrationKey,
     membrane::{
         app_tools::tests::app,
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-fn settings() -> AllSettings {
+fn settings() -> Settings {
     load(&Sources::default()).unwrap()
 }
 
@@ -38,7 +38,7 @@ fn seconds(s: u64) -> Duration {
 
 #[test]
 fn a_catalog_is_fresh_then_stale_then_gone() {
-    let mut cache = CatalogCache::new(&settings().catalog, SharingSwitch::default());
+    let mut cache = CatalogCache::new(&settings(), SharingSwitch::default());
     let (ann, start) = (key("ann"), Instant::now());
     let tools = Interner::default().share(app("slack", &["a"]));
     assert!(matches!(cache.find(&ann, start), CacheState::Missing));
@@ -52,7 +52,7 @@ fn a_catalog_is_fresh_then_stale_then_gone() {
 
 #[test]
 fn catalogs_that_were_loaded_together_are_not_due_together() {
-    let cache = CatalogCache::new(&settings().catalog, SharingSwitch::default());
+    let cache = CatalogCache::new(&settings(), SharingSwitch::default());
     let (start, tools) = (Instant::now(), Interner::default().share(app("slack", &["a"])));
     let due = |i: u32, second: u64| {
         let loaded = cache.loaded(&key(&format!("user-{i}")), catalog(&tools, start, 0), start);
@@ -66,7 +66,7 @@ fn catalogs_that_were_loaded_together_are_not_due_together() {
 
 #[test]
 fn a_failure_counts_for_a_moment_and_leaves_what_was_there() {
-    let mut cache = CatalogCache::new(&settings().catalog, SharingSwitch::default());
+    let mut cache = CatalogCache::new(&settings(), SharingSwitch::default());
     let (ann, start) = (key("ann"), Instant::now());
     let failure = MembraneError::EndlessList("it repeats a cursor");
     cache.put_failure(ann.clone(), failure.clone(), start);
@@ -83,7 +83,7 @@ fn a_failure_counts_for_a_moment_and_leaves_what_was_there() {
 
 #[test]
 fn a_catalog_that_lacks_an_app_is_fresh_for_a_moment_only() {
-    let mut cache = CatalogCache::new(&settings().catalog, SharingSwitch::default());
+    let mut cache = CatalogCache::new(&settings(), SharingSwitch::default());
     let (ann, start) = (key("ann"), Instant::now());
     let tools = Interner::default().share(app("slack", &["a"]));
     put(&mut cache, ann.clone(), catalog(&tools, start, 1), start);
@@ -93,7 +93,7 @@ fn a_catalog_that_lacks_an_app_is_fresh_for_a_moment_only() {
 
 #[test]
 fn what_has_changed_is_not_given_out_again() {
-    let mut cache = CatalogCache::new(&settings().catalog, SharingSwitch::default());
+    let mut cache = CatalogCache::new(&settings(), SharingSwitch::default());
     let (ann, bob, now) = (key("ann"), key("bob"), Instant::now());
     let tools = Interner::default().share(app("slack", &["a"]));
     let token = AccessToken::parse("pat-of-ann", SystemTime::now()).unwrap();
@@ -114,7 +114,7 @@ fn what_has_changed_is_not_given_out_again() {
 #[test]
 fn what_other_users_have_read_is_served_only_while_lists_are_shared() {
     let sharing = SharingSwitch::default();
-    let mut cache = CatalogCache::new(&settings().catalog, sharing.clone());
+    let mut cache = CatalogCache::new(&settings(), sharing.clone());
     let (ann, bob, now) = (key("ann"), key("bob"), Instant::now());
     let tools = Interner::default().share(app("slack", &["a"]));
     let lent = Catalog::new(vec![AppCatalog { tools: Arc::clone(&tools), since: now, place: None }], None, Vec::new())
@@ -136,8 +136,9 @@ fn equal_tools_are_counted_once_and_the_least_used_leave() {
     let interner = Interner::default();
     let now = Instant::now();
     let shared = interner.share(app("slack", &["a", "b"]));
-    let mut settings = settings().catalog;
-    settings.max_bytes = serde_json::from_str(&(shared.bytes() * 2 + BYTES_PER_ENTRY * 50).to_string()).unwrap();
+    let mut settings = settings();
+    settings.catalog.max_bytes =
+        serde_json::from_str(&(shared.bytes() * 2 + BYTES_PER_ENTRY * 50).to_string()).unwrap();
     let mut cache = CatalogCache::new(&settings, SharingSwitch::default());
     for i in 0..40 {
         put(&mut cache, key(&format!("user-{i}")), catalog(&shared, now, 0), now);

@@ -171,7 +171,7 @@ impl MembraneClient {
 
     /// Sends a request for a connection, once: a second one would be another request.
     async fn post(&self, caller: &Caller, body: String) -> Result<CreatedRequest, MembraneError> {
-        let timeout = self.settings.read_timeout;
+        let timeout = self.tuning.read_timeout;
         let _turn = self.turn(&Party::User(caller.user().clone())).await?;
         let request = OutgoingRequest { http: self.reads(), method: Method::POST, path: PATH, body: body.into() };
         let exchange = self.exchange(request, caller.token(), timeout);

@@ -21,7 +21,7 @@ use futures_util::stream;
 
 use super::{MembraneClient, body};
 use crate::{
-    config::{ApiVersion, Membrane as Settings},
+    config::{ApiVersion, Settings},
     membrane::{
         error::{MembraneError, Refusal},
         retry::read_retry_after,
@@ -100,7 +100,7 @@ impl MembraneClient {
         let retry_after = header(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| read_retry_after(value, SystemTime::now()));
         let announced = header(header::CONTENT_LENGTH).and_then(|value| value.parse().ok());
-        let limit = self.settings.max_response_bytes.get();
+        let limit = self.tuning.max_response_bytes;
         let bytes = body::read(response, announced, limit).await?;
         span.count("http.response.status_code", status.as_u16().into());
         let length = bytes.len();
@@ -133,7 +133,7 @@ impl MembraneClient {
 
     /// Finds out which HTTP the upstream speaks, in the time that connecting may take.
     async fn learn_protocol(&self) -> Result<Protocol, MembraneError> {
-        let learnt = tokio::time::timeout(self.settings.connect_timeout, self.connector.protocol(&self.upstream.url));
+        let learnt = tokio::time::timeout(self.tuning.connect_timeout, self.connector.protocol(&self.upstream.url));
         let learnt = learnt.await.unwrap_or(Err(ConnectFailure::Io(io::ErrorKind::TimedOut.into())));
         learnt.map_err(|error| not_connected(&error.into()))
     }
@@ -180,7 +180,7 @@ fn parts(mut body: Bytes) -> impl Iterator<Item = Result<Bytes, Infallible>> {
 pub(super) fn http_client(settings: &Settings, connector: &wire::Connector, max_connections: usize) -> awc::Client {
     let connector = Connector::new()
         .connector(connector.clone())
-        .timeout(settings.connect_timeout)
+        .timeout(settings.tuning.connect_timeout)
         .limit(max_connections)
         // Of HTTP/2, shorter than servers keep theirs, which is 5 s with some: a connection must not be used as it is closed.
         .conn_keep_alive(Duration::from_secs(4));
@@ -191,7 +191,7 @@ pub(super) fn http_client(settings: &Settings, connector: &wire::Connector, max_
         // A redirect could carry the token to another host.
         .disable_redirects()
         .add_default_header((header::USER_AGENT, concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))));
-    if settings.api_version == ApiVersion::V2025_10_21 {
+    if settings.membrane.api_version == ApiVersion::V2025_10_21 {
         builder = builder.add_default_header(("membrane-api-version", "2025-10-21"));
     }
     builder.finish()
@@ -242,9 +242,10 @@ mod tests {
 
     #[actix::test]
     async fn a_request_that_is_logged_does_not_show_its_token() {
-        let settings = load(&Sources::default()).unwrap().membrane;
+        let mut settings = load(&Sources::default()).unwrap();
+        "http://127.0.0.1".clone_into(&mut settings.membrane.base_url);
         let token = AccessToken::parse("pat-of-a-user", SystemTime::now()).unwrap();
-        let upstream = Upstream::new(&Settings { base_url: "http://127.0.0.1".to_owned(), ..settings.clone() });
+        let upstream = Upstream::new(&settings);
         let client = MembraneClient::new(&settings, Arc::new(upstream.unwrap()));
         let http = awc::Client::builder().finish();
         let request = OutgoingRequest { http: &http, method: Method::GET, path: "/self", body: Bytes::new() };

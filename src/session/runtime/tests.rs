@@ -63,7 +63,7 @@ fn runtime() -> Runtime {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let env = [("MCP__STORE__PATH".to_owned(), String::new())].into();
     let settings = load(&Sources { env, ..Sources::default() }).unwrap();
-    let upstream = Upstream::new(&settings.membrane).unwrap();
+    let upstream = Upstream::new(&settings).unwrap();
     let runtime = Runtime::new(1, store::open(&settings).unwrap(), upstream, &settings);
     let _context = runtime.start_here(&settings);
     runtime

@@ -147,7 +147,7 @@ fn idle(field: &Field, count: usize) -> Row {
 
 /// What a passivated session leaves is what as many more add to the memory that those before have given back.
 fn passivated(field: &Field, count: usize) -> Row {
-    let (server, clients) = warm(field, 20, &[("MCP__SESSIONS__IDLE_S", "1")]);
+    let (server, clients) = warm(field, 20, &[("MCP__TUNING__SESSION_IDLE_S", "1")]);
     let pass = || {
         open(&clients, count, false);
         // Twice the time that the sweep may take.

@@ -8,7 +8,7 @@ import { NOT_APPLICABLE, judge, readExceptions, unknownNames } from './verdict.m
 /** The server's manners to answer, and to list: the suites must pass in each. */
 const MANNERS = [
   { name: 'answers as JSON', query: '', settings: {} },
-  { name: 'answers as event streams', query: '', settings: { MCP__STREAMS__AFTER_MS: '0' } },
+  { name: 'answers as event streams', query: '', settings: { MCP__TUNING__STREAM_AFTER_MS: '0' } },
   // The suites look for a tool with headers of its own, which the five lack.
   { name: 'lists by search', query: '?mode=search&pin=test_custom_headers', settings: {} },
 ]

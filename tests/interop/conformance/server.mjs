@@ -20,8 +20,8 @@ export async function startServer(binary, settings) {
     MCP__LOG__FILTER: 'trace',
     MCP__SANDBOX__SECRET: secret,
     // The fixture that must tell of progress three times runs for 600 ms.
-    MCP__STREAMS__AFTER_MS: '200',
-    MCP__STREAMS__PROGRESS_MS: '100',
+    MCP__TUNING__STREAM_AFTER_MS: '200',
+    MCP__TUNING__PROGRESS_MS: '100',
     ...settings,
   }
   const server = spawn(binary, ['--sandbox'], { env, stdio: ['ignore', 'ignore', 'pipe'] })

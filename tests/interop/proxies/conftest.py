@@ -9,8 +9,8 @@ from server import Server
 
 # Streams soon, and word of progress often.
 SETTINGS = {
-    "MCP__STREAMS__AFTER_MS": "200",
-    "MCP__STREAMS__PROGRESS_MS": "50",
+    "MCP__TUNING__STREAM_AFTER_MS": "200",
+    "MCP__TUNING__PROGRESS_MS": "50",
     "MCP__OAUTH__ENABLED": "true",
     "MCP__SERVER__WORKERS": "1",
 }

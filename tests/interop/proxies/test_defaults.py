@@ -151,7 +151,7 @@ def test_the_address_of_a_client_where_the_server_believes_in_a_proxy(recipe: Re
 
 
 def test_envoy_ends_each_stream_after_fifteen_seconds_and_it_is_resumed(servers: Servers) -> None:
-    site = Site(ENVOY_RECIPE, servers.of(**ALLOWED, MCP__STREAMS__KEEP_ALIVE_S="1"))
+    site = Site(ENVOY_RECIPE, servers.of(**ALLOWED, MCP__TUNING__STREAM_KEEP_ALIVE_S="1"))
     visitor = Visitor(site, query="?mode=dynamic").enter()
     with visitor.listen() as stream:
         seen = list(events(stream))

@@ -35,7 +35,7 @@ def of(*recipes: Recipe) -> pytest.MarkDecorator:
 @contextmanager
 def impatient(recipe: Recipe, servers: Servers, keep_alive_s: int) -> Iterator[Site]:
     """A site whose proxies wait for four seconds, before a server that is silent for so long at most."""
-    server = servers.of(**recipe.settings, MCP__STREAMS__KEEP_ALIVE_S=str(keep_alive_s))
+    server = servers.of(**recipe.settings, MCP__TUNING__STREAM_KEEP_ALIVE_S=str(keep_alive_s))
     site = Site(recipe, server, IMPATIENT)
     try:
         yield site

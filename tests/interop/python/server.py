@@ -30,7 +30,7 @@ USED: set[str] = set()
 
 
 class Server:
-    """A server on a free port; `settings` are environment variables such as `MCP__STREAMS__AFTER_MS`."""
+    """A server on a free port; `settings` are environment variables such as `MCP__TUNING__STREAM_AFTER_MS`."""
 
     def __init__(self, **settings: str) -> None:
         env = {

@@ -23,7 +23,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => process.exit(1));
 }
 
-/** Starts a server on a free port; `settings` are environment variables such as `MCP__STREAMS__AFTER_MS`. */
+/** Starts a server on a free port; `settings` are environment variables such as `MCP__TUNING__STREAM_AFTER_MS`. */
 export async function startServer(settings = {}) {
   const env = {
     PORT: '0',

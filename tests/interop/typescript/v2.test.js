@@ -23,7 +23,7 @@ import { startServer } from './server.js';
 
 let server;
 before(async () => {
-  server = await startServer({ MCP__STREAMS__AFTER_MS: '200', MCP__STREAMS__PROGRESS_MS: '50' });
+  server = await startServer({ MCP__TUNING__STREAM_AFTER_MS: '200', MCP__TUNING__PROGRESS_MS: '50' });
 });
 after(() => server?.stop());
 

@@ -101,7 +101,7 @@ class Probe:
         self.asked: dict[str, Any] = {}
         self.vendors = Vendors()
         self.apps = sandbox()
-        self.settings = {"MCP__SANDBOX__CATALOG": str(self.apps), "MCP__SERVER__WORKERS": "1", "MCP__MEMBRANE__RUN_TIMEOUT_MS": "90000", "MCP__LOG__FILTER": "info"}
+        self.settings = {"MCP__SANDBOX__CATALOG": str(self.apps), "MCP__SERVER__WORKERS": "1", "MCP__TUNING__RUN_TIMEOUT_MS": "90000", "MCP__LOG__FILTER": "info"}
         self.server = Server(**self.settings)
 
     def open(self, query: str = "", headers: Any = dict, server: Server | None = None, patient: bool = True) -> Any:

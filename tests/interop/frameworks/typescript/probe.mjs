@@ -40,7 +40,7 @@ writeFileSync(
   join(catalog, 'odd.json'),
   JSON.stringify({ integration: { key: 'odd', name: 'Odd', logoUri: 'https://example.com/odd.svg' }, actions }),
 )
-const settings = { MCP__SANDBOX__CATALOG: catalog, MCP__SERVER__WORKERS: '1', MCP__MEMBRANE__RUN_TIMEOUT_MS: '90000', MCP__LOG__FILTER: 'info' }
+const settings = { MCP__SANDBOX__CATALOG: catalog, MCP__SERVER__WORKERS: '1', MCP__TUNING__RUN_TIMEOUT_MS: '90000', MCP__LOG__FILTER: 'info' }
 const server = await startServer(settings)
 const facts = {}
 const asked = {}
