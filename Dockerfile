@@ -9,14 +9,14 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --features otel --target "$(uname -m)-unknown-linux-gnu" \
+    && cargo build --release --locked --no-default-features --features otel --target "$(uname -m)-unknown-linux-gnu" \
     && rm -r src
 COPY config config
 COPY src src
 # Cargo goes by the files' times, and ours may be older than the empty program.
 RUN mkdir data \
     && touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --features otel --target "$(uname -m)-unknown-linux-gnu" \
+    && cargo build --release --locked --no-default-features --features otel --target "$(uname -m)-unknown-linux-gnu" \
     && cp "target/$(uname -m)-unknown-linux-gnu/release/integration-app-mcp-server" .
 COPY LICENSE deploy/notices ./
 RUN sh notices "$(uname -m)-unknown-linux-gnu" > THIRD-PARTY-NOTICES

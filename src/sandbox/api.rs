@@ -2,7 +2,7 @@
 
 use actix_web::{
     Error, HttpRequest, HttpResponse,
-    body::{EitherBody, MessageBody},
+    body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
     web::{self, Data, Json, Path, Query, ServiceConfig},
@@ -10,13 +10,14 @@ use actix_web::{
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
+#[cfg(feature = "lab")]
+use super::faults;
 use super::{
     catalog::{Action, App},
     connecting,
     connections::{self, Filter, page},
     failure::{Failure, not_found},
     oauth,
-    observe::Fault,
     run::run,
     shared::Shared,
     sign_in,
@@ -27,45 +28,45 @@ use super::{
 
 /// Registers the routes of the imitated API.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(
-        web::scope("")
-            .wrap(from_fn(observe))
-            .app_data(web::JsonConfig::default().limit(32 * 1024 * 1024))
-            .route("/self", web::get().to(customer))
-            .route("/integrations", web::get().to(connections::integrations))
-            .route("/connections", web::get().to(connections::list))
-            .route("/connections", web::post().to(connections::connect))
-            .route("/connections/{id}", web::get().to(connections::one))
-            .route("/connections/{id}", web::patch().to(connections::change))
-            .route("/connections/{id}", web::delete().to(connections::disconnect))
-            .route("/connections/{id}/actions/{key}/run", web::post().to(run_of_connection))
-            .route("/connection-requests", web::post().to(connecting::create))
-            .route("/connection-requests/{id}", web::get().to(connecting::one))
-            .route("/sign-in/{id}", web::get().to(sign_in::show))
-            .route("/sign-in/{id}", web::post().to(sign_in::answer))
-            .route("/actions", web::get().to(actions))
-            .route("/action", web::get().to(action))
-            .route("/action-instance/run", web::post().to(run_instance))
-            .route("/act", web::post().to(act))
-            .route("/.well-known/oauth-authorization-server", web::get().to(oauth::metadata))
-            .route("/oauth/register", web::post().to(oauth::register))
-            .route("/oauth/authorize", web::get().to(oauth::authorize))
-            .route("/oauth/token", web::post().to(oauth::redeem))
-            .route("/sandbox/stats", web::get().to(stats))
-            .route("/sandbox/faults", web::put().to(set_faults))
-            .route("/sandbox/webhook", web::put().to(set_webhook)),
-    );
+    let api = web::scope("")
+        .app_data(web::JsonConfig::default().limit(32 * 1024 * 1024))
+        .route("/self", web::get().to(customer))
+        .route("/integrations", web::get().to(connections::integrations))
+        .route("/connections", web::get().to(connections::list))
+        .route("/connections", web::post().to(connections::connect))
+        .route("/connections/{id}", web::get().to(connections::one))
+        .route("/connections/{id}", web::patch().to(connections::change))
+        .route("/connections/{id}", web::delete().to(connections::disconnect))
+        .route("/connections/{id}/actions/{key}/run", web::post().to(run_of_connection))
+        .route("/connection-requests", web::post().to(connecting::create))
+        .route("/connection-requests/{id}", web::get().to(connecting::one))
+        .route("/sign-in/{id}", web::get().to(sign_in::show))
+        .route("/sign-in/{id}", web::post().to(sign_in::answer))
+        .route("/actions", web::get().to(actions))
+        .route("/action", web::get().to(action))
+        .route("/action-instance/run", web::post().to(run_instance))
+        .route("/act", web::post().to(act))
+        .route("/.well-known/oauth-authorization-server", web::get().to(oauth::metadata))
+        .route("/oauth/register", web::post().to(oauth::register))
+        .route("/oauth/authorize", web::get().to(oauth::authorize))
+        .route("/oauth/token", web::post().to(oauth::redeem))
+        .route("/sandbox/stats", web::get().to(stats))
+        .route("/sandbox/webhook", web::put().to(set_webhook));
+    #[cfg(feature = "lab")]
+    let api = {
+        config.app_data(Data::new(faults::Faults::default()));
+        api.route("/sandbox/faults", web::put().to(faults::order)).wrap(from_fn(faults::spoil))
+    };
+    // Around the faults, so that a request that one of them keeps waiting is in flight.
+    config.service(api.wrap(from_fn(observe)));
 }
 
 /// Stands around every request to the API.
-async fn observe<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+async fn observe<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
     let shared = request.app_data::<Data<Shared>>().cloned();
     match shared.filter(|_| !request.path().starts_with("/sandbox/")) {
-        Some(shared) => shared.observer.stand_around(shared.tuning.sandbox_latency, request, next).await,
-        None => next.call(request).await.map(ServiceResponse::map_into_left_body),
+        Some(shared) => shared.observer.stand_around(request, next).await,
+        None => next.call(request).await,
     }
 }
 
@@ -201,11 +202,6 @@ fn credentials_lost(connection: &Connection) -> Failure {
 
 async fn stats(shared: Data<Shared>) -> HttpResponse {
     HttpResponse::Ok().json(shared.observer.stats())
-}
-
-async fn set_faults(shared: Data<Shared>, faults: Json<Vec<Fault>>) -> HttpResponse {
-    shared.observer.set_faults(faults.into_inner());
-    HttpResponse::NoContent().finish()
 }
 
 async fn set_webhook(shared: Data<Shared>, webhook: Json<Webhook>) -> HttpResponse {

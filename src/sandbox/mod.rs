@@ -5,8 +5,8 @@
 //!
 //! Apps are connected as there: `POST /connection-requests` gives a link, and the page behind it asks the user.
 //!
-//! Beyond Membrane's API it has a few paths of its own, for tests: `GET /sandbox/stats`, `PUT /sandbox/faults`,
-//! `PUT /sandbox/webhook`, and `POST`, `PATCH` and `DELETE` on `/connections`.
+//! Beyond Membrane's API it has a few paths of its own, for tests: `GET /sandbox/stats`, `PUT /sandbox/webhook`, and `POST`, `PATCH`
+//! and `DELETE` on `/connections`; with the feature `lab` also `PUT /sandbox/faults`.
 
 mod api;
 pub mod catalog;
@@ -14,6 +14,8 @@ mod codes;
 mod connecting;
 mod connections;
 mod failure;
+#[cfg(feature = "lab")]
+mod faults;
 mod oauth;
 mod observe;
 mod requests;

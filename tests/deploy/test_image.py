@@ -163,6 +163,22 @@ class TestImage(unittest.TestCase):
         with self.assertRaises(urllib.error.URLError):
             urllib.request.urlopen(url, timeout=PATIENCE_S)
 
+    def test_it_lacks_what_only_tests_need(self) -> None:
+        container, _, _ = self.serve()
+        (sandbox,) = [line["upstream"] for line in container.lines if "upstream" in line]
+        with urllib.request.urlopen(f"{sandbox}/sandbox/stats", timeout=PATIENCE_S) as answer:
+            self.assertEqual(answer.status, 200)
+        faults = urllib.request.Request(
+            f"{sandbox}/sandbox/faults", b"[]", {"content-type": "application/json"}, method="PUT"
+        )
+        with self.assertRaises(urllib.error.HTTPError) as unknown:
+            urllib.request.urlopen(faults, timeout=PATIENCE_S)
+        self.assertEqual(unknown.exception.code, 404)
+        refused = self.run_image("check-config", MCP__TUNING__RETRIES="0")
+        self.assertNotEqual(refused.process.wait(PATIENCE_S), 0)
+        refused.follower.join(PATIENCE_S)
+        self.assertIn("unknown key `tuning.retries`", "".join(refused.raw))
+
     def test_a_collector_gets_its_traces(self) -> None:
         told: list[tuple[str, bytes]] = []
 
