@@ -37,7 +37,7 @@
 //! | how a session comes into memory, leaves it, and ends | [`session::registry`] (`revival`, `passivation`), [`session::storage`] |
 //! | which session serves a chat | [`session::chats`] |
 //! | what is kept, and what servers tell each other | [`store`], [`store::replicas`], [`session::runtime`] |
-//! | settings, metrics, log lines | [`config`], [`metrics`], [`logging`] |
+//! | settings, constants, metrics, log lines | [`config`], [`config::Tuning`] or beside their code, [`metrics`], [`logging`] |
 //!
 //! # Words
 //!

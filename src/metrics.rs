@@ -59,7 +59,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("mcp_catalog_sharing", G, "1 while the users of a workspace share lists of actions, 0 where that is off or two of them were told different ones"),
     ("mcp_catalog_changes_total", C, "Loads that found a user's tools changed"),
     ("mcp_integrations_failed_total", C, "Integrations whose actions could not be loaded, by what became of their tools: kept, missing"),
-    ("mcp_unchecked_values_total", C, "Arguments and outputs that passed without a check against their schema, by reason: schema, steps, size, form, busy"),
+    ("mcp_unchecked_values_total", C, "Arguments that passed without a check against their schema, by reason: schema, steps, size, form, busy"),
     ("mcp_limited_total", C, "Requests refused because a limit was reached, by limit"),
     ("mcp_sessions", G, "Sessions, by state"),
     ("mcp_sessions_passivated_total", C, "Sessions that left memory because they were idle"),
@@ -88,7 +88,7 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
     ("mcp_integrations_failed_total", "tools", &["kept", "missing"]),
     ("mcp_catalog_lists_total", "source", &["read", "shared"]),
     ("mcp_upstream_narrowed_total", "reason", &["limited", "late"]),
-    ("mcp_limited_total", "limit", &["calls", "streams", "sessions", "all_sessions", "body_bytes", "failed_authentications", "questions", "upstream"]),
+    ("mcp_limited_total", "limit", &["calls", "streams", "sessions", "all_sessions", "links", "body_bytes", "failed_authentications", "questions", "upstream"]),
     ("mcp_connections_closed_total", "reason", &["late", "unread", "room", "full"]),
     ("mcp_unchecked_values_total", "reason", &["schema", "steps", "size", "form", "busy"]),
 ];

@@ -62,7 +62,7 @@ struct Charges {
 }
 
 impl Admission {
-    /// Returns an admission as the settings have it.
+    /// Returns an admission with the bounds of these settings and constants.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let failures = NonZeroU32::new(settings.tuning.max_token_failures_per_min).unwrap_or(NonZeroU32::MIN);

@@ -216,7 +216,7 @@ fn flatten(prefix: &str, tree: Map<String, Value>, values: &mut BTreeMap<String,
 
 /// Returns a line for each key of the layer that is no setting, with those that are.
 fn unknown_keys(layer: &Layer, known: &[String]) -> Vec<String> {
-    // Builds for tests take constants as well, whose names serde checks.
+    // With the feature `lab` constants are taken as well, whose names serde checks.
     let is_known = |key: &String| known.contains(key) || (cfg!(feature = "lab") && key.starts_with("tuning."));
     let unknown = layer.values.keys().filter(|key| !is_known(key));
     let lines = unknown.map(|key| {

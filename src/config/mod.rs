@@ -1,7 +1,7 @@
 //! Settings: `config/default.toml`, `config/<APP_ENV>.toml`, the file given by `--config`, the environment.
 //!
 //! The defaults live in `config/default.toml` alone, where operators read them; a key that does not stand there does not
-//! exist.
+//! exist. What no operator turns is a constant: in `tuning` where tests turn it, else beside its code.
 
 mod choices;
 mod load;
@@ -56,7 +56,7 @@ pub struct Settings {
     pub streams: Streams,
     pub telemetry: Telemetry,
     pub sandbox: Sandbox,
-    /// Constants. They are no settings, so they are never printed, and read from elsewhere in builds for tests alone.
+    /// Constants. They are no settings, so they are never printed, and read from elsewhere with the feature `lab` alone.
     #[cfg_attr(feature = "lab", serde(default, skip_serializing))]
     #[cfg_attr(not(feature = "lab"), serde(skip))]
     pub tuning: Tuning,

@@ -38,10 +38,10 @@ pub struct Tuning {
     pub page_size: usize,
     /// Requests in flight at most for one user's lists and lookups, whichever sessions and workers they are for. The more, the
     /// sooner a user who has many apps gets the first list: each round of requests takes as long as the upstream does. Where the
-    /// upstream answers 429, all users of that workspace together have half as many as they had, and one more with each round of
-    /// answers.
+    /// upstream answers 429, the user has half as many as they had, and one more with each round of answers.
     pub max_reads_per_user: usize,
-    /// The same for all users together, who take turns where more wait. Calls of tools don't count.
+    /// The same for all users together, who take turns where more wait; each workspace begins with as many, and has fewer where the
+    /// upstream refuses two of its users. Calls of tools don't count.
     pub max_reads: usize,
     /// Calls of tools that one worker makes at once at most, each on a connection of its own; more wait until one has ended. One
     /// user gets as many as stay free for others, which is half where nobody else calls. Lists have connections besides.
@@ -78,7 +78,8 @@ pub struct Tuning {
     /// Tokens that one worker remembers at most; the least recently used leave first, and cost a request upstream if they return.
     pub max_trusted_tokens: usize,
     /// Tokens that the upstream may refuse in a minute from one address before new ones from there have to wait, and fifty times
-    /// as many from all addresses together. Tokens that were accepted before never wait, so that users who share an address are not locked out by a guesser among them.
+    /// as many from all addresses together. Tokens that were accepted before never wait, so that users who share an address are not
+    /// locked out by a guesser among them.
     pub max_token_failures_per_min: u32,
 
     /// Seconds without a request after which a session leaves memory, if nothing goes on in it. It comes back when it is asked for,

@@ -78,10 +78,10 @@ pub(super) async fn readiness(runtime: &Runtime) -> Readiness {
     if let Some(degraded) = degraded {
         checks.insert("store", degraded);
     }
-    let is_paused = runtime.upstream().is_paused();
+    let is_breaker_open = runtime.upstream().is_breaker_open();
     checks.insert(
         "upstream",
-        if is_paused { "degraded: it keeps failing, and is left alone for a while" } else { OK }.to_owned(),
+        if is_breaker_open { "degraded: it keeps failing, and is left alone for a while" } else { OK }.to_owned(),
     );
     Readiness { ready, checks }
 }

@@ -108,7 +108,7 @@ pub enum CacheState {
 }
 
 impl CatalogCache {
-    /// Returns an empty cache with the bounds of the settings, of catalogs that depend on `sharing` where tools are lent.
+    /// Returns an empty cache with the bounds of these settings and constants, of catalogs that depend on `sharing` where tools are lent.
     #[must_use]
     pub fn new(settings: &Settings, sharing: SharingSwitch) -> Self {
         Self {

@@ -223,7 +223,7 @@ impl MembraneError {
             Self::Malformed(_) | Self::EndlessList(_) => "malformed",
             Self::Busy { .. } => "busy",
             Self::Limited { .. } => "limited",
-            Self::BreakerOpen { .. } => "paused",
+            Self::BreakerOpen { .. } => "breaker_open",
         }
     }
 

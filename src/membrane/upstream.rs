@@ -211,7 +211,7 @@ impl Upstream {
 
     /// Returns whether it has failed so often that it is left alone.
     #[must_use]
-    pub fn is_paused(&self) -> bool {
+    pub fn is_breaker_open(&self) -> bool {
         self.breaker.is_open()
     }
 }

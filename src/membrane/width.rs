@@ -1,7 +1,7 @@
 //! Number of reads that may be in flight at once: as many as the upstream takes.
 //!
-//! The upstream limits parallel requests by workspace and by customer, and documents no numbers. So a width begins as wide as the
-//! settings allow. An answer 429, or answers that come much later than is usual, halve what was in flight; each round of answers
+//! The upstream limits parallel requests by workspace and by customer, and documents no numbers. So a width begins as wide as
+//! there are turns. An answer 429, or answers that come much later than is usual, halve what was in flight; each round of answers
 //! then adds one (additive increase, multiplicative decrease, as in TCP).
 //!
 //! An answer does not tell whose limit was reached. So an answer 429, and a `Retry-After`, hold back the user who got them, and the

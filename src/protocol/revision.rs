@@ -86,6 +86,13 @@ impl Revision {
         self >= Self::V2025_11_25
     }
 
+    /// Returns whether a server may answer a call by an error that asks the user to open a page: from 2025-11-25 on
+    /// (client/elicitation § URL Elicitation Required Error).
+    #[must_use]
+    pub fn asks_by_error(self) -> bool {
+        self >= Self::V2025_11_25
+    }
+
     /// Returns whether a POST may carry a JSON-RPC batch: in 2025-03-26 alone (basic/index § Batching).
     #[must_use]
     pub fn accepts_batches(self) -> bool {

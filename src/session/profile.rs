@@ -24,13 +24,11 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Returns the way in which the client has its user open a page. Revisions before 2025-11-25 have none of their own.
+    /// Returns the way in which the client has its user open a page.
     #[must_use]
     pub fn ask_by(&self) -> AskBy {
-        match self.revision {
-            Some(Revision::V2025_11_25) if self.opens_pages => AskBy::Error,
-            _ => AskBy::Text,
-        }
+        let asks_by_error = self.opens_pages && self.revision.is_some_and(Revision::asks_by_error);
+        if asks_by_error { AskBy::Error } else { AskBy::Text }
     }
 
     /// Returns the record of a new session with this profile.

@@ -228,7 +228,7 @@ impl Actor for SessionRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        // A session leaves at most a quarter later than its setting says.
+        // A session leaves at most a quarter of its time later, and no more than a minute.
         let every = self.retention.min(self.idle) / 4;
         ctx.run_interval(every.min(SWEEP_AT_LEAST_EVERY), |registry, ctx| registry.sweep(ctx));
         Self::look_at_tokens(ctx);

@@ -1,9 +1,13 @@
 //! Servers that share a Redis Cluster, also while one of its replicas takes over.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::{
     leaks,
@@ -17,12 +21,12 @@ use crate::{
 struct Clustered {
     servers: Vec<Server>,
     front: Server,
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
 }
 
 impl Clustered {
     fn start(count: usize) -> Self {
-        let (cluster, front) = (Cluster::start(1), Server::start());
+        let (cluster, front) = (Arc::new(Cluster::start(1)), Server::start());
         let url = cluster.url("redis-cluster", "");
         // A failover of these clusters takes some two seconds, and longer on a busy machine.
         let server =
@@ -94,9 +98,12 @@ async fn servers_that_share_a_cluster_are_one_server_while_its_replicas_take_ove
         };
         go_on().await;
         let [first, second, _] = fleet.cluster.apart(&["mcp:{news}", "mcp:format:{servers}", "a", "b", "c", "d"]);
-        tokio::task::block_in_place(|| fleet.cluster.fail_over(first));
+        // Beside this task, whose clients go on meanwhile.
+        let cluster = Arc::clone(&fleet.cluster);
+        spawn_blocking(move || cluster.fail_over(first)).await.unwrap();
         go_on().await;
-        tokio::task::block_in_place(|| fleet.cluster.lose(second, "-KILL"));
+        let cluster = Arc::clone(&fleet.cluster);
+        spawn_blocking(move || cluster.lose(second, "-KILL")).await.unwrap();
         go_on().await;
         is_over.store(true, Ordering::Relaxed);
     };

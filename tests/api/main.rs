@@ -20,6 +20,7 @@ mod banner;
 mod batches;
 mod calls;
 mod catalog;
+mod chaos;
 mod chats;
 mod client;
 mod clusters;

@@ -98,7 +98,7 @@ impl Log {
 }
 
 impl ServerBuilder {
-    /// Sets a setting, such as `MCP__TUNING__SANDBOX_PAGE_SIZE`.
+    /// Sets a setting, such as `MCP__LOG__FORMAT`, or a constant, such as `MCP__TUNING__RETRIES`.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self

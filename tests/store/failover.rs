@@ -8,6 +8,8 @@ use integration_app_mcp_server::store::{
     runs::Digest,
 };
 
+use tokio::task::spawn_blocking;
+
 use super::{redis_cluster::Sentinel, *};
 
 /// Users whose slots are anywhere on a cluster.
@@ -91,7 +93,7 @@ async fn assert_told(store: &RedisStore, news: &mut tokio::sync::mpsc::Receiver<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_and_no_session_is_lost_while_replicas_of_a_cluster_take_over() {
-    let cluster = Cluster::start(1);
+    let cluster = Arc::new(Cluster::start(1));
     let url = cluster.url("redis-cluster", "");
     // A request at a server that hangs is given up after half of its time, and sent to the one that has taken over.
     let open = || RedisStore::open(&url, TlsFiles::default(), Duration::from_secs(10), kept_for(WEEK), ROOM).unwrap();
@@ -105,11 +107,16 @@ async fn no_request_fails_and_no_session_is_lost_while_replicas_of_a_cluster_tak
         let keys = ["mcp:{news}", "mcp:format:{servers}", "mcp:chats:{4:acme:ann}", "a", "b", "c"];
         let [first, second, third] = cluster.apart(&keys);
         // By command, by a death, and by a server that no longer answers but keeps its connections.
-        tokio::task::block_in_place(|| cluster.fail_over(first));
+        // Beside this task, whose users go on meanwhile.
+        let beside = async |work: fn(&Cluster, &str), key| {
+            let cluster = Arc::clone(&cluster);
+            spawn_blocking(move || work(&cluster, key)).await.unwrap();
+        };
+        beside(Cluster::fail_over, first).await;
         traffic.go_on().await;
-        tokio::task::block_in_place(|| cluster.lose(second, "-KILL"));
+        beside(|cluster, key| cluster.lose(key, "-KILL"), second).await;
         traffic.go_on().await;
-        tokio::task::block_in_place(|| cluster.lose(third, "-STOP"));
+        beside(|cluster, key| cluster.lose(key, "-STOP"), third).await;
         traffic.go_on().await;
         traffic.is_over.store(true, Ordering::Relaxed);
     };
