@@ -24,7 +24,7 @@
 //! | which status and which code a refusal has | [`http::error`], [`error::Error::kind`], [`protocol::codes`]; in which era: `http::post` |
 //! | deadlines and limits of clients' connections | `http::connections`, `http::bodies` |
 //! | who is let in | [`token`], [`auth`], [`membrane::trust`], [`membrane::signature`] |
-//! | what a user may use | [`user_limits`] |
+//! | what a user may use, at this server and at all that share a store | [`user_limits`], [`user_limits::fleet`] |
 //! | what a message says | [`protocol`] |
 //! | what is sent compressed, and compressed once | [`chunks`] |
 //! | which tools a request sees, and how it calls one | [`tools`] |

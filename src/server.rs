@@ -171,6 +171,7 @@ impl Server {
         actix::spawn(stopping.stop_when_told(self.told_to_stop, self.timeout));
         actix::spawn(ignore_hangups(self.hangups));
         actix::spawn(self.admin.runtime.clone().follow_replicas());
+        actix::spawn(self.admin.runtime.clone().share_limits());
         if self.settings.oauth.enabled != Discovery::Off {
             actix::spawn(self.admin.runtime.clone().follow_authorization_server(self.settings));
         }

@@ -17,6 +17,8 @@ mod failover;
 #[path = "api/files.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod files;
+#[path = "store/limits.rs"]
+mod limits;
 #[path = "store/notes.rs"]
 mod notes;
 #[path = "store/outputs.rs"]

@@ -67,7 +67,7 @@ async fn answer_open(http: &HttpRequest, worker: &Data<Worker>) -> Result<HttpRe
         // A stream that has ended took its session along, so there is none to come back to.
         return Err(Error::SessionNotFound.into());
     }
-    let permit = caller.user_limits().stream()?;
+    let permit = caller.user_limits().stream().await?;
     let user = caller.user().clone();
     let profile = Profile { revision: None, client: None, opens_pages: false, scope: query.scope(max_apps)? };
     let counted = session_permit(&worker.sessions, caller.user_limits()).await?;

@@ -56,7 +56,7 @@ pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpRespo
     match request {
         ModernRequest::Listen(_) if !post.accepts.events => Err(HttpError::NotAcceptable("text/event-stream")),
         ModernRequest::Listen(filter) => {
-            let permit = post.caller.user_limits().stream()?;
+            let permit = post.caller.user_limits().stream().await?;
             let events = permit.hold(subscription(id, filter, listen(&post).await?));
             Ok(reply::events(events, post.worker.settings.tuning.stream_keep_alive))
         }

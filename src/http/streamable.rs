@@ -190,7 +190,7 @@ pub(super) async fn get(request: HttpRequest, worker: Data<Worker>) -> HttpRespo
             return Err(HttpError::NotAcceptable("text/event-stream"));
         }
         let after = headers::last_event_id(&request)?;
-        let permit = in_session.caller.user_limits().stream()?;
+        let permit = in_session.caller.user_limits().stream().await?;
         Ok(permit.hold(in_session.deliver(OpenStream { after }).await?))
     };
     match stream.await {

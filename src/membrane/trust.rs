@@ -140,7 +140,7 @@ pub(crate) mod tests {
     pub(crate) fn ann(token: &str, now: Instant, ttl: Duration) -> Caller {
         let allowed =
             LimitSettings { calls_per_s: NonZeroU32::MIN, calls_at_once: 1, streams: 1, sessions: 1, all_sessions: 1 };
-        let mut trust = VerifiedTokens::new(ttl, 1, LimitsOfUsers::new(allowed));
+        let mut trust = VerifiedTokens::new(ttl, 1, LimitsOfUsers::new(allowed, None));
         let token = AccessToken::parse(token, SystemTime::now()).unwrap();
         trust.accept(token.fingerprint(), UserKey::new("w", "ann"), now);
         trust.caller(&token, now).unwrap()
@@ -153,14 +153,9 @@ pub(crate) mod tests {
         let print = |token: &AccessToken| token.fingerprint();
         let ann = UserKey::new("w", "ann");
         let start = Instant::now();
-        let limits_of_users = LimitsOfUsers::new(LimitSettings {
-            calls_per_s: NonZeroU32::MIN,
-            calls_at_once: 1,
-            streams: 1,
-            sessions: 1,
-            all_sessions: 1,
-        });
-        let mut trust = VerifiedTokens::new(Duration::from_secs(10), 2, limits_of_users);
+        let allowed =
+            LimitSettings { calls_per_s: NonZeroU32::MIN, calls_at_once: 1, streams: 1, sessions: 1, all_sessions: 1 };
+        let mut trust = VerifiedTokens::new(Duration::from_secs(10), 2, LimitsOfUsers::new(allowed, None));
         let user =
             |trust: &mut VerifiedTokens, token, now| trust.caller(token, now).map(|caller| caller.user().clone());
         assert_eq!(user(&mut trust, a, start), None);

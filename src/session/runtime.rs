@@ -59,13 +59,14 @@ impl Runtime {
     /// Room for `count` workers, none of them started.
     #[must_use]
     pub fn new(count: usize, store: Arc<dyn SessionStore>, upstream: Upstream, settings: &Settings) -> Self {
-        let limits_of_users = LimitsOfUsers::new(LimitSettings {
+        let allowed = LimitSettings {
             calls_per_s: settings.membrane.per_user_calls_per_s.at_least_one(),
             calls_at_once: settings.tuning.max_calls_in_flight,
             streams: settings.streams.max_per_user.get(),
             sessions: settings.sessions.max_per_user.get(),
             all_sessions: settings.sessions.max.get(),
-        });
+        };
+        let limits_of_users = LimitsOfUsers::new(allowed, store.fleet_limits().cloned());
         let membranes = PerWorker::new(count);
         let shelf = Arc::new(StoreShelf(Arc::clone(&store)));
         let common = Common {
@@ -157,6 +158,11 @@ impl Runtime {
     /// The same for this server alone.
     async fn refresh_here(&self, changed: Changed) {
         refresh_here(&self.0.membranes, &self.0.upstream, Arc::new(changed)).await;
+    }
+
+    /// Keeps other replicas up to date on what users have here, for as long as this one runs.
+    pub async fn share_limits(self) {
+        self.0.common.limits_of_users.clone().keep_noted().await;
     }
 
     /// Takes in the events of other replicas, for as long as this one runs.

@@ -13,7 +13,10 @@ use super::{
     runs::{Digest, KeptRun, RunState},
     trouble::{StoreFuture, Trouble},
 };
-use crate::ids::{ChatId, SessionId, UserKey};
+use crate::{
+    ids::{ChatId, SessionId, UserKey},
+    user_limits::fleet::FleetLimits,
+};
 
 /// How much a store keeps, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +133,11 @@ pub trait SessionStore: Send + Sync {
 
     /// Returns the log of events that the servers share: there is one wherever there is a bus.
     fn event_log(&self) -> Option<&Arc<dyn SharedEventLog>> {
+        None
+    }
+
+    /// Returns what the servers count together of users' calls and streams: there is that wherever there is a bus.
+    fn fleet_limits(&self) -> Option<&Arc<dyn FleetLimits>> {
         None
     }
 }

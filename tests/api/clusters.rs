@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use crate::{
+    fleet_limits::{assert_calls_are_limited, assert_streams_are_limited, know_each_other},
     leaks,
     redis_cluster::Cluster,
     sockets::{Wire, post, resume, sleep},
@@ -123,6 +124,20 @@ async fn servers_that_share_a_cluster_are_one_server_while_its_replicas_take_ove
         leaks::assert_none(kept.as_bytes(), "names of keys");
     }
     assert!(fleet.front.requests("POST /action-instance/run").await > 0);
+}
+
+#[tokio::test]
+async fn limits_of_a_user_hold_for_all_servers_at_a_cluster() {
+    let (cluster, front) = (Cluster::start(0), Server::start());
+    let url = cluster.url("redis-cluster", "");
+    let server = || {
+        let server = Server::before(&front.sandbox).env("MCP__STORE__URL", &url).env("MCP__STORE__TIMEOUT_MS", "20000");
+        server.env("MCP__MEMBRANE__PER_USER_CALLS_PER_S", "20").env("MCP__STREAMS__MAX_PER_USER", "10").start()
+    };
+    let servers = [server(), server()];
+    know_each_other(&servers);
+    assert_calls_are_limited(&servers, "ann", 20.0).await;
+    assert_streams_are_limited(&servers, "ann").await;
 }
 
 async fn is_ready(server: &Server) -> bool {

@@ -41,6 +41,7 @@ mod endless;
 mod event_streams;
 mod files;
 mod fleet;
+mod fleet_limits;
 mod floods;
 mod health;
 mod held_upstream;

@@ -4,6 +4,7 @@ use integration_app_mcp_server::{
     protocol::jsonrpc::RequestId,
     secret::Secret,
     store::{Cursor, SentEvent, SharedEventLog},
+    user_limits::fleet::Lot,
 };
 
 use super::*;
@@ -15,12 +16,17 @@ async fn everything_in_redis_expires_but_its_format() {
     let session = SessionId::draw();
     store.open(session, record(&ann(), &[]), Some(chat("monday"))).await.unwrap();
     store.event_log().unwrap().append(session, &ann(), event(1, 1, b"x")).await.unwrap();
+    let limits = store.fleet_limits().unwrap();
+    // So slow a rate that its key lasts.
+    assert!(limits.take_calls(&ann(), Lot { calls: 1, per_s: 1 }).await.is_some());
+    assert_eq!(limits.note_streams(&ann(), 1, None).await, Some(true));
     let keys = redis.lines("KEYS *");
     let ttl: Vec<_> = keys.iter().filter(|key| redis.command(&format!("PTTL {key}")).unwrap() == ":-1").collect();
     assert_eq!(ttl, ["mcp:format"], "of {keys:?}");
     let mut kinds: Vec<_> = keys.iter().map(|key| key.splitn(3, ':').take(2).collect::<Vec<_>>().join(":")).collect();
     kinds.sort_unstable();
-    let expected = ["chat-ages", "chats", "events", "format", "replica", "session", "sessions"];
+    let expected =
+        ["calls", "chat-ages", "chats", "events", "format", "replica", "replicas", "session", "sessions", "streams"];
     assert_eq!(kinds, expected.map(|kind| format!("mcp:{kind}")));
 }
 

@@ -45,7 +45,7 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "trace",
         ],
     ),
-    ("store", &["config", "pem", "protocol", "error", "ids", "secret", "metrics"]),
+    ("store", &["user_limits", "config", "pem", "protocol", "error", "ids", "secret", "metrics"]),
     ("auth", &["store", "membrane", "workers", "config", "error", "token", "ids", "secret", "trace"]),
     (
         "tools",

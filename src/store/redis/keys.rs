@@ -59,6 +59,11 @@ impl Keys {
         self.common(&format!("mcp:replica:{replica}"))
     }
 
+    /// Returns the key of the servers that live, a sorted set by their last beat.
+    pub(super) fn replicas(self) -> String {
+        self.common("mcp:replicas")
+    }
+
     /// Returns the key of a session, a hash. Scripts make this name, too.
     pub(super) fn session(self, owner: &UserKey, session: SessionId) -> String {
         self.of_session("session", owner, session)
@@ -81,6 +86,16 @@ impl Keys {
     /// were bound. Both are sorted sets.
     pub(super) fn chats(self, owner: &UserKey) -> String {
         format!("mcp:chats:{}", self.owner(owner))
+    }
+
+    /// Returns the key of the rate of a user's calls, a time.
+    pub(super) fn calls(self, owner: &UserKey) -> String {
+        format!("mcp:calls:{}", self.owner(owner))
+    }
+
+    /// Returns the key of a user's streams, a hash of the servers that have more than their part.
+    pub(super) fn streams(self, owner: &UserKey) -> String {
+        format!("mcp:streams:{}", self.owner(owner))
     }
 
     /// Returns the key of a call that runs once, a hash, and that of all such calls of its user, a sorted set by their begin.
@@ -142,12 +157,14 @@ mod tests {
             let [run, runs] = keys.run(&owner, digest);
             let [output, outputs] = keys.output(&owner, OutputId::draw());
             let all = [keys.session(&owner, session), keys.events(&owner, session), keys.chats(&owner)];
-            for key in all.iter().chain([&run, &runs, &output, &outputs]) {
+            let limits = [keys.calls(&owner), keys.streams(&owner)];
+            for key in all.iter().chain(&limits).chain([&run, &runs, &output, &outputs]) {
                 assert_eq!(tag(key), tag(&keys.chats(&owner)), "{key}");
                 assert!(tag(key).len() < key.len(), "{key} has a tag");
             }
         }
         assert_eq!(tag(&keys.format()), tag(&keys.replica("one")));
+        assert_eq!(tag(&keys.format()), tag(&keys.replicas()));
         assert_eq!(tag(&keys.news()), tag(&keys.news_for("one")));
     }
 

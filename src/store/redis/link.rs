@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, LazyLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
         mpsc::sync_channel,
     },
     thread,
@@ -73,6 +73,10 @@ struct Inner {
     place: String,
     /// This server among those that share the store, drawn anew at each start.
     replica: String,
+    /// Servers that lived at the last beat, this one among them.
+    replicas: watch::Sender<Arc<[String]>>,
+    /// Number of them; one while Redis is away. Read with each call of a tool, unlike the list.
+    count: AtomicUsize,
 }
 
 impl Link {
@@ -98,6 +102,8 @@ impl Link {
             timeout,
             place,
             replica: Uuid::new_v4().to_string(),
+            replicas: watch::Sender::new(Arc::default()),
+            count: AtomicUsize::new(1),
         }));
         let (first, has_beaten) = sync_channel(1);
         let beating = link.clone();
@@ -121,6 +127,16 @@ impl Link {
     /// This server among those that share the store.
     pub(super) fn replica(&self) -> &str {
         &self.0.replica
+    }
+
+    /// Returns the servers that share the store and have given a sign of life lately.
+    pub(super) fn replicas(&self) -> Arc<[String]> {
+        Arc::clone(&self.0.replicas.borrow())
+    }
+
+    /// Returns how many these are, this one among them; one while Redis is away.
+    pub(super) fn count(&self) -> usize {
+        self.0.count.load(Ordering::Relaxed)
     }
 
     /// Returns the names of keys and channels.
@@ -217,22 +233,38 @@ impl Link {
     /// Tells Redis that this server lives, and sees whether Redis can be used.
     async fn beat(&self) {
         let Inner { keys, replica, .. } = &*self.0;
-        let arguments = [FORMAT.to_string(), HEARTBEAT_TTL.as_millis().to_string()].map(String::into_bytes).to_vec();
-        let call = Call { script: &BEAT_SCRIPT, keys: vec![keys.format(), keys.replica(replica)], arguments };
+        let arguments = [FORMAT.to_string(), HEARTBEAT_TTL.as_millis().to_string()];
+        let keys = vec![keys.format(), keys.replica(replica), keys.replicas()];
+        let arguments = arguments.into_iter().chain([replica.clone()]).map(String::into_bytes).collect();
+        let call = Call { script: &BEAT_SCRIPT, keys, arguments };
         // While Redis is away each beat is an attempt.
-        let answer = self.0.connector.ask::<i64>(&Request::Script(call), self.details().is_none()).await;
+        let answer = self.0.connector.ask::<(i64, Vec<String>)>(&Request::Script(call), self.details().is_none()).await;
         let answer = answer.map_err(|error| self.explain(&error));
         // A later version is being rolled out. This one can't know what it would break in the newer format.
-        self.0.is_newer.store(answer.as_ref().is_ok_and(|found| *found > FORMAT), Ordering::Relaxed);
-        let trouble = match answer {
-            Ok(found) if found > FORMAT => {
+        self.0.is_newer.store(answer.as_ref().is_ok_and(|(found, _)| *found > FORMAT), Ordering::Relaxed);
+        let (trouble, replicas) = match answer {
+            Ok((found, _)) if found > FORMAT => {
                 let (path, known) = (self.0.place.clone(), FORMAT);
-                Some(StoreError::Newer { path, found, known }.to_string())
+                (Some(StoreError::Newer { path, found, known }.to_string()), Vec::new())
             }
-            Ok(_) => None,
-            Err(trouble) => Some(trouble),
+            Ok((_, replicas)) => (None, replicas),
+            Err(trouble) => (Some(trouble), Vec::new()),
         };
         self.note(trouble);
+        self.note_replicas(replicas);
+    }
+
+    /// Notes the servers that live, as far as a beat has told. What was known of them stays while Redis is away.
+    fn note_replicas(&self, replicas: Vec<String>) {
+        // Without Redis this server can't count with others. It counts with them again once Redis has been good for some beats, since
+        // a limit that changes its parts with each beat would be none.
+        let count = if self.details().is_some() { 1 } else { replicas.len().max(1) };
+        if self.0.count.swap(count, Ordering::Relaxed) != count {
+            log::info!("servers that share the limits of users: {count}");
+        }
+        if !replicas.is_empty() {
+            self.0.replicas.send_replace(replicas.into());
+        }
     }
 
     /// Waits for an answer of Redis, as long as its time lasts.

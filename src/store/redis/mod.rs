@@ -17,12 +17,13 @@
 //! **A request is sent again** within its time while a replica takes over (`READONLY`, `MOVED`, `CLUSTERDOWN`, `LOADING`, a
 //! connection that breaks), so that one may be carried out twice whose answer was lost. Each script bears that: a repeat of opening,
 //! claiming, logging or keeping an output is known by what the first has left. A claimed note whose answer is lost is as good as
-//! another's; whoever claimed it asks again.
+//! another's; whoever claimed it asks again. Calls of a user that are taken twice are lost to the user for a moment.
 
 mod address;
 mod cluster;
 mod connection;
 mod keys;
+mod limits;
 mod link;
 mod peers;
 mod script;
@@ -39,7 +40,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{Cmd, FromRedisValue};
 use uuid::Uuid;
 
-use self::{keys::Keys, link::Link, peers::Peers, script::Script};
+use self::{keys::Keys, limits::SharedLimits, link::Link, peers::Peers, script::Script};
 pub use self::{peers::LogLimits, tls::TlsFiles};
 
 use crate::{
@@ -52,6 +53,7 @@ use crate::{
         runs::{self, Digest},
         wall_clock::{from_millis, millis},
     },
+    user_limits::fleet::FleetLimits,
 };
 
 /// Declares scripts on what a user has, which begin with what they have in common.
@@ -88,6 +90,7 @@ pub struct RedisStore {
     peers: Arc<Peers>,
     bus: Arc<dyn ReplicaBus>,
     event_log: Arc<dyn SharedEventLog>,
+    limits: Arc<dyn FleetLimits>,
 }
 
 impl RedisStore {
@@ -106,7 +109,8 @@ impl RedisStore {
         let link = Link::open(url, files, timeout)?;
         let peers = Arc::new(Peers::new(link.clone(), room));
         let (bus, event_log) = (Arc::<Peers>::clone(&peers), Arc::<Peers>::clone(&peers));
-        Ok(Self { link, bounds, peers, bus, event_log })
+        let limits = Arc::new(SharedLimits::new(link.clone()));
+        Ok(Self { link, bounds, peers, bus, event_log, limits })
     }
 
     fn keys(&self) -> Keys {
@@ -371,5 +375,9 @@ impl SessionStore for RedisStore {
 
     fn event_log(&self) -> Option<&Arc<dyn SharedEventLog>> {
         Some(&self.event_log)
+    }
+
+    fn fleet_limits(&self) -> Option<&Arc<dyn FleetLimits>> {
+        Some(&self.limits)
     }
 }

@@ -35,7 +35,7 @@ impl ToolService {
         view: View,
         limit: &CallLimit,
         origin: Origin,
-        mut call: CallTool,
+        call: CallTool,
     ) -> MaybeReady<Result<ReadyCall, Error>> {
         let asking = Asking::new(origin.ask_by, Arc::clone(&origin.site), &call);
         let mut audit = self.audit(origin, &view.caller, &call);
@@ -46,8 +46,27 @@ impl ToolService {
                 return MaybeReady::Now(Err(error));
             }
         };
-        let mut begun = Begun { came_as_text: call.came_as_text, view, asking, audit, running };
-        if let Err(wait_s) = begun.view.caller.user_limits().call() {
+        let begun = Begun { came_as_text: call.came_as_text, view, asking, audit, running };
+        let user_limits = Arc::clone(begun.view.caller.user_limits());
+        if let Some(taken) = user_limits.call() {
+            return self.counted(begun, call, taken);
+        }
+        let this = self.clone();
+        // Other servers have to be asked, for which the call waits and nothing else does.
+        MaybeReady::Later(Box::pin(async move {
+            let taken = user_limits.call_of_fleet().await;
+            this.counted(begun, call, taken).get().await
+        }))
+    }
+
+    /// Prepares a call that was taken from the user's calls a second, or refused with the seconds to wait.
+    fn counted(
+        &self,
+        mut begun: Begun,
+        mut call: CallTool,
+        taken: Result<(), u64>,
+    ) -> MaybeReady<Result<ReadyCall, Error>> {
+        if let Err(wait_s) = taken {
             return MaybeReady::Now(Ok(
                 begun.ready(What::Nothing(Some(CallToolResult::too_many(wait_s))), call.arguments)
             ));

@@ -1,6 +1,15 @@
 //! Limits of one user: calls a second and at once, streams to listen on, sessions, links to connect apps.
 //!
-//! Whoever acts for a user holds the same [`UserLimits`], on whatever thread, and nobody waits for it.
+//! Calls a second and streams are counted with the other servers where some share a store (see [`fleet`]), and so are the sessions
+//! that are kept there, which the store bounds; the rest is each server's own.
+//!
+//! All who act for a user hold the same [`UserLimits`], on whatever thread. Nothing waits for it but a call or a stream beyond what
+//! this server gives a user by itself.
+
+mod calls;
+mod counter;
+pub mod fleet;
+mod streams;
 
 use std::{
     collections::HashMap,
@@ -12,12 +21,15 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt};
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
+use futures_util::{Stream, StreamExt, stream};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::{
+    runtime::Handle,
+    time::{MissedTickBehavior, interval},
 };
 
+pub use self::counter::{CallLimit, RunningCall};
+use self::{calls::CallRate, counter::Counter, fleet::FleetLimits, streams::FleetStreams};
 use crate::{error::Error, ids::UserKey};
 
 /// Links to connect apps that a user may be given at once. Each is a request to the upstream, and is kept for a quarter of an hour.
@@ -25,6 +37,15 @@ const LINKS: u32 = 20;
 
 /// Time until a user may be given one more, so that about as many are kept at any time.
 const LINK_EVERY: Duration = Duration::from_secs(45);
+
+/// How often this server looks for others that have come or gone.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks after which streams are noted again, three times before a note of them expires.
+const LOOKS_PER_NOTE: u32 = 60;
+
+/// Users whose streams are noted at once.
+const NOTES: usize = 32;
 
 /// Limits of one user, and of all together.
 #[derive(Debug, Clone, Copy)]
@@ -44,56 +65,61 @@ pub struct LimitSettings {
 /// Use that one user makes of the server just now.
 #[derive(Debug)]
 pub struct UserLimits {
-    calls: DefaultDirectRateLimiter,
+    calls: CallRate,
     links: DefaultDirectRateLimiter,
     calls_at_once: CallLimit,
     streams: Counter,
+    /// The same streams as other servers count them, where there may be some.
+    fleet_streams: Option<FleetStreams>,
     sessions: Counter,
     all_sessions: Counter,
-}
-
-/// Number of things in use of one kind, with its limit.
-#[derive(Debug, Clone)]
-struct Counter {
-    used: Arc<AtomicUsize>,
-    limit: usize,
 }
 
 /// Something in use. Dropped, it is free again.
 #[derive(Debug)]
 pub struct Permit {
     used: Vec<Arc<AtomicUsize>>,
+    is_stream: bool,
     /// The count lasts for as long as anything is counted.
-    _of: Arc<UserLimits>,
-}
-
-impl Counter {
-    fn new(limit: usize) -> Self {
-        Self { used: Arc::default(), limit }
-    }
+    of: Arc<UserLimits>,
 }
 
 impl UserLimits {
-    fn new(allowed: LimitSettings, all_sessions: Counter) -> Self {
+    fn new(
+        user: &UserKey,
+        allowed: LimitSettings,
+        all_sessions: Counter,
+        fleet: Option<&Arc<dyn FleetLimits>>,
+    ) -> Self {
+        let fleet = fleet.map(|fleet| (Arc::clone(fleet), user.clone()));
         Self {
-            calls: RateLimiter::direct(Quota::per_second(allowed.calls_per_s)),
+            calls: CallRate::new(allowed.calls_per_s, fleet.clone()),
             links: RateLimiter::direct(quota_of_links()),
             calls_at_once: CallLimit::new(allowed.calls_at_once),
             streams: Counter::new(allowed.streams),
+            fleet_streams: fleet.map(|(fleet, user)| FleetStreams::new(fleet, user)),
             sessions: Counter::new(allowed.sessions),
             all_sessions,
         }
     }
 
-    /// Takes one call from what the user may still take.
+    /// Takes one call from what the user may still take. Gives nothing where that is known only to all servers that share a store:
+    /// then [`call_of_fleet`](Self::call_of_fleet) asks.
     ///
     /// # Errors
     /// How many seconds to wait for the next.
-    pub fn call(&self) -> Result<(), u64> {
-        self.calls.check().map_err(|not_until| {
-            note_limited("calls");
-            not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1
-        })
+    #[must_use]
+    pub fn call(&self) -> Option<Result<(), u64>> {
+        self.calls.take().map(count_refusal)
+    }
+
+    /// Takes one call from what all servers may still take for the user, which costs a request to the store, or a wait for one
+    /// that is under way.
+    ///
+    /// # Errors
+    /// How many seconds to wait for the next.
+    pub async fn call_of_fleet(&self) -> Result<(), u64> {
+        count_refusal(self.calls.ask().await)
     }
 
     /// Takes one link to connect an app from what the user may still take; gives whether there was one left.
@@ -112,14 +138,24 @@ impl UserLimits {
         &self.calls_at_once
     }
 
-    /// Takes one stream from what the user may still take.
+    /// Takes one stream from what the user may still take, at all servers that share a store.
     ///
     /// # Errors
     /// [`Error::TooMany`].
-    pub fn stream(self: &Arc<Self>) -> Result<Permit, Error> {
+    pub async fn stream(self: &Arc<Self>) -> Result<Permit, Error> {
         let mut permit = self.permit();
+        permit.is_stream = true;
         permit.take(&self.streams).map_err(|limit| too_many("streams", limit))?;
-        Ok(permit)
+        let Some(fleet) = &self.fleet_streams else { return Ok(permit) };
+        let permit = fleet.let_in(&self.streams, permit).await;
+        permit.ok_or_else(|| too_many("streams", self.streams.limit))
+    }
+
+    /// Tells the other servers how many streams the user has here, as far as they have to know.
+    async fn note_streams(&self, again: bool) {
+        if let Some(fleet) = &self.fleet_streams {
+            fleet.note(&self.streams, again).await;
+        }
     }
 
     /// Takes one session from what the user may still take.
@@ -146,7 +182,7 @@ impl UserLimits {
     }
 
     fn permit(self: &Arc<Self>) -> Permit {
-        Permit { used: Vec::new(), _of: Arc::clone(self) }
+        Permit { used: Vec::new(), is_stream: false, of: Arc::clone(self) }
     }
 }
 
@@ -171,46 +207,15 @@ impl Drop for Permit {
         for used in &self.used {
             used.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// Calls that may run at once: in one session, or for one user outside of any.
-#[derive(Debug, Clone)]
-pub struct CallLimit(Counter);
-
-/// A call that runs. Dropped, however that comes, it has ended.
-#[derive(Debug)]
-pub struct RunningCall(Arc<AtomicUsize>);
-
-impl CallLimit {
-    /// Lets `limit` calls run at once.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self(Counter::new(limit))
-    }
-
-    /// Begins a call.
-    ///
-    /// # Errors
-    /// [`Error::TooManyCalls`].
-    pub fn begin(&self) -> Result<RunningCall, Error> {
-        let Counter { used, limit } = &self.0;
-        let before = used.fetch_add(1, Ordering::Relaxed);
-        // Counted first, so that a call that is one too many is taken off again as any other.
-        let call = RunningCall(Arc::clone(used));
-        if before < *limit { Ok(call) } else { Err(Error::TooManyCalls { limit: *limit }) }
-    }
-
-    /// Returns whether no call runs.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.0.used.load(Ordering::Relaxed) == 0
-    }
-}
-
-impl Drop for RunningCall {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let has_shrunk = |fleet: &FleetStreams| fleet.has_shrunk(&self.of.streams);
+        // Without a runtime this process is about to end, which the others find out.
+        if self.is_stream
+            && self.of.fleet_streams.as_ref().is_some_and(has_shrunk)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let of = Arc::clone(&self.of);
+            runtime.spawn(async move { of.note_streams(false).await });
+        }
     }
 }
 
@@ -222,6 +227,10 @@ fn quota_of_links() -> Quota {
 fn too_many(what: &'static str, limit: usize) -> Error {
     note_limited(what);
     Error::TooMany { what, limit }
+}
+
+fn count_refusal(taken: Result<(), u64>) -> Result<(), u64> {
+    taken.inspect_err(|_| note_limited("calls"))
 }
 
 /// Counts a request that was refused because a limit was reached.
@@ -237,6 +246,7 @@ pub struct LimitsOfUsers(Arc<Inner>);
 struct Inner {
     allowed: LimitSettings,
     all_sessions: Counter,
+    fleet: Option<Arc<dyn FleetLimits>>,
     /// Locked only when a token is accepted, which is once in minutes: what requests use is in the limits themselves.
     by_user: Mutex<ByUser>,
 }
@@ -249,11 +259,11 @@ struct ByUser {
 }
 
 impl LimitsOfUsers {
-    /// Returns the limits of users who have used nothing yet.
+    /// Returns the limits of users who have used nothing yet. With a `fleet`, calls and streams are counted with other servers.
     #[must_use]
-    pub fn new(allowed: LimitSettings) -> Self {
+    pub fn new(allowed: LimitSettings, fleet: Option<Arc<dyn FleetLimits>>) -> Self {
         let all_sessions = Counter::new(allowed.all_sessions);
-        Self(Arc::new(Inner { allowed, all_sessions, by_user: Mutex::default() }))
+        Self(Arc::new(Inner { allowed, all_sessions, fleet, by_user: Mutex::default() }))
     }
 
     /// Returns whether the limits of a user are held anywhere. Each trusted token of the user holds them.
@@ -275,96 +285,36 @@ impl LimitsOfUsers {
             by_user.limits_of_users.retain(|_, user_limits| user_limits.strong_count() > 0);
             by_user.room = (by_user.limits_of_users.len() * 2).max(1024);
         }
-        let user_limits = Arc::new(UserLimits::new(self.0.allowed, self.0.all_sessions.clone()));
+        let Inner { allowed, all_sessions, fleet, .. } = &*self.0;
+        let user_limits = Arc::new(UserLimits::new(user, *allowed, all_sessions.clone(), fleet.as_ref()));
         by_user.limits_of_users.insert(user.clone(), Arc::downgrade(&user_limits));
         user_limits
+    }
+
+    /// Keeps the other servers up to date on streams that are open here, for as long as the future is polled: when a server comes
+    /// or goes, the parts of all change; when the store is back, it may have forgotten; and notes expire.
+    pub async fn keep_noted(self) {
+        let Some(fleet) = self.0.fleet.clone() else { return };
+        let (mut servers, mut looks) = (1, 0_u32);
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            let before = std::mem::replace(&mut servers, fleet.servers());
+            looks = looks.wrapping_add(1);
+            if servers != before || looks % LOOKS_PER_NOTE == 0 {
+                let notes = stream::iter(self.present());
+                notes.for_each_concurrent(NOTES, async |user_limits| user_limits.note_streams(true).await).await;
+            }
+        }
+    }
+
+    /// Returns the limits of the users who have any.
+    fn present(&self) -> Vec<Arc<UserLimits>> {
+        let by_user = self.0.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        by_user.limits_of_users.values().filter_map(Weak::upgrade).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits_of_users(calls_per_s: u32) -> LimitsOfUsers {
-        let calls_per_s = NonZeroU32::new(calls_per_s).unwrap();
-        LimitsOfUsers::new(LimitSettings { calls_per_s, calls_at_once: 2, streams: 2, sessions: 2, all_sessions: 3 })
-    }
-
-    #[test]
-    fn each_user_has_so_many_calls_and_then_has_to_wait() {
-        let limits_of_users = limits_of_users(3);
-        let (ann, bob) = (limits_of_users.of(&UserKey::new("w", "ann")), limits_of_users.of(&UserKey::new("w", "bob")));
-        let again = limits_of_users.of(&UserKey::new("w", "ann"));
-        let taken = (0..1000).find(|_| again.call().is_err()).expect("there is an end");
-        assert!(taken >= 3, "{taken}");
-        assert_eq!(ann.call(), Err(1));
-        assert_eq!(bob.call(), Ok(()), "another user");
-    }
-
-    #[test]
-    fn each_user_gets_so_many_links() {
-        let limits_of_users = limits_of_users(1);
-        let (ann, bob) = (limits_of_users.of(&UserKey::new("w", "ann")), limits_of_users.of(&UserKey::new("w", "bob")));
-        assert_eq!((0..1000).filter(|_| ann.link()).count(), 20);
-        assert!(bob.link(), "another user");
-    }
-
-    #[test]
-    fn a_stream_that_ends_makes_room_for_another() {
-        let ann = limits_of_users(1).of(&UserKey::new("w", "ann"));
-        let held = (ann.stream().unwrap(), ann.stream().unwrap());
-        assert_eq!(ann.stream().err(), Some(Error::TooMany { what: "streams", limit: 2 }));
-        assert!(ann.stream().is_err(), "what was refused took nothing, nor gave anything back");
-        drop(held.0);
-        let stream = ann.stream().unwrap().hold(futures_util::stream::pending::<()>());
-        assert!(ann.stream().is_err());
-        drop(stream);
-        assert!(ann.stream().is_ok());
-    }
-
-    #[test]
-    fn sessions_are_counted_for_each_user_and_for_all() {
-        let limits_of_users = limits_of_users(1);
-        let [ann, bob] = ["ann", "bob"].map(|user| limits_of_users.of(&UserKey::new("w", user)));
-        let anns = (ann.session().unwrap(), ann.session().unwrap());
-        assert_eq!(ann.session().err(), Some(Error::TooMany { what: "sessions", limit: 2 }));
-        let bobs = bob.session().unwrap();
-        assert_eq!(bob.session().err(), Some(Error::Full));
-        drop((anns.0, bobs));
-        let _two = (bob.session().unwrap(), bob.session().unwrap());
-        assert_eq!(ann.session().err(), Some(Error::Full));
-        let (_revived, is_crowded) = ann.revived_session().unwrap();
-        assert!(is_crowded, "it comes back all the same, and somebody should leave");
-        let refused = ann.revived_session().err();
-        assert_eq!(refused, Some(Error::TooMany { what: "sessions", limit: 2 }), "of her own there may be no more");
-    }
-
-    #[test]
-    fn a_call_that_is_dropped_has_ended() {
-        let ann = limits_of_users(1).of(&UserKey::new("w", "ann"));
-        let running = [ann.calls_at_once().begin().unwrap(), ann.calls_at_once().begin().unwrap()];
-        for _ in 0..3 {
-            assert_eq!(ann.calls_at_once().begin().err(), Some(Error::TooManyCalls { limit: 2 }));
-        }
-        drop(running);
-        assert!(ann.calls_at_once.is_idle());
-        assert!(ann.calls_at_once().begin().is_ok());
-    }
-
-    #[test]
-    fn users_who_have_gone_leave_nothing() {
-        let limits_of_users = limits_of_users(1);
-        for n in 0..5000 {
-            let _gone = limits_of_users.of(&UserKey::new("w", &n.to_string()));
-        }
-        assert!(limits_of_users.0.by_user.lock().unwrap().limits_of_users.len() <= 1024);
-    }
-
-    #[test]
-    fn what_is_counted_outlasts_who_asked() {
-        let limits_of_users = limits_of_users(1);
-        let ann = UserKey::new("w", "ann");
-        let _held = [limits_of_users.of(&ann).session().unwrap(), limits_of_users.of(&ann).session().unwrap()];
-        assert!(limits_of_users.of(&ann).session().is_err());
-    }
-}
+mod tests;
