@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,7 +16,7 @@ use futures_util::StreamExt;
 use metrics::counter;
 use tokio::time::timeout;
 
-use crate::{config::Tuning, error::Error, http::error::HttpError, ids::UserKey, protocol::json};
+use crate::{config::Tuning, error::Error, http::error::HttpError, ids::UserKey, membrane::pool::Pool, protocol::json};
 
 /// Part of each body that counts for nothing, so that most requests share no count with others.
 const FREE_BYTES: usize = 64 * 1024;
@@ -58,6 +59,20 @@ struct BodyShare {
     counted: usize,
 }
 
+/// A body that has arrived whole. It keeps its share until it is read, as many may wait for that.
+pub(super) struct Arrived {
+    bytes: Bytes,
+    _share: BodyShare,
+}
+
+impl Deref for Arrived {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl PendingBodies {
     /// Returns a budget of so many bytes for bodies that are arriving.
     #[must_use]
@@ -77,13 +92,17 @@ impl PendingBodies {
         payload: Payload,
         sender: Option<&UserKey>,
         tuning: &Tuning,
-    ) -> Result<Bytes, HttpError> {
+        pool: &Pool,
+    ) -> Result<Arrived, HttpError> {
         let announced = http.headers().get(CONTENT_LENGTH).map(HeaderValue::to_str);
         let announced = announced.and_then(|length| length.ok()?.parse().ok()).unwrap_or_default();
         let collected = collect(payload, announced, self.hold(sender), tuning.max_body_bytes);
         let collected = timeout(tuning.request, collected);
         let body = collected.await.map_err(|_elapsed| HttpError::TooSlow)??;
-        if json::is_deeper_than(&body, MAX_DEPTH) {
+        let bytes = body.len();
+        let look = move || (json::is_deeper_than(&body, MAX_DEPTH), body);
+        let (is_too_deep, body) = pool.run(bytes, look).await.ok_or(Error::Internal)?;
+        if is_too_deep {
             return Err(Error::InvalidRequest(format!("the body is nested more than {MAX_DEPTH} deep")).into());
         }
         Ok(body)
@@ -153,7 +172,7 @@ async fn collect(
     announced: usize,
     mut held: BodyShare,
     limit: usize,
-) -> Result<Bytes, HttpError> {
+) -> Result<Arrived, HttpError> {
     let mut body = BytesMut::new();
     while let Some(part) = payload.next().await {
         let part = part.map_err(|broken| HttpError::BadRequest(format!("the body can't be read: {broken}")))?;
@@ -167,11 +186,13 @@ async fn collect(
         }
         body.extend_from_slice(&part);
     }
-    Ok(body.freeze())
+    Ok(Arrived { bytes: body.freeze(), _share: held })
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{FromRequest as _, test::TestRequest};
+
     use super::*;
 
     const MB: usize = 1 << 20;
@@ -218,6 +239,18 @@ mod tests {
         drop(flood(&bodies, "ann"));
         bodies.change(|counts| assert_eq!((counts.total, counts.by_sender.len()), (0, 0)));
         assert_eq!(flood(&bodies, "ann").0.len(), 6);
+    }
+
+    #[actix_web::test]
+    async fn a_body_keeps_its_share_until_it_is_read() {
+        let bodies = PendingBodies::new(256 * MB);
+        let (http, mut payload) = TestRequest::post().set_payload(vec![b' '; 2 * MB]).to_http_parts();
+        let payload = Payload::from_request(&http, &mut payload).await.unwrap();
+        let arrived = bodies.read(&http, payload, None, &Tuning::default(), &Pool::default()).await.unwrap();
+        assert_eq!(arrived.len(), 2 * MB);
+        bodies.change(|counts| assert_eq!(counts.total, 2 * MB - FREE_BYTES));
+        drop(arrived);
+        bodies.change(|counts| assert_eq!(counts.total, 0));
     }
 
     #[test]

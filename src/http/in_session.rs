@@ -7,7 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 
 use super::{
-    access_log, base, caller::authenticate, headers, query::Query, reply, respond::Running, spans, worker::Worker,
+    access_log, base, caller::authenticate, headers, posted::read_params, query::Query, reply, respond::Running, spans,
+    worker::Worker,
 };
 use crate::{
     chunks::into_bytes,
@@ -183,14 +184,17 @@ impl InSession {
     pub(super) async fn answer_item(&self, message: Result<Message, Unusable>) -> Option<Vec<Bytes>> {
         match message {
             Ok(Message::Request(request)) => {
-                let read = ClientRequest::read(&request).and_then(|read| match read {
-                    ClientRequest::Initialize(_) => {
-                        Err(Error::InvalidRequest("initialize must not be part of a batch".to_owned()))
+                let id = request.id.clone();
+                let (request, read) = match read_params(&self.worker, request, ClientRequest::read).await {
+                    Ok((request, Ok(ClientRequest::Initialize(_)))) => {
+                        let why = "initialize must not be part of a batch".to_owned();
+                        (request, Err(Error::InvalidRequest(why)))
                     }
-                    other => Ok(other),
-                });
+                    Ok(read) => read,
+                    Err(error) => return response_to(&id, Err(error)),
+                };
                 let (this, span) = self.clone().traced(&request);
-                let id = request.into_id();
+                drop(request);
                 let answer = this.answer(read, id.clone(), span).await;
                 response_to(&id, answer)
             }

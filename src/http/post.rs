@@ -4,10 +4,10 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use bytes::Bytes;
 
 use super::{
     access_log,
+    bodies::Arrived,
     caller::authenticate,
     headers::{self, Accepts},
     posted::{Post, note_method},
@@ -46,22 +46,27 @@ async fn answer(http: HttpRequest, payload: Payload, worker: Data<Worker>) -> Re
     let refused = |id: Option<RequestId>, era| move |error| RefusedPost { id, error, era };
     let (caller, query) = enter(&http, &worker).await.map_err(refused(None, header_era))?;
     let (accepts, body) = read(&http, payload, &caller, &worker).await.map_err(refused(None, header_era))?;
-    let parsed = jsonrpc::parse(&body).map_err(|Unusable { id, error }| RefusedPost {
-        id,
-        error: error.into(),
-        era: header_era,
-    })?;
-    // The message has a copy, and a large one must not be held twice while the call lasts.
-    drop(body);
-    let body = parsed;
+    let bytes = body.len();
+    // The bytes end with this: the message has a copy, and a large one must not be held twice while the call lasts.
+    let parse = move || {
+        let parsed = jsonrpc::parse(&body)?;
+        let is_modern = is_claimed(match &parsed {
+            Body::Single(Message::Request(request)) => request.params.as_deref(),
+            Body::Single(Message::Notification(notification)) => notification.params.as_deref(),
+            _ => None,
+        });
+        Ok((parsed, is_modern))
+    };
+    let parsed = worker.pool().run(bytes, parse).await;
+    let parsed = parsed.unwrap_or(Err(Unusable { id: None, error: Error::Internal }));
+    let (body, is_modern) =
+        parsed.map_err(|Unusable { id, error }| RefusedPost { id, error: error.into(), era: header_era })?;
     note_method(&http, &body);
 
-    let (id, params) = match &body {
-        Body::Single(Message::Request(request)) => (Some(request.id.clone()), request.params.as_deref()),
-        Body::Single(Message::Notification(notification)) => (None, notification.params.as_deref()),
-        _ => (None, None),
+    let id = match &body {
+        Body::Single(Message::Request(request)) => Some(request.id.clone()),
+        _ => None,
     };
-    let is_modern = is_claimed(params);
     // Whatever the header says, `initialize` settles on a revision by its body (MCP 2025-11-25, basic/lifecycle § Version
     // Negotiation): clients that have tried 2026-07-28 first may still send that.
     let is_initialize = streamable::is_initialize(&body);
@@ -113,13 +118,13 @@ async fn read(
     payload: Payload,
     caller: &Caller,
     worker: &Worker,
-) -> Result<(Accepts, Bytes), HttpError> {
+) -> Result<(Accepts, Arrived), HttpError> {
     headers::require_json(http)?;
     let accepts = Accepts::of(http);
     if !accepts.json && !accepts.events {
         return Err(HttpError::NotAcceptable("application/json, text/event-stream"));
     }
-    Ok((accepts, worker.bodies.read(http, payload, Some(caller.user()), &worker.settings.tuning).await?))
+    Ok((accepts, worker.bodies.read(http, payload, Some(caller.user()), &worker.settings.tuning, worker.pool()).await?))
 }
 
 fn is_claimed_item(message: &Result<Message, Unusable>) -> bool {

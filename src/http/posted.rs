@@ -6,10 +6,11 @@ use actix_web::{HttpRequest, web::Data};
 
 use super::{access_log, headers::Accepts, worker::Worker};
 use crate::{
+    error::Error,
     ids::ChatId,
     membrane::Caller,
     metrics,
-    protocol::jsonrpc::{Body, Message},
+    protocol::jsonrpc::{Body, Message, Request},
     tools::Scope,
 };
 
@@ -21,6 +22,23 @@ pub(super) struct Post {
     pub(super) scope: Scope,
     pub(super) chat: Option<ChatId>,
     pub(super) accepts: Accepts,
+}
+
+/// Reads the parameters of a message, beside the worker where they are large: each look at 10 MB takes tens of milliseconds.
+///
+/// # Errors
+/// [`Error::Internal`] where reading has panicked.
+pub(super) async fn read_params<T: Send + 'static>(
+    worker: &Worker,
+    message: Request,
+    read: impl FnOnce(&Request) -> T + Send + 'static,
+) -> Result<(Request, T), Error> {
+    let bytes = message.params.as_deref().map_or(0, |params| params.get().len());
+    let work = move || {
+        let read = read(&message);
+        (message, read)
+    };
+    worker.pool().run(bytes, work).await.ok_or(Error::Internal)
 }
 
 /// Notes the method for the log, and counts it.

@@ -18,7 +18,7 @@ use super::{
     headers::{self, Accepts},
     in_session::{InSession, instructions, progress_token, require_batches, response_to},
     pages,
-    posted::note_method,
+    posted::{note_method, read_params},
     query::Query,
     reply,
     respond::{Running, pending},
@@ -155,10 +155,12 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
     headers::require_json(http).map_err(refused)?;
     let body = worker
         .bodies
-        .read(http, payload, Some(in_session.caller.user()), &worker.settings.tuning)
+        .read(http, payload, Some(in_session.caller.user()), &worker.settings.tuning, worker.pool())
         .await
         .map_err(refused)?;
-    let body = jsonrpc::parse(&body).map_err(|unusable| (unusable.id, unusable.error.into()))?;
+    let parsed = worker.pool().run(body.len(), move || jsonrpc::parse(&body)).await;
+    let parsed = parsed.ok_or_else(|| refused(Error::Internal))?;
+    let body = parsed.map_err(|unusable| (unusable.id, unusable.error.into()))?;
     note_method(http, &body);
     if matches!(body, Body::Batch(_)) {
         require_batches(&profile).map_err(refused)?;
@@ -185,16 +187,18 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Data<Worker>) -> Re
 
 /// Answers a request on the stream, with word of its progress.
 async fn answer(in_session: &InSession, request: Request) {
-    let read = match ClientRequest::read(&request) {
-        Ok(ClientRequest::Initialize(params)) => {
+    let id = request.id.clone();
+    let (request, read) = match read_params(&in_session.worker, request, ClientRequest::read).await {
+        Ok((_, Ok(ClientRequest::Initialize(params)))) => {
             let answer = introduce(in_session, params).await;
-            return push(in_session, response_to(&request.id, answer)).await;
+            return push(in_session, response_to(&id, answer)).await;
         }
-        other => other,
+        Ok(read) => read,
+        Err(error) => return push(in_session, response_to(&id, Err(error))).await,
     };
     let progress_token = progress_token(&read);
     let (asked, span) = in_session.clone().traced(&request);
-    let id = request.into_id();
+    drop(request);
     let asked_by = id.clone();
     let answer = async move { asked.answer(read, asked_by, span).await.map(ServerResult::into_chunks) };
     let mut running =

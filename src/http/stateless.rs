@@ -13,7 +13,7 @@ use super::{
     access_log, base, headers,
     in_session::instructions,
     param_headers,
-    posted::Post,
+    posted::{Post, read_params},
     reply,
     respond::{ResponseMode, pending, respond},
     spans,
@@ -41,7 +41,8 @@ use crate::{
 
 /// Answers a request of the modern era.
 pub(super) async fn answer(mut post: Post, message: Request) -> Result<HttpResponse, HttpError> {
-    let (envelope, request) = ModernRequest::parse(&message)?;
+    let (message, parsed) = read_params(&post.worker, message, ModernRequest::parse).await?;
+    let (envelope, request) = parsed?;
     headers::require_agreement(&post.http, &headers::PROTOCOL_VERSION, &envelope.version, false)?;
     envelope.require_modern()?;
     headers::require_agreement(&post.http, &headers::METHOD, &message.method, false)?;

@@ -11,7 +11,7 @@ use super::{
     headers::{self, Accepts},
     in_session::{InSession, instructions, require_batches},
     pages,
-    posted::Post,
+    posted::{Post, read_params},
     reply,
     respond::{Response, ResponseMode, pending, respond},
     spans,
@@ -92,7 +92,7 @@ async fn in_session(post: &Post, session: Option<SessionId>) -> Result<InSession
 }
 
 async fn answer_request(post: Post, session: Option<SessionId>, message: Request) -> Result<HttpResponse, HttpError> {
-    let request = ClientRequest::read(&message);
+    let (message, request) = read_params(&post.worker, message, ClientRequest::read).await?;
     let request = match (request, session) {
         (Ok(ClientRequest::Initialize(params)), None) => return open_session(post, &message, &params).await,
         (Err(error), None) if message.method == "initialize" => return Err(error.into()),

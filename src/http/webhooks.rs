@@ -38,7 +38,7 @@ async fn take(http: &HttpRequest, payload: Payload, worker: &Worker) -> Result<(
             return Err(refused.into());
         }
     };
-    let body = worker.bodies.read(http, payload, None, &worker.settings.tuning).await?;
+    let body = worker.bodies.read(http, payload, None, &worker.settings.tuning, worker.pool()).await?;
     let changed = sender.read(&body).map_err(|error| HttpError::BadRequest(error.to_string()))?;
     if let Some(changed) = changed {
         worker.runtime.refresh(changed).await;

@@ -6,6 +6,7 @@ use super::{bodies::PendingBodies, known_host::KnownHost};
 use crate::{
     auth::Authenticator,
     config::Settings,
+    membrane::pool::Pool,
     secret::Secret,
     session::{Chats, Runtime, Sessions},
     tools::ToolService,
@@ -33,4 +34,11 @@ pub struct Worker {
     pub guest: Option<Secret>,
     /// Settings of the server, as they were at the start.
     pub settings: Arc<Settings>,
+}
+
+impl Worker {
+    /// Returns the pool for work on large messages.
+    pub(super) fn pool(&self) -> &Pool {
+        self.runtime.upstream().pool()
+    }
 }

@@ -27,8 +27,12 @@ impl Pool {
         if bytes <= LARGE {
             return Some(work());
         }
-        let turn = Arc::clone(&self.0).acquire_owned().await.ok()?;
-        spawn(turn, work).await
+        // On the heap: the futures of all that have small work have no room for this.
+        let large = Box::pin(async {
+            let turn = Arc::clone(&self.0).acquire_owned().await.ok()?;
+            spawn(turn, work).await
+        });
+        large.await
     }
 
     /// Does work in the pool, unless its turn does not come in `timeout`.
