@@ -22,7 +22,7 @@
 //! |---|---|
 //! | a route, a header | [`http`] |
 //! | which status and which code a refusal has | [`http::error`], [`error::Error::kind`], [`protocol::codes`]; in which era: `http::post` |
-//! | deadlines and limits of clients' connections | `http::connections`, `http::bodies` |
+//! | deadlines and limits of clients' connections | `http::connections`, `http::bodies`, [`gathering`] |
 //! | who is let in | [`token`], [`auth`], [`membrane::trust`], [`membrane::signature`] |
 //! | what a user may use, at this server and at all that share a store | [`user_limits`], [`user_limits::fleet`] |
 //! | what a message says | [`protocol`] |
@@ -73,6 +73,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod error;
+pub mod gathering;
 pub mod healthcheck;
 pub mod http;
 pub mod ids;

@@ -16,7 +16,9 @@ use futures_util::StreamExt;
 use metrics::counter;
 use tokio::time::timeout;
 
-use crate::{config::Tuning, error::Error, http::error::HttpError, ids::UserKey, membrane::pool::Pool, protocol::json};
+use crate::{
+    config::Tuning, error::Error, gathering, http::error::HttpError, ids::UserKey, membrane::pool::Pool, protocol::json,
+};
 
 /// Part of each body that counts for nothing, so that most requests share no count with others.
 const FREE_BYTES: usize = 64 * 1024;
@@ -24,10 +26,6 @@ const FREE_BYTES: usize = 64 * 1024;
 /// Divides what is free into what one sender may have: a sender alone gets a quarter of all, and the last one to come
 /// always finds something.
 const SHARES: usize = 3;
-
-/// Bytes of a body that must have arrived before room is made for the bytes that it announces. A client that only announces
-/// takes no memory.
-const BELIEVED: usize = 1 << 20;
 
 /// Depth to which the JSON of a body may be nested: what reads it stops there in any case.
 const MAX_DEPTH: usize = 128;
@@ -180,11 +178,7 @@ async fn collect(
             return Err(HttpError::BodyTooLarge { limit });
         }
         held.add(part.len())?;
-        if body.len() >= BELIEVED {
-            // Growing by doubling would hold a large body twice, and a half of the room for nothing.
-            body.reserve(announced.min(limit).saturating_sub(body.len()).max(part.len()));
-        }
-        body.extend_from_slice(&part);
+        gathering::append(&mut body, &part, announced.min(limit));
     }
     Ok(Arrived { bytes: body.freeze(), _share: held })
 }

@@ -10,12 +10,13 @@ use crate::{
 
 /// Which module may import which, lowest first. A module stands below all that import it, so there can be no cycle; one
 /// that is missing here may be imported by nobody.
-const LAYERS: [(&str, &[&str]); 29] = [
+const LAYERS: [(&str, &[&str]); 30] = [
     ("secret", &[]),
     ("signing", &[]),
     ("seal", &["secret"]),
     ("metrics", &[]),
     ("chunks", &[]),
+    ("gathering", &[]),
     ("pem", &[]),
     ("trace", &[]),
     ("ids", &[]),
@@ -34,6 +35,7 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "config",
             "search",
             "chunks",
+            "gathering",
             "pem",
             "protocol",
             "error",
@@ -95,6 +97,7 @@ const LAYERS: [(&str, &[&str]); 29] = [
             "user_limits",
             "config",
             "chunks",
+            "gathering",
             "protocol",
             "error",
             "token",

@@ -6,16 +6,11 @@ use awc::error::PayloadError;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 
-use crate::membrane::error::MembraneError;
-
-/// Bytes of a body that must have arrived before room is made for the bytes that it announces. An upstream that only
-/// announces takes no memory.
-const BELIEVED: usize = 1 << 20;
+use crate::{gathering, membrane::error::MembraneError};
 
 /// Reads a body of `announced` bytes, of which there may be no more than `limit`.
 ///
-/// A body of one chunk is that chunk, uncopied. The room of a large one is made at once: growing it by doubling would copy tens
-/// of megabytes on the worker, and hold as many twice.
+/// A body of one chunk is that chunk, uncopied.
 ///
 /// # Errors
 /// [`MembraneError::TooLarge`] for more than `limit` bytes, [`MembraneError::Broken`] where the connection breaks.
@@ -39,10 +34,7 @@ pub(super) async fn read(
         if read.len() + more.len() > limit {
             return Err(too_large());
         }
-        if read.len() >= BELIEVED {
-            read.reserve(announced.saturating_sub(read.len()).max(more.len()));
-        }
-        read.extend_from_slice(&more);
+        gathering::append(&mut read, &more, announced);
         chunk = next().await?;
     }
     Ok(read.freeze())
@@ -53,6 +45,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+    use crate::gathering::BELIEVED;
 
     /// Chunks of so many bytes each.
     fn body(chunks: &[usize]) -> impl Stream<Item = Result<Bytes, PayloadError>> {
